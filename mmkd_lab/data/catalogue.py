@@ -2,106 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from mmkd_lab.base.check import LabError, listing, one_of, real, require, whole
+from mmkd_lab.base.check import listing, one_of, require
+from mmkd_lab.data import catalogue_vl
+from mmkd_lab.data.entries import MIRROR, PATH, SEED, Entry, Parameter, sizes
 
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a dataset.
-
-    Args:
-        name: the keyword of `data.load`.
-        kind: 'whole', 'real', 'text', 'flag', 'choice' (one of the options) or 'names' (several of them).
-        default: its value when it is not given; None is allowed as a value exactly when the default is None
-            or `optional` is set.
-        help: one sentence, with the unit.
-        options: what a 'text', or each of the 'names', may be; empty means anything.
-        at_least, at_most, above: bounds of a number.
-    """
-
-    name: str
-    kind: str
-    default: object
-    help: str
-    options: tuple[object, ...] = ()
-    at_least: float | None = None
-    at_most: float | None = None
-    above: float | None = None
-    optional: bool = False
-
-    def check(self, value: object) -> object:
-        """Return `value` in its plain type. Raises `LabError` naming the parameter, its value, the rule."""
-        if value is None and (self.optional or self.default is None):
-            return None
-        if self.kind == "whole":
-            return self._whole(value)
-        if self.kind == "real":
-            low = self.at_least if self.at_least is not None else float("-inf")
-            high = self.at_most if self.at_most is not None else float("inf")
-            return real(self.name, value, at_least=low, at_most=high, above=self.above)
-        if self.kind == "flag":
-            require(isinstance(value, bool), self.name, value, "must be True or False")
-            return value
-        if self.kind == "names":
-            return self._names(value)
-        if self.kind == "choice":
-            one_of(self.name, value, self.options)
-            return next(option for option in self.options if option == value)  # a numpy number comes plain
-        require(isinstance(value, str), self.name, value, "must be text", f"For example {self.default!r}.")
-        if self.options:
-            one_of(self.name, value, self.options)
-        return value
-
-    def _whole(self, value: object) -> int:
-        number = whole(self.name, value, at_least=int(self.at_least if self.at_least is not None else 1))
-        if self.at_most is not None:
-            require(number <= self.at_most, self.name, value, f"must be at most {self.at_most:g}")
-        return number
-
-    def _names(self, value: object) -> tuple[str, ...]:
-        if isinstance(value, str) or not isinstance(value, (list, tuple)):
-            raise LabError(
-                self.name, value, "must be a list of names", f"For example {list(self.options[:2])}."
-            )
-        for name in value:
-            one_of(self.name, name, self.options)
-        require(len(set(value)) == len(value), self.name, value, "must not name anything twice")
-        return tuple(value)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One dataset of the registry.
-
-    Args:
-        name: the first argument of `data.load`.
-        summary: one sentence.
-        modalities: the names its samples have.
-        licence: of the data, not of the code.
-        files: the downloads it needs, by their key in the manifest; empty when nothing must be downloaded.
-        parameters: what `data.load` accepts.
-        builder: 'module:function', called with every parameter.
-    """
-
-    name: str
-    summary: str
-    modalities: tuple[str, ...]
-    licence: str
-    files: tuple[str, ...]
-    parameters: tuple[Parameter, ...]
-    builder: str
-
-    def settings(self, given: Mapping[str, object]) -> dict[str, object]:
-        """Every parameter with its value, checked. Raises `LabError` for an unknown one or a wrong value."""
-        known = {parameter.name: parameter for parameter in self.parameters}
-        for name, value in given.items():
-            if name not in known:
-                one_of(f"parameter of {self.name!r}", name, sorted(known))
-            known[name].check(value)
-        return {name: known[name].check(given.get(name, known[name].default)) for name in known}
+__all__ = ["Entry", "Parameter", "catalogue", "entry"]
 
 
 def catalogue() -> list[Entry]:
@@ -116,15 +23,6 @@ def entry(name: str) -> Entry:
     return _ENTRIES[name]
 
 
-def _sizes(train: int, val: int, test: int, *, at_most: tuple[int, int, int]) -> tuple[Parameter, ...]:
-    sizes = zip(("train", "val", "test"), (train, val, test), at_most, strict=True)
-    return tuple(
-        Parameter(f"n_{split}", "whole", size, f"number of {split} pairs", at_least=50, at_most=most)
-        for split, size, most in sizes
-    )
-
-
-_SEED = Parameter("seed", "whole", 0, "seed of the splits, the pairs and the noise", at_least=0)
 _SNR = Parameter(
     "speech_snr_db",
     "real",
@@ -135,11 +33,6 @@ _SNR = Parameter(
     optional=True,
 )
 
-_MIRROR = Parameter(
-    "mirror", "text", None, "folder to take the files from; default MMKD_LAB_MIRROR, else downloads"
-)
-_PATH = Parameter("path", "text", None, "the array file itself, instead of a mirror")
-
 _SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 
 _AV_DIGITS = Entry(
@@ -149,7 +42,7 @@ _AV_DIGITS = Entry(
     licence="images CC BY 4.0 (UCI optdigits); speech made by this project with espeak-ng",
     files=(),
     parameters=(
-        *_sizes(2000, 500, 2000, at_most=(20000, 20000, 20000)),
+        *sizes(2000, 500, 2000, at_most=(20000, 20000, 20000)),
         replace(_SNR, default=-10.0),
         Parameter(
             "image_noise", "real", 0.25, "sd of Gaussian noise; white is 1", at_least=0.0, at_most=10.0
@@ -162,7 +55,7 @@ _AV_DIGITS = Entry(
             at_least=0.0,
             at_most=1.0,
         ),
-        _SEED,
+        SEED,
     ),
     builder="mmkd_lab.data.av_digits:build",
 )
@@ -174,7 +67,7 @@ _AV_MNIST = Entry(
     licence="MNIST CC BY-SA 3.0; Free Spoken Digit Dataset CC BY-SA 4.0; ESC-10 CC BY 3.0",
     files=("mnist", "fsdd", "esc10"),
     parameters=(
-        *_sizes(10000, 2000, 10000, at_most=(59950, 20000, 10000)),
+        *sizes(10000, 2000, 10000, at_most=(59950, 20000, 10000)),
         Parameter(
             "image_components",
             "whole",
@@ -208,8 +101,8 @@ _AV_MNIST = Entry(
             options=("esc10", "pink"),
         ),
         Parameter("speech_size", "choice", 28, "mel bands and frames of the spectrogram", options=(28, 112)),
-        _SEED,
-        _MIRROR,
+        SEED,
+        MIRROR,
     ),
     builder="mmkd_lab.data.av_mnist:build",
 )
@@ -260,8 +153,8 @@ _RAVDESS = Entry(
         ),
         Parameter("test_fold", "whole", 0, "fold of actors for the test", at_least=0, at_most=4),
         Parameter("val_fold", "whole", 1, "fold of actors for validation", at_least=0, at_most=4),
-        _MIRROR,
-        _PATH,
+        MIRROR,
+        PATH,
     ),
     builder="mmkd_lab.data.ravdess:build",
 )
@@ -276,10 +169,10 @@ _MFEAT = Entry(
     files=("mfeat",),
     parameters=(
         Parameter("views", "names", ("mor", "fac"), "which views are the modalities", options=_VIEWS),
-        *_sizes(800, 200, 1000, at_most=(1900, 1900, 1900)),
-        _SEED,
-        _MIRROR,
-        _PATH,
+        *sizes(800, 200, 1000, at_most=(1900, 1900, 1900)),
+        SEED,
+        MIRROR,
+        PATH,
     ),
     builder="mmkd_lab.data.mfeat:build",
 )
@@ -302,13 +195,22 @@ _CREMA_VOTES = Entry(
         ),
         Parameter("val_actors", "whole", 13, "number of actors for validation", at_most=89),
         Parameter("test_actors", "whole", 27, "number of actors for the test", at_most=89),
-        _SEED,
-        _MIRROR,
-        _PATH,
+        SEED,
+        MIRROR,
+        PATH,
     ),
     builder="mmkd_lab.data.crema_votes:build",
 )
 
 _ENTRIES: dict[str, Entry] = {
-    item.name: item for item in (_AV_DIGITS, _AV_MNIST, _GAUSSIAN, _RAVDESS, _MFEAT, _CREMA_VOTES)
+    item.name: item
+    for item in (
+        _AV_DIGITS,
+        _AV_MNIST,
+        _GAUSSIAN,
+        _RAVDESS,
+        _MFEAT,
+        _CREMA_VOTES,
+        *catalogue_vl.ENTRIES,
+    )
 }

@@ -27,6 +27,10 @@ MIRROR_VARIABLE, DOWNLOADS_VARIABLE = "MMKD_LAB_MIRROR", "MMKD_LAB_DATA"
 FEATURES = "features"  # the folder of array files
 RECORDING = r"(?:.*/)?recordings/([0-9]_[a-z]+_[0-9]+\.wav)"
 BACKGROUND = r"(?:.*/)?esc10/fold[1-5]/category[0-9]{2}/([1-5]-[0-9]+-[A-Z])\.wav"
+NLVR_MEMBER = (
+    r"(nlvr/(?:(?:dev/dev|test/test|hidden/hidden)\.json"
+    r"|(?:dev|test|hidden)/images/[0-9]+/[a-z]+-[0-9]+-[0-9]-0\.png))"
+)
 PUBLISHED_BACKGROUND = r"[^/]+/audio/([1-5]-[0-9]+-[A-Z])-[0-9]+\.wav"
 
 
@@ -158,6 +162,8 @@ def check_content(file: DataFile, path: Path) -> None:
         read_recordings(file, path)
     elif file.kind == "arrays":
         read_arrays(file, path)
+    elif file.kind == "nlvr":
+        read_nlvr(file, path)
     else:
         from mmkd_lab.data.noise import read_backgrounds
 
@@ -179,6 +185,11 @@ def read_recordings(file: DataFile, path: Path) -> dict[str, bytes]:
     return exact_members(file, path, RECORDING)
 
 
+def read_nlvr(file: DataFile, path: Path) -> dict[str, bytes]:
+    """{'nlvr/dev/dev.json': content} of NLVR's examples and drawings, verified. Raises `DamagedFile`."""
+    return exact_members(file, path, NLVR_MEMBER, what="files")
+
+
 def read_arrays(file: DataFile, path: Path) -> Arrays:
     """{name: array} of an array file, verified. Raises `DamagedFile`."""
     try:
@@ -189,14 +200,14 @@ def read_arrays(file: DataFile, path: Path) -> Arrays:
     return found
 
 
-def exact_members(file: DataFile, path: Path, pattern: str) -> dict[str, bytes]:
-    """The recordings of an archive, whose number and content must be the manifest's. Raises `DamagedFile`."""
+def exact_members(file: DataFile, path: Path, pattern: str, *, what: str = "recordings") -> dict[str, bytes]:
+    """The members of an archive, whose number and content must be the manifest's. Raises `DamagedFile`."""
     try:
         found = members(path, pattern)
     except DamagedFile as error:
         raise DamagedFile(str(path), error.value, error.rule, _again(file)) from error
     if len(found) != file.size:
-        raise DamagedFile(str(path), f"{len(found)} recordings", f"must hold {file.size}", _again(file))
+        raise DamagedFile(str(path), f"{len(found)} {what}", f"must hold {file.size}", _again(file))
     _same(file, path, digest_members(found))
     return found
 

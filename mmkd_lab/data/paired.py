@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from mmkd_lab.base.check import LabError, flat, mapping, of_type, one_of
+from mmkd_lab.base.check import position as at
 from mmkd_lab.base.fingerprint import canonical, digest_arrays
 from mmkd_lab.data.task import SPLITS, Task
+from mmkd_lab.data.text import Vocabulary
 from mmkd_lab.data.validate import validate, validate_positions
 
 __all__ = ["SPLITS", "PairedData", "Task"]
@@ -36,10 +38,15 @@ class PairedData:
         sources: name -> (N,) int64, the original item (image, recording) behind each row: the pair index.
         group: (N,) int64, what must not stand on both sides of a split (a speaker); None when there is none.
         recipe: the parameters that made this dataset, for provenance.
+        vocabularies: name -> the words behind a modality of token ids, which is then (N, L) int64, every text
+            padded at its end with id 0.
+        captions: name -> N texts as they were written, for pictures; the vocabulary knows fewer words.
+        facts: name -> (N,) int64, what is known of each row and given to no network.
 
     Raises:
         LabError: unequal lengths, fewer than one modality, NaN or infinite values, labels out of range, a
-            class absent from a split (single label), overlapping splits, a group on both sides of a split.
+            class absent from a split (single label), overlapping splits, a group on both sides of a split,
+            token ids that the vocabulary lacks, a text without a word or with padding inside.
     """
 
     name: str
@@ -52,9 +59,12 @@ class PairedData:
     group: Tensor | None = None
     sources: Mapping[str, Tensor] = field(default_factory=dict)
     recipe: Mapping[str, object] = field(default_factory=dict)
+    vocabularies: Mapping[str, Vocabulary] = field(default_factory=dict)
+    captions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    facts: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("modalities", "splits", "sources", "recipe"):
+        for name in ("modalities", "splits", "sources", "recipe", "vocabularies", "captions", "facts"):
             given = mapping(name, getattr(self, name), "a mapping of names")
             object.__setattr__(self, name, MappingProxyType(dict(given)))
         listed = flat("classes", self.classes, "a list of class names")
@@ -94,8 +104,23 @@ class PairedData:
         arrays += [("target", self.target), ("index", self.sample_index)]
         if self.group is not None:
             arrays.append(("group", self.group))
-        head = np.frombuffer(canonical([self.name, self.classes, self.task]).encode(), dtype=np.uint8)
+        arrays += [(f"fact/{name}", values) for name, values in sorted(self.facts.items())]
+        told: list[object] = [self.name, self.classes, self.task]
+        if self.vocabularies:
+            told.append({name: known.digest for name, known in self.vocabularies.items()})
+        head = np.frombuffer(canonical(told).encode(), dtype=np.uint8)
         return digest_arrays([("head", head), *((name, t.detach().cpu().numpy()) for name, t in arrays)])
+
+    def caption(self, modality: str, position: int) -> str:
+        """One text of a modality: as it was written where that is known, else its words from the ids.
+
+        Raises `LabError` for a modality without text or a position out of range.
+        """
+        one_of("modality", modality, sorted({*self.vocabularies, *self.captions}))
+        i = at("position", position, len(self), of="the position of a sample")
+        if modality in self.captions:
+            return self.captions[modality][i]
+        return self.vocabularies[modality].decode(self.modalities[modality][i].cpu().numpy())
 
     def positions(self, split: str) -> Tensor:
         """The positions of a split's samples. Raises `LabError` for an unknown split."""
@@ -133,6 +158,7 @@ class PairedData:
             index=self.sample_index.to(device),
             group=None if self.group is None else self.group.to(device),
             sources={name: x.to(device) for name, x in self.sources.items()},
+            facts={name: x.to(device) for name, x in self.facts.items()},
         )
 
     def select(self, positions: Tensor) -> PairedData:
@@ -149,6 +175,10 @@ class PairedData:
             index=self.sample_index[positions],
             group=None if self.group is None else self.group[positions],
             sources={name: x[positions] for name, x in self.sources.items()},
+            captions={
+                name: tuple(said[i] for i in positions.tolist()) for name, said in self.captions.items()
+            },
+            facts={name: x[positions] for name, x in self.facts.items()},
         )
 
     def __repr__(self) -> str:

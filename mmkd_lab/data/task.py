@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import Enum
 
-SPLITS = ("train", "val", "test")
+#: A split set aside from the training samples, on which weights of a loss are learned.
+META = "meta"
+SPLITS = ("train", "val", "test", META)
 
 
 class Task(Enum):

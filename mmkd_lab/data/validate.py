@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import LabError, listing, one_of, require
+from mmkd_lab.base.check import LabError, listing, of_type, one_of, require
 from mmkd_lab.data.task import SPLITS, Task
+from mmkd_lab.data.text import PAD, Vocabulary
 
 if TYPE_CHECKING:
     from mmkd_lab.data.paired import PairedData
@@ -34,6 +35,14 @@ def validate(data: PairedData) -> None:
         _validate_group(data.group, data.splits)
     for name, numbers in data.sources.items():
         _validate_numbers(f"sources[{name!r}]", numbers, n)
+    for name, numbers in data.facts.items():
+        _validate_numbers(f"facts[{name!r}]", numbers, n)
+    for name, known in data.vocabularies.items():
+        one_of("vocabularies", name, list(data.modalities))
+        of_type(f"vocabularies[{name!r}]", known, Vocabulary, "a Vocabulary")
+        _validate_text(f"modalities[{name!r}]", data.modalities[name], len(known))
+    for name, said in data.captions.items():
+        _validate_captions(name, said, data)
 
 
 def _validate_kinds(data: PairedData) -> None:
@@ -80,6 +89,31 @@ def _validate_modality(name: str, values: Tensor, n: int) -> None:
                 "must be finite",
                 "Drop or repair these samples before building the dataset.",
             )
+
+
+def _validate_text(argument: str, ids: Tensor, size: int) -> None:
+    kind = f"{ids.dtype} {tuple(ids.shape)}"
+    rule = "must be int64 (N, L), the ids of its words, as it has a vocabulary"
+    require(ids.dtype == torch.int64 and ids.ndim == 2, argument, kind, rule, "See Vocabulary.encode.")
+    low, high = int(ids.min()), int(ids.max())
+    rule = f"must lie between 0 and {size - 1}, the ids of its vocabulary"
+    require(low >= 0 and high < size, argument, f"ids from {low} to {high}", rule)
+    said = ids != PAD
+    empty = int((~said[:, 0]).sum())
+    rule = f"every text must begin with a word; {PAD} is padding, at the end"
+    require(empty == 0, argument, f"{empty} texts that begin with padding", rule, "See Vocabulary.encode.")
+    holes = int((said[:, 1:] & ~said[:, :-1]).any(dim=1).sum())
+    require(holes == 0, argument, f"{holes} texts with padding inside", f"{PAD} may stand only at the end")
+
+
+def _validate_captions(name: str, said: object, data: PairedData) -> None:
+    argument = f"captions[{name!r}]"
+    one_of("captions", name, list(data.modalities))
+    require(isinstance(said, tuple), argument, type(said).__name__, "must be a tuple of texts")
+    assert isinstance(said, tuple)
+    texts = sum(isinstance(text, str) for text in said)
+    rule = f"must be one text per sample ({len(data.target)} by the target)"
+    require(len(said) == texts == len(data.target), argument, f"{texts} texts of {len(said)}", rule)
 
 
 def _validate_target(data: PairedData) -> None:

@@ -55,6 +55,13 @@ class TeacherCache:
 
         Raises `LabError` for a sample the teachers have never seen, or the wrong number of rows.
         """
+        slot = self.slots(sample_index)
+        if slot.ndim == 1:
+            return self.logits[:, slot]
+        return self.logits[torch.arange(len(self), device=slot.device)[:, None], slot]
+
+    def slots(self, sample_index: Tensor) -> Tensor:
+        """Where these samples stand in `index`, of sample_index's shape; errors as those of `rows`."""
         of_type("sample_index", sample_index, Tensor, "a torch tensor of sample indices")
         fits = sample_index.ndim == 1 or (sample_index.ndim == 2 and len(sample_index) == len(self))
         require(
@@ -73,9 +80,7 @@ class TeacherCache:
                 "must name samples the teacher's outputs were cached for",
                 "Cache the teacher on the very dataset the student is trained on.",
             )
-        if slot.ndim == 1:
-            return self.logits[:, slot]
-        return self.logits[torch.arange(len(self), device=slot.device)[:, None], slot]
+        return slot
 
     def to(self, device: torch.device | str) -> TeacherCache:
         """The same cache with its tensors on a device."""

@@ -156,9 +156,9 @@ def cross_entropy(logits: Tensor, target: Tensor, *, task: Task = Task.SINGLE_LA
 
 
 def _cross_entropy(logits: Tensor, target: Tensor, *, task: Task) -> Tensor:
-    scores = logits.float()
+    scores = logits if logits.dtype == torch.float64 else logits.float()
     if task is Task.MULTI_LABEL:
-        each = F.binary_cross_entropy_with_logits(scores, target.float(), reduction="none")
+        each = F.binary_cross_entropy_with_logits(scores, target.to(scores), reduction="none")
         return each.sum(dim=-1).mean(dim=-1)
     if task is Task.DENSE:
         each = F.cross_entropy(scores.flatten(0, 1), target.flatten(0, 1), ignore_index=-1, reduction="none")

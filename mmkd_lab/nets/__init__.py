@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmkd_lab.nets.hugging_face import HuggingFaceNet
 from mmkd_lab.nets.network import MultimodalNet, build
 from mmkd_lab.nets.own import OwnNet
 from mmkd_lab.nets.removal import (
@@ -14,14 +15,17 @@ from mmkd_lab.nets.removal import (
     Zeros,
     removal_named,
 )
-from mmkd_lab.nets.spec import ENCODERS, FUSIONS, NetSpec
+from mmkd_lab.nets.rows import split_views, view_rows
+from mmkd_lab.nets.spec import ENCODERS, FUSIONS, SIZES, NetSpec
 from mmkd_lab.nets.views import View, all_views
 
 __all__ = [
     "ENCODERS",
     "FUSIONS",
     "REMOVALS",
+    "SIZES",
     "AttentionMask",
+    "HuggingFaceNet",
     "Learned",
     "Mean",
     "MultimodalNet",
@@ -34,4 +38,6 @@ __all__ = [
     "all_views",
     "build",
     "removal_named",
+    "split_views",
+    "view_rows",
 ]

@@ -6,7 +6,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from mmkd_lab.base.check import one_of
+from mmkd_lab.base.check import one_of, require
+from mmkd_lab.nets.bag import Bag
 from mmkd_lab.nets.lenet import LeNet
 from mmkd_lab.nets.resnet import ResNet
 from mmkd_lab.nets.spec import ENCODERS, NetSpec
@@ -28,19 +29,43 @@ class Encoder(Protocol):
         ...
 
 
-def resolve(name: str, shape: tuple[int, ...]) -> str:
-    """The encoder that a name means for samples of a shape: 'auto' is 'lenet' for (C, H, W), else 'mlp'."""
+def resolve(name: str, shape: tuple[int, ...], *, text: bool = False) -> str:
+    """The encoder that a name means for samples of a shape.
+
+    'auto' is 'bag' for text, 'lenet' for (C, H, W), else 'mlp'. Raises `LabError` for an encoder of text that
+    is not 'bag', or the other way round.
+    """
     one_of("encoder", name, ENCODERS)
-    if name != "auto":
-        return name
-    return "lenet" if len(shape) == 3 else "mlp"
+    if name == "auto":
+        return "bag" if text else "lenet" if len(shape) == 3 else "mlp"
+    if text:
+        require(name == "bag", "encoder", name, "cannot read token ids", "Use 'auto' or 'bag' for text.")
+    rule, way_out = "reads text, and this modality has no vocabulary", "See NetSpec(vocabulary=...)."
+    require(text or name != "bag", "encoder", name, rule, way_out)
+    return name
 
 
-def encoder(spec: NetSpec, modality: str, shape: tuple[int, ...]) -> LeNet | ResNet | Mlp | Linear:
+def encoder(spec: NetSpec, modality: str, shape: tuple[int, ...]) -> LeNet | ResNet | Mlp | Linear | Bag:
     """The untrained encoder of one modality. Raises `LabError` when it cannot read this shape."""
-    name = resolve(spec.encoder_of(modality), shape)
+    rows = rows_of_text(spec, modality, shape)
+    name = resolve(spec.encoder_of(modality), shape, text=rows is not None)
+    if rows is not None:
+        return Bag(rows, width=spec.width, features=spec.features)
     if name == "lenet":
         return LeNet(shape, width=spec.width, features=spec.features)
     if name == "resnet":
         return ResNet(shape, width=spec.width, features=spec.features)
     return Mlp(shape, width=spec.width, features=spec.features) if name == "mlp" else Linear(shape)
+
+
+def rows_of_text(spec: NetSpec, modality: str, shape: tuple[int, ...]) -> int | None:
+    """How many rows the embedding table of a modality has; None when it is no text.
+
+    With trainable stand-ins the [MASK] token has a row of its own, the last. Raises `LabError` for text that
+    is not one row of ids per sample.
+    """
+    size = spec.token_counts.get(modality)
+    if size is None:
+        return None
+    require(len(shape) == 1, f"shapes[{modality!r}]", shape, "must be (tokens,) for text")
+    return size + spec.baseline

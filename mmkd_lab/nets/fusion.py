@@ -8,11 +8,12 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
+from mmkd_lab.nets.bag import Bag
 from mmkd_lab.nets.lenet import LeNet, norm
 from mmkd_lab.nets.resnet import ResNet
 from mmkd_lab.nets.vector import Linear, Mlp
 
-AnyEncoder = LeNet | ResNet | Mlp | Linear
+AnyEncoder = LeNet | ResNet | Mlp | Linear | Bag
 
 #: Side of the grid on which mid fusion lays maps of different sizes over each other.
 GRID = 4

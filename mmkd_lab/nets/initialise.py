@@ -9,13 +9,16 @@ from torch import nn
 
 from mmkd_lab.base.seed import derive
 
+#: Parameters that belong to no layer and must not start alike.
+_EMBEDDINGS = ("query", "cls", "separator", "position", "segment")
+
 
 def initialise(net: nn.Module, *, seed: int) -> None:
     """Draw all weights of `net` in place: torch's default law for dense layers and convolutions.
 
     Weights and biases are uniform within ±1/sqrt(fan-in) (He et al. 2015 with the slope torch takes); norms
-    start as the identity; an attention query is normal with deviation 1/sqrt(F); trainable stand-ins start at
-    zero.
+    start as the identity; embeddings, of F numbers each, and an attention query are normal with deviation
+    1/sqrt(F); trainable stand-ins start at zero.
     """
     generator = torch.Generator().manual_seed(derive(seed, "init"))
     with torch.no_grad():
@@ -29,7 +32,7 @@ def initialise(net: nn.Module, *, seed: int) -> None:
                 module.bias.zero_()
             else:
                 for name, parameter in module.named_parameters(recurse=False):
-                    if name == "query":
-                        parameter.normal_(0.0, 1 / sqrt(len(parameter)), generator=generator)
+                    if isinstance(module, nn.Embedding) or name in _EMBEDDINGS:
+                        parameter.normal_(0.0, 1 / sqrt(parameter.shape[-1]), generator=generator)
                     else:
                         parameter.zero_()

@@ -8,12 +8,14 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 
-from mmkd_lab.base.check import LabError, flat, listing, of_type, require, whole
+from mmkd_lab.base.check import LabError, flat, listing, of_type, one_of, require, whole
 from mmkd_lab.nets.encode import encoder
 from mmkd_lab.nets.fusion import Attention, Late, Mid
 from mmkd_lab.nets.initialise import initialise
-from mmkd_lab.nets.removal import ATTENTION, LEARNED, kept_key
+from mmkd_lab.nets.removal import ATTENTION, LEARNED, REMOVALS, kept_key
+from mmkd_lab.nets.single_stream import SingleStream
 from mmkd_lab.nets.spec import NetSpec
+from mmkd_lab.nets.tokens import tokens
 
 Shapes = Mapping[str, Sequence[int]]
 
@@ -31,18 +33,21 @@ class MultimodalNet(nn.Module):
         self.modalities = spec.reads(shapes)
         self.shapes = {name: _sides(name, shapes[name]) for name in self.modalities}
         self.num_outputs = whole("num_outputs", num_outputs)
-        encoders = [encoder(spec, name, self.shapes[name]) for name in self.modalities]
-        self.fusion: Late | Mid | Attention
-        if spec.fusion == "late":
-            self.fusion = Late(encoders, joint=spec.joint)
-        else:
-            self.fusion = (Mid if spec.fusion == "mid" else Attention)(encoders, features=spec.features)
+        self.fusion = _fusion(spec, self.shapes)
         self.head = nn.Linear(self.fusion.out_features, num_outputs)
         for i, name in enumerate(self.modalities):
+            if name in spec.token_counts:
+                continue
             self.register_buffer(f"shift_{i}", torch.zeros(_unit(self.shapes[name])))
             self.register_buffer(f"scale_{i}", torch.ones(_unit(self.shapes[name])))
             if spec.baseline:
                 self.register_parameter(f"baseline_{i}", nn.Parameter(torch.empty(self.shapes[name])))
+
+    @property
+    def removals(self) -> tuple[str, ...]:
+        """The names of the removals that this network can do."""
+        lacks = {ATTENTION: not self.fusion.masks, LEARNED: not self.spec.baseline}
+        return tuple(name for name in REMOVALS if not lacks.get(name, False))
 
     def features(self, x: Mapping[str, Tensor]) -> Tensor:
         """{modality: (B, ...)} -> (B, F). Raises `LabError` for a missing modality or a removal it lacks."""
@@ -51,8 +56,9 @@ class MultimodalNet(nn.Module):
             raise LabError(
                 "removal",
                 "attention",
-                f"needs a network with fusion='attention', and this one has fusion={self.spec.fusion!r}",
-                "Use zeros, mean, permutation or learned, or build the network with fusion='attention'.",
+                "needs a network with fusion='attention' or 'single_stream', and this one has "
+                f"fusion={self.spec.fusion!r}",
+                f"Use {listing(self.removals)}, or build the network with another fusion.",
             )
         out: Tensor = self.fusion([self._input(x, i, name) for i, name in enumerate(self.modalities)], kept)
         return out
@@ -63,7 +69,12 @@ class MultimodalNet(nn.Module):
         return logits
 
     def set_scale(self, modality: str, shift: Tensor, scale: Tensor) -> None:
-        """Standardise one modality as (x - shift) * scale; both of shape () for maps, (D,) for vectors."""
+        """Standardise one modality as (x - shift) * scale; both of shape () for maps, (D,) for vectors.
+
+        Raises `LabError` for another shape, or a modality that is text.
+        """
+        numbers = [name for name in self.modalities if name not in self.spec.token_counts]
+        one_of("modality", modality, numbers)
         i = self.modalities.index(modality)
         for name, value in ((f"shift_{i}", shift), (f"scale_{i}", scale)):
             buffer = getattr(self, name)
@@ -80,8 +91,13 @@ class MultimodalNet(nn.Module):
                 tuple(values.shape),
                 f"must be (batch, {', '.join(map(str, self.shapes[name]))})",
             )
-        shift, scale = (getattr(self, f"{part}_{i}") for part in ("shift", "scale"))
-        values = torch.mul(values - shift, scale)
+        size = self.spec.token_counts.get(name)
+        _right_kind(name, values, text=size is not None)
+        if size is None:
+            shift, scale = (getattr(self, f"{part}_{i}") for part in ("shift", "scale"))
+            values = torch.mul(values - shift, scale)
+        else:
+            values = values.long()
         stays = x.get(kept_key(LEARNED, name))
         if stays is None:
             return values
@@ -90,10 +106,11 @@ class MultimodalNet(nn.Module):
             "removal",
             "learned",
             "needs a network with trainable stand-ins, and this one has none",
-            "Build it with NetSpec(baseline=True), or use another removal.",
+            f"Build it with NetSpec(baseline=True), or use {listing(self.removals)}.",
         )
-        # The stand-in lives on the standardised scale, where zero is the training mean.
-        stand_in: Tensor = getattr(self, f"baseline_{i}")
+        # The stand-in lives on the standardised scale, where zero is the training mean; a text's is the
+        # [MASK] token, the last row of its table, as often as the text is long at most.
+        stand_in: Tensor = getattr(self, f"baseline_{i}") if size is None else values.new_tensor(size)
         return torch.where(stays.reshape(-1, *[1] * (values.ndim - 1)), values, stand_in)
 
 
@@ -116,6 +133,25 @@ def build(spec: NetSpec, shapes: Shapes, num_outputs: int, *, seed: int) -> Mult
         net = MultimodalNet(spec, shapes, num_outputs)
     initialise(net, seed=whole("seed", seed, at_least=0))
     return net
+
+
+def _fusion(spec: NetSpec, shapes: Mapping[str, tuple[int, ...]]) -> Late | Mid | Attention | SingleStream:
+    if spec.fusion == "single_stream":
+        streams = [tokens(spec, name, shape) for name, shape in shapes.items()]
+        return SingleStream(streams, features=spec.features, depth=spec.depth, heads=spec.heads)
+    encoders = [encoder(spec, name, shape) for name, shape in shapes.items()]
+    if spec.fusion == "late":
+        return Late(encoders, joint=spec.joint)
+    return (Mid if spec.fusion == "mid" else Attention)(encoders, features=spec.features)
+
+
+def _right_kind(name: str, values: Tensor, *, text: bool) -> None:
+    if values.is_floating_point() == text:
+        rule = (
+            "must be token ids, as integers" if text else "are token ids, and the network has no vocabulary"
+        )
+        way_out = "" if text else f"Build it with NetSpec(vocabulary={{{name!r}: number of ids}})."
+        raise LabError(f"x[{name!r}]", values.dtype, rule, way_out)
 
 
 def _unit(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from mmkd_lab.base.check import LabError, flat, listing, of_type, require
-from mmkd_lab.nets.removal import modality_names
+from mmkd_lab.nets.removal import VALUES, modality_names
 
 
 class OwnNet(nn.Module):
@@ -35,19 +35,22 @@ class OwnNet(nn.Module):
         if head is not None and head not in known:
             raise LabError("head", head, f"must be one of {listing(known)}")
 
+    @property
+    def removals(self) -> tuple[str, ...]:
+        """The names of the removals that this network can do: those that replace values."""
+        return VALUES
+
     def forward(self, x: Mapping[str, Tensor]) -> Tensor:
         """{modality: (B, ...)} -> logits (B, K)."""
+        self._refuse_masks(x)
         names = modality_names(x)
-        masks = sorted(set(x) - set(names))
-        require(
-            not masks,
-            "removal",
-            masks,
-            "a network of your own knows no masks",
-            "Use zeros, mean or permutation.",
-        )
         out: Tensor = self.module({name: x[name] for name in self.modalities or names})
         return out
+
+    def _refuse_masks(self, x: Mapping[str, Tensor]) -> None:
+        masks = sorted(set(x) - set(modality_names(x)))
+        rule = "this network does not know what to do with these masks"
+        require(not masks, "removal", masks, rule, f"Use {listing(self.removals)}.")
 
     def features(self, x: Mapping[str, Tensor]) -> Tensor:
         """{modality: (B, ...)} -> (B, F): what reaches the head."""

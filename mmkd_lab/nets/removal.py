@@ -20,7 +20,10 @@ from mmkd_lab.nets.views import View
 
 ATTENTION, LEARNED = "attention", "learned"
 REMOVALS = ("zeros", "mean", "attention", "permutation", "learned")
+#: The removals that replace values, and so need nothing of the network.
+VALUES = ("zeros", "mean", "permutation")
 _KEPT = " kept for "
+_FOR_TEXT = "Use zeros, attention, permutation or learned."
 
 
 def kept_key(kind: str, modality: str) -> str:
@@ -38,15 +41,16 @@ class Removal:
 
     name: ClassVar[str]
 
-    def apply(self, x: Mapping[str, Tensor], keep: View) -> dict[str, Tensor]:
+    def apply(self, x: Mapping[str, Tensor], keep: View, *, axis: int = 0) -> dict[str, Tensor]:
         """{modality: (B, ...)} -> the same with the modalities that `keep` lacks removed.
 
-        Keeping everything changes nothing, and removing twice is removing once. (A second permutation draws
-        anew: there the two agree in distribution.) Raises `LabError` when `keep` names an absent modality.
+        With axis=1 the batch comes behind the replicas, {modality: (R, B, ...)}. Keeping everything changes
+        nothing, and removing twice is removing once. (A second permutation draws anew: there the two agree in
+        distribution.) Raises `LabError` when `keep` names an absent modality.
         """
         kept = dict(x)
         for name in keep.missing(modality_names(x)):
-            stays = torch.zeros(len(x[name]), dtype=torch.bool, device=x[name].device)
+            stays = torch.zeros(x[name].shape[: axis + 1], dtype=torch.bool, device=x[name].device)
             kept.update(self._remove(x, name, stays))
         return kept
 
@@ -61,23 +65,30 @@ class Removal:
         return kept
 
     def _remove(self, x: Mapping[str, Tensor], name: str, stays: Tensor) -> dict[str, Tensor]:
-        return {name: torch.where(_over(stays, x[name]), x[name], self._instead(x[name], name))}
+        return {name: torch.where(_over(stays, x[name]), x[name], self._instead(x[name], name, stays))}
 
-    def _instead(self, values: Tensor, name: str) -> Tensor:
+    def _instead(self, values: Tensor, name: str, stays: Tensor) -> Tensor:
         raise LabError("removal", type(self).__name__, "must define _instead or _remove")
 
 
 class Zeros(Removal):
-    """Put zeros in place of the modality."""
+    """Put zeros in place of the modality; of a text, padding.
+
+    A single-stream network goes on attending to such tokens, by their position and segment: another
+    intervention than `AttentionMask`.
+    """
 
     name = "zeros"
 
-    def _instead(self, values: Tensor, name: str) -> Tensor:
+    def _instead(self, values: Tensor, name: str, stays: Tensor) -> Tensor:
         return values.new_zeros(())
 
 
 class Mean(Removal):
-    """Put the training mean in place of the modality: one stored tensor of one sample's shape each."""
+    """Put the training mean in place of the modality: one stored tensor of one sample's shape each.
+
+    Text has no mean: its removal is refused.
+    """
 
     name = "mean"
 
@@ -88,9 +99,12 @@ class Mean(Removal):
     def of(cls, data: PairedData) -> Mean:
         """The means over the training split of `data`, and over nothing else."""
         positions = data.positions("train")
-        return cls({name: values.float().mean(0) for name, values in data.batch(positions).items()})
+        numbers = [name for name, values in data.modalities.items() if values.is_floating_point()]
+        return cls({name: values.mean(0) for name, values in data.batch(positions, numbers).items()})
 
-    def _instead(self, values: Tensor, name: str) -> Tensor:
+    def _instead(self, values: Tensor, name: str, stays: Tensor) -> Tensor:
+        if not values.is_floating_point():
+            raise LabError("removal", "mean", f"token ids have no mean, and {name!r} is text", _FOR_TEXT)
         one_of("modality", name, sorted(self.means))
         return self.means[name].to(values)
 
@@ -108,8 +122,10 @@ class Permutation(Removal):
         self.seed = seed
         self.generator = torch.Generator().manual_seed(derive(seed, "removal", "permutation"))
 
-    def _instead(self, values: Tensor, name: str) -> Tensor:
-        return values[torch.randperm(len(values), generator=self.generator).to(values.device)]
+    def _instead(self, values: Tensor, name: str, stays: Tensor) -> Tensor:
+        batch = stays.ndim - 1
+        order = torch.randperm(values.shape[batch], generator=self.generator)
+        return values.index_select(batch, order.to(values.device))
 
     def apply_where(self, x: Mapping[str, Tensor], stays: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Refused: a permutation within a batch of replicas would make them depend on each other."""
@@ -125,13 +141,18 @@ class _Masked(Removal):
 
 
 class AttentionMask(_Masked):
-    """Hide the modality from the attention of a network with fusion='attention'; others refuse it."""
+    """Hide the modality from the attention of a network with fusion='attention' or 'single_stream'.
+
+    Networks without attention refuse it.
+    """
 
     name = ATTENTION
 
 
 class Learned(_Masked):
     """Put the network's own trained stand-in in place of the modality (NetSpec(baseline=True)).
+
+    A text becomes [MASK] tokens.
 
     The stand-in is trained whenever samples pass through `fit` with this removal as modality dropout.
     """

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from mmkd_lab.base.check import LabError
+from mmkd_lab.train.both import Both
 from mmkd_lab.train.flat import Flat
 from mmkd_lab.train.replicas import Replicas
 
@@ -17,9 +19,12 @@ _COMPILED = "_orig_mod."
 
 
 class Stacked(nn.Module):
-    """All replicas in one call: vmap over the stacked parameters."""
+    """All replicas in one call: vmap over the stacked parameters.
 
-    def __init__(self, replicas: Replicas) -> None:
+    `extras` are parameters trained beside the networks, {name: (R, ...)}: those of a method such as hints.
+    """
+
+    def __init__(self, replicas: Replicas, extras: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
         self.names, self.buffer_names = list(replicas.parameters), list(replicas.buffers)
         learns = {name: one.requires_grad for name, one in replicas.net.named_parameters()}
@@ -29,20 +34,46 @@ class Stacked(nn.Module):
         )
         for i, value in enumerate(replicas.buffers.values()):
             self.register_buffer(f"buffer_{i}", value.clone())
-        self.net = [replicas.net]  # in a list, so that its own parameters are not taken for this module's
-        self.flat = Flat(list(self.values))
+        # In a list, so that its own parameters are not taken for this module's.
+        self.net, self.both = [replicas.net], [Both(replicas.net)]
+        self.extras = _learning(extras)
+        self.flat = Flat([*self.values, *self.extras.values()], replicas=len(replicas))
 
     def forward(self, x: dict[str, Tensor], shared: bool = False) -> Tensor:
         """{modality: (R, B, ...)}, or (B, ...) when shared, -> (R, B, K)."""
-        run = vmap(self._one, in_dims=(0, 0, None if shared else 0))
+        logits: Tensor = self._run(self._one, self._parameters_by_name(), x, shared)
+        return logits
+
+    def with_features(self, x: dict[str, Tensor], shared: bool = False) -> tuple[Tensor, Tensor]:
+        """The same, and the features (R, B, F)."""
+        both: tuple[Tensor, Tensor] = self._run(self._one_both, self._parameters_by_name(), x, shared)
+        return both
+
+    def function(self, x: dict[str, Tensor], shared: bool) -> Callable[[list[Tensor]], Tensor]:
+        """The logits (R, B, K) as a function of what is trained, shaped as `flat.views` gives it."""
+
+        def run(values: list[Tensor]) -> Tensor:
+            learnt = iter(values)
+            named = {
+                name: next(learnt) if value.requires_grad else value
+                for name, value in self._parameters_by_name().items()
+            }
+            logits: Tensor = self._run(self._one, named, x, shared)
+            return logits
+
+        return run
+
+    def _run(
+        self, one: Callable[..., Any], parameters: dict[str, Tensor], x: dict[str, Tensor], shared: bool
+    ) -> Any:  # noqa: ANN401 - a tensor, or two
+        run = vmap(one, in_dims=(0, 0, None if shared else 0))
         try:
-            out: Tensor = run(self._parameters_by_name(), self._buffers_by_name(), x)
+            return run(parameters, self._buffers_by_name(), x)
         except RuntimeError as error:
             if "randomness" not in str(error):
                 raise
             rule = "the network draws random numbers as it runs, which cannot be stacked"
             raise LabError("mode", "stacked", rule, "Use mode='looped'.") from error
-        return out
 
     def train(self, mode: bool = True) -> Stacked:
         """Training or evaluation mode, also for the network that is kept out of this module's sight."""
@@ -56,7 +87,15 @@ class Stacked(nn.Module):
 
     def gradients(self) -> list[Tensor]:
         """(R, ...) each."""
-        return [value.grad for value in self.values if value.grad is not None]
+        known = [*self.values, *self.extras.values()]
+        return [value.grad for value in known if value.grad is not None]
+
+    def _one_both(
+        self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], x: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        named = [{f"net.{name}": value for name, value in part.items()} for part in (parameters, buffers)]
+        both: tuple[Tensor, Tensor] = functional_call(self.both[0], tuple(named), (x,))
+        return both
 
     def _one(
         self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], x: dict[str, Tensor]
@@ -74,7 +113,9 @@ class Stacked(nn.Module):
 class Direct(nn.Module):
     """One replica, called as the plain module that it is; the leading axis of 1 is put on outside."""
 
-    def __init__(self, replicas: Replicas, net: nn.Module) -> None:
+    def __init__(
+        self, replicas: Replicas, net: nn.Module, extras: Mapping[str, Tensor] | None = None
+    ) -> None:
         super().__init__()
         self.net = net
         with torch.no_grad():
@@ -84,12 +125,30 @@ class Direct(nn.Module):
                 buffer.copy_(replicas.buffers[name.removeprefix(_COMPILED)][0])
         # A fifth to a third faster for the lab's convolutions. (torch's stubs lack this overload of `to`.)
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.flat = Flat(list(net.parameters()))
+        self.extras = _learning(extras)
+        self.flat = Flat([*net.parameters(), *self.extras.values()])
 
     def forward(self, x: dict[str, Tensor], shared: bool = False) -> Tensor:
         """{modality: (1, B, ...)}, or (B, ...) when shared, -> (1, B, K)."""
-        out: Tensor = self.net(x if shared else {name: value[0] for name, value in x.items()})
+        out: Tensor = self.net(x if shared else _first(x))
         return out[None]
+
+    def with_features(self, x: dict[str, Tensor], shared: bool = False) -> tuple[Tensor, Tensor]:
+        """The same, and the features (1, B, F)."""
+        logits, features = Both(getattr(self.net, "_orig_mod", self.net))(x if shared else _first(x))
+        return logits[None], features[None]
+
+    def function(self, x: dict[str, Tensor], shared: bool) -> Callable[[list[Tensor]], Tensor]:
+        """The logits (1, B, K) as a function of what is trained, shaped as `flat.views` gives it."""
+        names = [name for name, parameter in self.net.named_parameters() if parameter.requires_grad]
+
+        def run(values: list[Tensor]) -> Tensor:
+            # What a method trains beside the network is left. Forward mode wants plain memory.
+            named = {name: value.contiguous() for name, value in zip(names, values, strict=False)}
+            logits: Tensor = functional_call(self.net, named, (x if shared else _first(x),))
+            return logits[None]
+
+        return run
 
     def state(self) -> dict[str, Tensor]:
         """{name: (1, ...)}: live parameters and buffers, not copies."""
@@ -98,10 +157,20 @@ class Direct(nn.Module):
 
     def gradients(self) -> list[Tensor]:
         """(1, ...) each."""
-        return [value.grad[None] for value in self.net.parameters() if value.grad is not None]
+        own = [value.grad[None] for value in self.net.parameters() if value.grad is not None]
+        return own + [value.grad for value in self.extras.values() if value.grad is not None]
 
 
 Engine = Stacked | Direct
+
+
+def _learning(extras: Mapping[str, Tensor] | None) -> dict[str, nn.Parameter]:
+    """In a plain dict: names may hold dots, and the result of training must not hold them."""
+    return {name: nn.Parameter(value.detach().clone()) for name, value in (extras or {}).items()}
+
+
+def _first(x: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value[0] for name, value in x.items()}
 
 
 def clip_each(gradients: list[Tensor], *, limit: float) -> Tensor:

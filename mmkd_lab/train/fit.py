@@ -14,12 +14,15 @@ from torch import Tensor, nn
 from mmkd_lab.base.check import LabError, of_type, require
 from mmkd_lab.base.progress import watched
 from mmkd_lab.data.paired import PairedData
+from mmkd_lab.distill.distillation import Distillation
 from mmkd_lab.nets.removal import Removal
 from mmkd_lab.train import strategy
 from mmkd_lab.train.device import deterministic
 from mmkd_lab.train.engine import Direct, Stacked
 from mmkd_lab.train.fabric import make_fabric
 from mmkd_lab.train.inputs import Resident, datasets
+from mmkd_lab.train.lesson_plan import history, own_parameters, prepared, require_fits, weights_over_time
+from mmkd_lab.train.lessons import Lessons
 from mmkd_lab.train.loop import Job, run
 from mmkd_lab.train.protocols import ObjectiveLike, TeacherLike
 from mmkd_lab.train.recipe import Recipe
@@ -43,12 +46,15 @@ class Fit:
             value. On 'train' the objective's own terms, meaned over the epoch; on 'val' the task's metrics.
         best_epoch: (R,), the epoch (from 1) whose weights were selected.
         mode: 'stacked', 'looped' or 'compiled', as it was run.
+        weights: where the weights of views were learned, their means over time: replica, seed, step, view,
+            value. None otherwise.
     """
 
     replicas: Replicas
     history: pd.DataFrame
     best_epoch: npt.NDArray[np.int64]
     mode: str
+    weights: pd.DataFrame | None = None
 
     def __repr__(self) -> str:
         return f"{self.replicas!r}; {self.mode}, best epochs {self.best_epoch.tolist()}"
@@ -57,7 +63,7 @@ class Fit:
 def fit(
     replicas: Replicas,
     data: PairedData | Sequence[PairedData],
-    objective: ObjectiveLike,
+    objective: Distillation | ObjectiveLike,
     recipe: Recipe,
     *,
     teacher: TeacherLike | None = None,
@@ -76,9 +82,11 @@ def fit(
     Args:
         replicas: R networks; they are left as they are, the trained ones are in the result.
         data: one dataset for all, or one per replica, of equal shapes and split sizes.
-        objective: see `ObjectiveLike`; for instance `distill.Objective`.
+        objective: see `ObjectiveLike`; for instance `distill.Objective`, or `distill.Distillation` for more
+            than logits: other views, features, learned weights.
         recipe: the hyper-parameters.
-        teacher: logits of one teacher for all replicas or of R teachers, by sample index.
+        teacher: what one teacher for all replicas, or R teachers, say by sample index; `TeacherCache` or, for
+            more than logits, `TeacherViews`.
         mode: 'stacked' (all replicas in one call), 'looped' (one after another), 'compiled' (looped through
             torch.compile), or 'auto' (the recorded measurement for this architecture and device).
         dropout_removal: how `recipe.modality_dropout` removes; an operator of `nets.removal`.
@@ -98,15 +106,16 @@ def fit(
     _validate(replicas, sets, recipe, dropout_removal, how)
     _validate_loss(objective, teacher, len(replicas))
     resident = Resident(sets, replicas.modalities, device=replicas.device)
-    soft = None if teacher is None else _teacher_rows(teacher, resident, len(replicas))
+    soft = None if teacher is None else Lessons.of(teacher, resident, len(replicas))
     fabric = make_fabric(replicas.device, recipe.precision) if fabric is None else fabric
     _validate_fabric(fabric, replicas, recipe)
     total = recipe.length(resident.samples)[1] * (1 if how == "stacked" else len(replicas))
     with deterministic(replicas.device), _bar(total, label, shown=progress and fabric.is_global_zero) as bar:
         job = Job(replicas, resident, sets, objective, soft, recipe, dropout_removal, fabric, bar)
+        require_fits(job)
         if how == "stacked":
-            trained, best = run(job, Stacked(replicas))
-            return Fit(trained, _history([job]), best.numpy(), how)
+            trained, best = run(prepared(job), Stacked(replicas, own_parameters(job)))
+            return Fit(trained, history([job]), best.numpy(), how, weights_over_time([job]))
         return _one_by_one(job, how)
 
 
@@ -116,10 +125,11 @@ def _one_by_one(job: Job, how: str) -> Fit:
     jobs = [_alone(job, r) for r in range(len(job.replicas))]
     parts, epochs = [], []
     for one in jobs:
-        trained, best = run(one, Direct(one.replicas, runner))
+        trained, best = run(prepared(one), Direct(one.replicas, runner, own_parameters(one)))
         parts.append(trained)
         epochs.append(best)
-    return Fit(Replicas.join(parts), _history(jobs), torch.cat(epochs).numpy(), how)
+    selected = Replicas.join(parts)
+    return Fit(selected, history(jobs), torch.cat(epochs).numpy(), how, weights_over_time(jobs))
 
 
 def _compiled(net: nn.Module) -> nn.Module:
@@ -131,33 +141,17 @@ def _compiled(net: nn.Module) -> nn.Module:
 
 def _alone(job: Job, r: int) -> Job:
     """The job of replica `r` alone."""
-    teacher = job.teacher
     return Job(
         job.replicas[r],
         job.resident.of(r),
         [job.sets[r]] if len(job.sets) > 1 else job.sets,
         job.objective[r] if hasattr(job.objective, "__getitem__") else job.objective,
-        teacher if teacher is None or len(teacher) == 1 else teacher[r : r + 1],
+        None if job.teacher is None else job.teacher.alone(r),
         job.recipe,
         job.dropout,
         job.fabric,
         job.bar,
     )
-
-
-def _teacher_rows(teacher: TeacherLike, resident: Resident, replicas: int) -> Tensor:
-    """(1 or R, N, K) for one dataset; (R, N, K) when each replica has its own."""
-    if not resident.each:
-        return _known(teacher.rows(resident.sample_index), replicas).to(resident.target.device)
-    each = [_known(teacher.rows(index), replicas) for index in resident.sample_index]
-    own = [soft[0 if len(soft) == 1 else r] for r, soft in enumerate(each)]
-    return torch.stack(own).to(resident.target.device)
-
-
-def _known(soft: Tensor, replicas: int) -> Tensor:
-    rule = f"must be 1 for all, or {replicas}, one per replica"
-    require(len(soft) in (1, replicas), "teacher", f"{len(soft)} teachers", rule)
-    return soft.detach()
 
 
 def _validate(
@@ -212,16 +206,3 @@ def _bar(total: int, label: str, *, shown: bool) -> tqdm:
     from tqdm.auto import tqdm
 
     return tqdm(total=total, desc=label or None, unit="step", leave=False, disable=not watched(shown))
-
-
-def _history(jobs: Sequence[Job]) -> pd.DataFrame:
-    import pandas as pd
-
-    table, first = [], 0
-    for job in jobs:
-        for row in job.rows:
-            for r, (value, alive) in enumerate(zip(row.value.tolist(), row.alive.tolist(), strict=True)):
-                if alive:
-                    table.append((first + r, job.replicas.seeds[r], row.epoch, row.split, row.metric, value))
-        first += len(job.replicas)
-    return pd.DataFrame(table, columns=["replica", "seed", "epoch", "split", "metric", "value"])

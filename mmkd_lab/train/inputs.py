@@ -11,6 +11,7 @@ from mmkd_lab.base.check import LabError, flat, of_type, one_of, require
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.nets.network import MultimodalNet
 from mmkd_lab.nets.removal import Removal, removal_named
+from mmkd_lab.nets.spec import NetSpec
 from mmkd_lab.nets.views import View
 
 #: Rows read at once while means and deviations are summed, so that 60,000 spectrograms fit in memory.
@@ -19,16 +20,49 @@ ROWS = 4096
 
 def standardise(nets: Sequence[MultimodalNet], data: PairedData) -> None:
     """Give every network the training mean and deviation of each modality it reads, from `data`'s training
-    split.
+    split; text is left alone.
 
     One number for maps; one per entry for vectors, where an entry that never varies is left unscaled.
     """
     positions = data.positions("train")
     for name in nets[0].modalities:
+        if name in nets[0].spec.token_counts:
+            continue
         mean, deviation = _moments(data, name, positions, per_entry=len(data.shapes[name]) == 1)
         scale = torch.where(deviation > 0, 1 / deviation.clamp(min=1e-12), torch.ones_like(deviation))
         for net in nets:
             net.set_scale(name, mean.float(), scale.float())
+
+
+def vocabulary(data: PairedData) -> dict[str, int]:
+    """{modality: number of token ids} of every text in `data`.
+
+    As many as its vocabulary has words; without one, the largest id of all splits plus one. Raises `LabError`
+    for ids below 0.
+    """
+    sizes = {}
+    for name, values in data.modalities.items():
+        if not values.is_floating_point():
+            low, high = int(values.min()), int(values.max())
+            require(low >= 0, f"data[{name!r}]", f"token ids from {low}", "must be 0, for padding, or more")
+            known = data.vocabularies.get(name)
+            sizes[name] = max(2, high + 1) if known is None else len(known)
+    return sizes
+
+
+def fill_vocabulary(spec: NetSpec, data: PairedData) -> NetSpec:
+    """The spec with the vocabulary of every text in `data` that it reads, where it does not name it itself.
+
+    Raises `LabError` when it names too few ids, or takes a modality of numbers for text.
+    """
+    found, given = vocabulary(data), spec.token_counts
+    reads = spec.reads(data.shapes)
+    for name, size in given.items():
+        argument = f"vocabulary[{name!r}]"
+        require(name in found, argument, size, "is no text: its values are no token ids")
+        require(size >= found[name], argument, size, f"must be at least {found[name]}, the ids in the data")
+    missing = {name: size for name, size in found.items() if name in reads and name not in given}
+    return spec.with_vocabulary({**given, **missing}) if missing else spec
 
 
 def datasets(data: object, replicas: int) -> list[PairedData]:

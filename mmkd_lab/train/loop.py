@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,12 +13,17 @@ from torch import Tensor
 from mmkd_lab.base.check import LabError
 from mmkd_lab.base.seed import derive
 from mmkd_lab.data.paired import PairedData
+from mmkd_lab.distill.distillation import Distillation
+from mmkd_lab.distill.method import Outputs
 from mmkd_lab.nets.removal import Removal
 from mmkd_lab.train.engine import Engine, clip_each
 from mmkd_lab.train.fabric import optimiser
-from mmkd_lab.train.inputs import Resident, eval_inputs, rows_of
+from mmkd_lab.train.inputs import Resident, eval_inputs
+from mmkd_lab.train.learner import WeightLearner
+from mmkd_lab.train.lessons import Lessons, part_of
 from mmkd_lab.train.metrics import score
 from mmkd_lab.train.order import Order, ViewDraw
+from mmkd_lab.train.outputs import outputs
 from mmkd_lab.train.protocols import ObjectiveLike
 from mmkd_lab.train.recipe import Recipe
 from mmkd_lab.train.replicas import CHUNK, Replicas
@@ -45,13 +50,14 @@ class Job:
     replicas: Replicas
     resident: Resident
     sets: Sequence[PairedData]
-    objective: ObjectiveLike
-    teacher: Tensor | None
+    objective: Distillation | ObjectiveLike
+    teacher: Lessons | None
     recipe: Recipe
     dropout: Removal | None
     fabric: Any
     bar: Any
     rows: list[Row] = field(default_factory=list)
+    learner: WeightLearner | None = None
 
     def __post_init__(self) -> None:
         rate = self.recipe.modality_dropout
@@ -61,11 +67,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs {m: (R, B, ...)}, (B, ...) when shared; target (R, B, ...); teacher logits (R, B, K) or None."""
+    """Inputs {m: (R, B, ...)}, (B, ...) when shared; target (R, B, ...); what the teachers say, or None."""
 
     x: dict[str, Tensor]
     target: Tensor
-    teacher: Tensor | None
+    teacher: Outputs | None
     shared: bool = False
     weight: float = 1.0
 
@@ -76,7 +82,7 @@ class Batch:
         size = self.target.shape[1]
         rows = share.rows(size)
         x = {name: value[rows] if self.shared else value[:, rows] for name, value in self.x.items()}
-        teacher = None if self.teacher is None else self.teacher[:, rows]
+        teacher = None if self.teacher is None else part_of(self.teacher, rows)
         return Batch(x, self.target[:, rows], teacher, self.shared, share.weight(size))
 
 
@@ -115,11 +121,10 @@ def _epoch(
         batch = whole.part(job.share)
         for group in stepper.param_groups:
             group["lr"] = rate
+        if job.learner is not None:
+            batch = replace(batch, teacher=job.learner.step(engine, batch, rate))
         engine.flat.zero_grad()
-        with job.fabric.autocast():
-            logits = engine(batch.x, batch.shared)
-        _one_logit_a_class(logits, job)
-        terms = job.objective(logits.float(), batch.target, batch.teacher)
+        terms = _terms(job, engine, batch)
         job.fabric.backward(batch.weight * terms["loss"].sum())
         job.share.average(job.fabric, engine.flat.gradient)
         if job.recipe.clip is not None:
@@ -132,6 +137,20 @@ def _epoch(
     return {name: job.share.average(job.fabric, value / len(lr)) for name, value in sums.items()}
 
 
+def _terms(job: Job, engine: Engine, batch: Batch) -> dict[str, Tensor]:
+    """The terms of a batch; a plain objective sees logits, a distillation all that its methods ask for."""
+    if isinstance(job.objective, Distillation):
+        with job.fabric.autocast():
+            said = outputs(engine, batch.x, batch.shared, job.objective.needs, job.objective.removal)
+        _one_logit_a_class(said.logits, job)
+        return job.objective(said, batch.target, batch.teacher, engine.extras)
+    with job.fabric.autocast():
+        logits = engine(batch.x, batch.shared)
+    _one_logit_a_class(logits, job)
+    teacher = None if batch.teacher is None else batch.teacher.logits
+    return job.objective(logits.float(), batch.target, teacher)
+
+
 def _batches(job: Job, order: Order, count: int) -> Iterator[Batch]:
     """`count` batches of one pass."""
     resident, size, device = job.resident, job.recipe.batch_size, job.replicas.device
@@ -140,9 +159,7 @@ def _batches(job: Job, order: Order, count: int) -> Iterator[Batch]:
         return
     for slots in torch.split(order.epoch().to(device), size, dim=1)[:count]:
         x, target = resident.pick(slots)
-        teacher = None
-        if job.teacher is not None:
-            teacher = job.teacher[0][slots] if len(job.teacher) == 1 else rows_of(job.teacher, slots)
+        teacher = None if job.teacher is None else job.teacher.pick(slots)
         yield Batch(_thinned(job, x, slots.shape[1]), target, teacher)
 
 
@@ -156,7 +173,7 @@ def _whole(job: Job, count: int) -> Iterator[Batch]:
         if job.dropout is not None:
             x = {name: value.expand(replicas, *value.shape) for name, value in x.items()}
             shared = False
-    teacher = None if job.teacher is None else job.teacher.expand(replicas, *job.teacher.shape[1:])
+    teacher = None if job.teacher is None else job.teacher.whole(replicas)
     for _ in range(count):
         yield Batch(_thinned(job, x, resident.samples), target, teacher, shared)
 

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from mmkd_lab.distill.method import Outputs
+
 
 class ObjectiveLike(Protocol):
     """A loss for R replicas; `distill.Objective` is one.
@@ -20,8 +22,8 @@ class ObjectiveLike(Protocol):
 
 
 class TeacherLike(Protocol):
-    """Teacher logits by sample index; `distill.TeacherCache` is one."""
+    """What teachers say, by sample index; `distill.TeacherCache` and `distill.TeacherViews` are two."""
 
-    def rows(self, sample_index: Tensor) -> Tensor:
-        """(B,) for all teachers, or (R, B) one row each -> (R, B, K)."""
+    def rows(self, sample_index: Tensor) -> Tensor | Outputs:
+        """(B,) for all teachers, or (R, B) one row each -> logits (R, B, K), or more than logits."""
         ...

@@ -15,16 +15,15 @@ from mmkd_lab.nets.network import MultimodalNet
 
 MODES = ("stacked", "looped", "compiled")
 #: What the table tells apart, the costliest first. Small maps have a shorter side below 16.
-KINDS = ("resnet", "lenet", "resnet small", "lenet small", "mlp", "linear")
+KINDS = ("single_stream", "resnet", "lenet", "resnet small", "lenet small", "bag", "mlp", "linear")
 TABLE = "strategy.json"
 
 
 def architecture(net: nn.Module) -> str:
-    """'lenet', 'mlp + resnet', ...: the encoders, which decide the speed; 'own' for your own module."""
+    """'lenet', 'mlp + resnet', 'single_stream', ...: what decides the speed; 'own' for your own module."""
     if not isinstance(net, MultimodalNet):
         return "own"
-    names = {resolve(net.spec.encoder_of(m), net.shapes[m]) for m in net.modalities}
-    return " + ".join(sorted(names))
+    return " + ".join(sorted(set(_parts(net).values())))
 
 
 def kind(encoder: str, shape: tuple[int, ...]) -> str:
@@ -56,8 +55,16 @@ def choose(net: nn.Module, device: torch.device, mode: str = "auto") -> str:
     otherwise = "looped" if device.type == "cpu" else "stacked"
     if not isinstance(net, MultimodalNet):
         return otherwise
-    kinds = {kind(resolve(net.spec.encoder_of(m), net.shapes[m]), net.shapes[m]) for m in net.modalities}
+    kinds = {kind(name, net.shapes[m]) for m, name in _parts(net).items()}
     return table().get(device.type, {}).get(min(kinds, key=KINDS.index), otherwise)
+
+
+def _parts(net: MultimodalNet) -> dict[str, str]:
+    """{modality: what reads it}."""
+    if net.spec.fusion == "single_stream":
+        return dict.fromkeys(net.modalities, "single_stream")
+    text = net.spec.token_counts
+    return {m: resolve(net.spec.encoder_of(m), net.shapes[m], text=m in text) for m in net.modalities}
 
 
 def stacks(net: nn.Module, device: torch.device) -> bool:

@@ -10,6 +10,7 @@ from mmkd_lab.base.check import LabError
 from mmkd_lab.nets import (
     AttentionMask,
     Learned,
+    Mean,
     NetSpec,
     OwnNet,
     Permutation,
@@ -18,10 +19,15 @@ from mmkd_lab.nets import (
     all_views,
     build,
     removal_named,
+    split_views,
+    view_rows,
 )
 
 X = {"a": torch.zeros(4, 3), "b": torch.zeros(4, 3)}
 SHAPES = {"a": (3,), "b": (3,)}
+IDS = {"a": torch.ones(4, 3, dtype=torch.long), "b": torch.zeros(4, 3)}
+STREAM = {"fusion": "single_stream"}
+TEXT = {"vocabulary": {"a": 5}}
 
 
 def net(**settings):
@@ -39,7 +45,7 @@ CASES = {
     "modality twice": (lambda: NetSpec(modalities=("a", "a")), "modalities = ('a', 'a')", "twice"),
     "modalities a string": (lambda: NetSpec(modalities="image"), "modalities = 'image'", "sequence"),
     "no modality": (lambda: NetSpec(modalities=()), "modalities = ()", "at least one"),
-    "unknown field": (lambda: NetSpec.from_dict({"depth": 3}), "field of NetSpec = 'depth'", "one of"),
+    "unknown field": (lambda: NetSpec.from_dict({"layers": 3}), "field of NetSpec = 'layers'", "one of"),
     "modality not there": (lambda: net(modalities=("speech",)), "modalities = 'speech'", "'a' or 'b'"),
     "encoder for nobody": (lambda: net(encoder={"image": "mlp"}), "encoder = 'image'", "'a' or 'b'"),
     "encoder of pairs that are none": (
@@ -110,6 +116,68 @@ CASES = {
         "removal = ['b kept for attention']",
         "permutation",
     ),
+    "patch larger than the map": (
+        lambda: build(NetSpec(**STREAM, patch=9), {"a": (1, 8, 12)}, 2, seed=0),
+        "patch = 9",
+        "8 by 12",
+    ),
+    "heads that do not divide": (lambda: NetSpec(**STREAM, heads=5), "heads = 5", "divide the 32 features"),
+    "encoder in a single stream": (lambda: NetSpec("mlp", **STREAM), "encoder = 'mlp'", "no encoders"),
+    "no depth": (lambda: NetSpec(**STREAM, depth=0), "depth = 0", "at least 1"),
+    "unknown size": (lambda: NetSpec.single_stream("studen"), "size = 'studen'", "Did you mean 'student'?"),
+    "four axes": (
+        lambda: build(NetSpec(**STREAM), {"a": (2, 3, 4, 5)}, 2, seed=0),
+        "shapes['a'] = (2, 3, 4, 5)",
+        "height",
+    ),
+    "vocabulary a number": (lambda: NetSpec(vocabulary=7), "vocabulary = 7", "number of token ids"),
+    "vocabulary of padding": (lambda: NetSpec(vocabulary={"a": 1}), "vocabulary['a'] = 1", "at least 2"),
+    "vocabulary for nobody": (lambda: net(vocabulary={"text": 5}), "vocabulary = 'text'", "'a' or 'b'"),
+    "text of two axes": (
+        lambda: build(NetSpec(**TEXT), {"a": (3, 2)}, 2, seed=0),
+        "shapes['a'] = (3, 2)",
+        "(tokens,)",
+    ),
+    "mlp on text": (lambda: net(encoder="mlp", **TEXT), "encoder = 'mlp'", "'bag'"),
+    "bag on numbers": (lambda: net(encoder="bag"), "encoder = 'bag'", "vocabulary"),
+    "ids for numbers": (lambda: net()(IDS), "x['a'] = torch.int64", "NetSpec(vocabulary={'a'"),
+    "numbers for ids": (lambda: net(**TEXT)(X), "x['a'] = torch.float32", "token ids"),
+    "ids the table lacks": (
+        lambda: net(**TEXT)({**IDS, "a": 5 * IDS["a"]}),
+        "index 5 is out of bounds",
+        "between 0 and 4",
+    ),
+    "ids the stream lacks": (
+        lambda: net(**STREAM, **TEXT)({**IDS, "a": 5 * IDS["a"]}),
+        "index 5 is out of bounds",
+        "between 0 and 4",
+    ),
+    "scale of a text": (
+        lambda: net(**TEXT).set_scale("a", torch.zeros(3), torch.ones(3)),
+        "modality = 'a'",
+        "'b'",
+    ),
+    "mean of a text": (
+        lambda: Mean({"a": X["a"]}).apply(IDS, View.only("b")),
+        "removal = 'mean'",
+        "'a' is text",
+        "zeros, attention",
+    ),
+    "stand-in that was not built": (
+        lambda: net(**STREAM)(Learned().apply(X, View.only("a"))),
+        "removal = 'learned'",
+        "'zeros', 'mean', 'attention' or 'permutation'",
+    ),
+    "no views": (lambda: view_rows(X, [], Zeros()), "views = []", "at least one"),
+    "a view that is none": (lambda: view_rows(X, ["a"], Zeros()), "views = 'a'", "Views"),
+    "rows of the unknown": (lambda: view_rows(X, [View.only("c")], Zeros()), "view = 'c'", "'a' or 'b'"),
+    "rows without an operator": (
+        lambda: view_rows(X, [View.only("a")], "zeros"),
+        "removal = 'zeros'",
+        "Zeros",
+    ),
+    "rows on another axis": (lambda: view_rows(X, [View.only("a")], Zeros(), axis=2), "axis = 2", "replicas"),
+    "views that do not divide": (lambda: split_views(torch.zeros(4, 2), 3), "count = 3", "4 rows"),
     "own without module": (lambda: OwnNet(print), "module = 'builtin_function_or_method'", "nn.Module"),
     "own with unknown head": (lambda: OwnNet(nn.Sequential(nn.ReLU()), head="fc"), "head = 'fc'", "'0'"),
     "own without head": (lambda: OwnNet(nn.Identity()).features(X), "head = None", "features"),

@@ -36,8 +36,11 @@ def test_logits_are_the_linear_head_of_the_features(fusion):
     torch.testing.assert_close(net(x), features @ net.head.weight.T + net.head.bias)
 
 
-@pytest.mark.parametrize("fusion", FUSIONS)
-@pytest.mark.parametrize("encoder", ["auto", {"image": "resnet", "speech": "mlp"}])
+@pytest.mark.parametrize(
+    ("fusion", "encoder"),
+    [(fusion, "auto") for fusion in FUSIONS]
+    + [(fusion, {"image": "resnet", "speech": "mlp"}) for fusion in FUSIONS if fusion != "single_stream"],
+)
 def test_a_sample_does_not_depend_on_its_batch(fusion, encoder):
     net = build(NetSpec(encoder, fusion=fusion, width=4), SHAPES, 5, seed=1)
     x = batch(6)
@@ -47,7 +50,8 @@ def test_a_sample_does_not_depend_on_its_batch(fusion, encoder):
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_every_parameter_learns_and_nothing_is_drawn_or_averaged(fusion):
-    net = build(NetSpec({"image": "resnet"}, fusion=fusion, width=4), SHAPES, 5, seed=1)
+    encoder = "auto" if fusion == "single_stream" else {"image": "resnet"}
+    net = build(NetSpec(encoder, fusion=fusion, width=4), SHAPES, 5, seed=1)
     kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
     assert not any(isinstance(part, kinds) for part in net.modules())
     net(batch(16)).square().sum().backward()
@@ -102,6 +106,7 @@ def test_auto_goes_by_the_shape():
         NetSpec(),
         NetSpec({"image": "resnet"}, width=3, features=5, fusion="mid", modalities=("speech", "image")),
         NetSpec(joint=4, standardise=False, baseline=True),
+        NetSpec.single_stream("student", patch=3, vocabulary={"text": 9, "more": 4}),
     ],
 )
 def test_spec_round_trips_through_json(spec):

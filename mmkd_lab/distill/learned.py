@@ -1,0 +1,71 @@
+"""Weights that are learned while the student is: which modality-specific term helps it on samples set aside.
+
+Source: Jin et al. 2021 (MSD) learn the weights of the auxiliary terms (version 1 of the paper: by
+meta-learning). The bilevel form is that of Ren et al. 2018 and, by instance, of Shu et al. 2019
+(Meta-Weight-Net).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmkd_lab.base.check import one_of, real, whole
+
+LEVELS = ("global", "instance")
+
+
+@dataclass(frozen=True)
+class LearnedWeights:
+    """How the weights w of MSD's terms are learned; see `train.learner` for the arithmetic.
+
+    Every `every` steps, with theta the student and L_meta the cross-entropy on samples of the split 'meta':
+
+        theta' = theta - eta · grad L_train(theta; w),   phi <- phi - Adam(dL_meta(theta') / dphi)
+
+    and w = V · softmax(phi) for V views, so that the mean weight stays 1. 'global' has one phi per view;
+    'instance' has a network of one hidden layer that reads, for every view, how far the teacher's output
+    moves (Jensen-Shannon), how sure it is, and what it costs on the label.
+
+    Args:
+        level: 'global' or 'instance'.
+        every: training steps between two updates.
+        rate: learning rate of phi's Adam; None takes 0.02 for 'global', and for 'instance' the 0.001 of Shu
+            et al. 2019, section 4.
+        lookahead: eta; None takes the student's own rate at that step.
+        hidden: units of the network of 'instance' (100 in Shu et al. 2019, section 3).
+        batch_size: samples of 'meta' per update.
+
+    Raises:
+        LabError: an unknown level, or a number that is not above 0.
+    """
+
+    level: str = "global"
+    every: int = 5
+    rate: float | None = None
+    lookahead: float | None = None
+    hidden: int = 100
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        one_of("level", self.level, LEVELS)
+        for name in ("every", "hidden", "batch_size"):
+            whole(name, getattr(self, name))
+        for name in ("rate", "lookahead"):
+            if getattr(self, name) is not None:
+                real(name, getattr(self, name), above=0.0)
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate, given or by default."""
+        return (0.02 if self.level == "global" else 0.001) if self.rate is None else self.rate
+
+    def describe(self) -> dict[str, object]:
+        """Plain JSON values."""
+        return {
+            "level": self.level,
+            "every": self.every,
+            "rate": self.learning_rate,
+            "lookahead": self.lookahead,
+            "hidden": self.hidden,
+            "batch_size": self.batch_size,
+        }

@@ -1,0 +1,120 @@
+"""Whether what a teacher says about single modalities is worth mimicking: to be looked at before distilling.
+
+A teacher trained on complete inputs alone has never seen a masked one; what it then says may be noise.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from mmkd_lab.base.check import of_type, real
+from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.distill.calibration import calibration_error
+from mmkd_lab.distill.teacher_views import TeacherViews
+from mmkd_lab.nets.views import View
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class UnreliableTeacher(UserWarning):
+    """A teacher knows little more than chance under a view, or is far too sure of what it says there."""
+
+
+def reliability(teacher: TeacherViews, data: PairedData, *, split: str = "val") -> pd.DataFrame:
+    """One row per teacher and view, the full input first, on samples the teacher was not trained on.
+
+    Columns: replica, view, accuracy (percent; multi-label: of the labels), chance (percent: always saying the
+    commonest), entropy (nats, of a sample's mean; of a label's for multi-label), calibration (expected
+    calibration error, points), n.
+
+    Raises `LabError` for an unknown split, or samples the teacher was not asked about.
+    """
+    import pandas as pd
+
+    teacher.require_fits(data, split=split)
+    positions = data.positions(split)
+    said = teacher.rows(data.sample_index[positions].to(teacher.index.device))
+    target = data.target[positions].to(teacher.index.device)
+    chance = _chance(target, data)
+    table = []
+    for view, logits in {View.full(data.modalities): said.logits, **said.views}.items():
+        right = _accuracy(logits, target, data.task)
+        sure = calibration_error(logits, target, task=data.task)
+        unsure = _entropy(logits, data.task)
+        for r in range(len(teacher)):
+            row = (r, view.label, float(right[r]), chance, float(unsure[r]), float(sure[r]), len(positions))
+            table.append(row)
+    columns = ["replica", "view", "accuracy", "chance", "entropy", "calibration", "n"]
+    return pd.DataFrame(table, columns=columns)
+
+
+def gates(table: pd.DataFrame, teacher: TeacherViews) -> dict[View, Tensor]:
+    """How much of each view's weight a teacher's reliability leaves, {view: (R,) in [0, 1]}.
+
+    (accuracy under the view - chance) / (accuracy of the full input - chance), cut off at 0 and 1: a view at
+    chance is not mimicked at all. `table` is what `reliability` gave.
+    """
+    found = {}
+    full = table.groupby("replica").first()
+    for view in teacher.views:
+        here = table[table["view"] == view.label].set_index("replica")
+        room = (full["accuracy"] - full["chance"]).clip(lower=1e-9)
+        share = ((here["accuracy"] - here["chance"]) / room).clip(0.0, 1.0)
+        found[view] = torch.tensor(share.to_numpy(), dtype=torch.float32)
+    return found
+
+
+def warn_unreliable(table: pd.DataFrame, *, margin: float = 5.0, calibration: float = 20.0) -> list[str]:
+    """Warn of views under which the teachers' mean accuracy is within `margin` points of chance, or their
+    confidence is more than `calibration` points off; returns the sentences.
+
+    Raises `LabError` for negative bounds.
+    """
+    real("margin", margin, at_least=0.0)
+    real("calibration", calibration, at_least=0.0)
+    of_type("table", table.columns.tolist(), list, "what reliability() gave")
+    said = []
+    for view, rows in table.groupby("view", sort=False):
+        mean = rows[["accuracy", "chance", "calibration"]].mean()
+        where = f"Seeing {view} only, the teacher" if "+" not in str(view) else f"Seeing {view}, the teacher"
+        if mean["accuracy"] - mean["chance"] < margin:
+            said.append(
+                f"{where} is right in {mean['accuracy']:.1f} % of the cases (chance {mean['chance']:.1f} %)."
+            )
+        elif mean["calibration"] > calibration:
+            said.append(f"{where} is {mean['calibration']:.0f} points off in its confidence.")
+    if said:
+        way_out = "Train it with modality dropout (Recipe(modality_dropout=0.3)), or gate its weights."
+        warnings.warn(" ".join([*said, way_out]), UnreliableTeacher, stacklevel=2)
+    return said
+
+
+def _accuracy(logits: Tensor, target: Tensor, task: Task) -> Tensor:
+    if task is Task.MULTI_LABEL:
+        return 100.0 * ((logits > 0) == (target > 0.5)).double().mean((-2, -1))
+    if task is Task.DENSE:
+        known = target >= 0
+        right = (logits.argmax(2) == target) & known
+        return 100.0 * right.flatten(1).double().sum(1) / known.sum().clamp(min=1)
+    return 100.0 * (logits.argmax(-1) == target).double().mean(-1)
+
+
+def _chance(target: Tensor, data: PairedData) -> float:
+    if data.task is Task.MULTI_LABEL:
+        share = (target > 0.5).double().mean(0)
+        return float(100.0 * torch.maximum(share, 1 - share).mean())
+    known = target[target >= 0]
+    return float(100.0 * torch.bincount(known, minlength=data.num_classes).max() / len(known))
+
+
+def _entropy(logits: Tensor, task: Task) -> Tensor:
+    if task is Task.MULTI_LABEL:
+        p = logits.double().sigmoid().clamp(1e-12, 1 - 1e-12)
+        return -(p * p.log() + (1 - p) * (1 - p).log()).mean((-2, -1))
+    log_p = logits.double().log_softmax(2)
+    return -(log_p.exp() * log_p).sum(2).flatten(1).mean(1)

@@ -1,0 +1,200 @@
+"""How much each modality matters to a teacher, sample by sample: the change of its output when one goes.
+
+Source: Jin et al. 2021 (MSD) weigh modalities by such a saliency score. The definitions here are this lab's own,
+since the paper's code was never published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import combinations
+from math import factorial, log
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmkd_lab.base.check import LabError, flat, of_type, one_of, require
+from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.distill.teacher_views import TeacherViews
+from mmkd_lab.nets.views import View, all_views
+
+DELTAS = ("kl", "js", "tv", "logit", "loss", "correctness")
+CREDITS = ("drop", "only", "shapley")
+
+
+def saliency(
+    teacher: TeacherViews,
+    modalities: Iterable[str],
+    *,
+    delta: str = "kl",
+    credit: str = "drop",
+    task: Task = Task.SINGLE_LABEL,
+    data: PairedData | None = None,
+) -> dict[str, Tensor]:
+    """How much each modality matters, {modality: (R, N)} in the order of `teacher.index`.
+
+    With v(A) = -delta(T(x), T(keep(x, A))), the value of the modalities A:
+
+    - 'drop' credits m with v(all) - v(all but m), the change when m alone goes. It does not see redundancy:
+      where either modality suffices, both get about 0.
+    - 'only' credits m with v({m}) - v(nothing), how far m alone leads. It does not see synergy.
+    - 'shapley' averages m's contribution over all orders (Shapley 1953), sees both, and needs all 2^M views.
+
+    For two modalities the saliency of one is thus read from the output of the *other* alone under 'drop'.
+
+    Args:
+        teacher: its outputs under the views that `needed_views` names.
+        modalities: M >= 2 names.
+        delta: 'kl' KL(T ‖ T') in nats, 'js' Jensen-Shannon in nats (at most log 2), 'tv' total variation,
+            'logit' mean absolute difference of logits, 'loss' CE(y, T') - CE(y, T) in nats (may be negative),
+            'correctness' right before minus right after (multi-label: share of the labels).
+        credit: see above.
+        task: multi-label sums over the labels (means, for 'logit' and 'correctness'); dense means over
+            positions.
+        data: where 'loss' and 'correctness' find the labels of the teacher's samples.
+
+    Raises:
+        LabError: an unknown delta or credit, fewer than two modalities, a view the teacher was not asked
+            about, labels that are needed and absent.
+    """
+    one_of("delta", delta, DELTAS)
+    one_of("credit", credit, CREDITS)
+    names = _names(modalities)
+    target = _labels(teacher, data, delta)
+    everything = View.full(names)
+
+    def value(view: View) -> Tensor:
+        if view == everything:
+            return teacher.logits.new_zeros(teacher.logits.shape[:2])
+        if view not in teacher.views:
+            known = [one.label for one in teacher.views]
+            raise LabError("teacher", known, f"must know the view {view.label!r}", "See needed_views().")
+        return -difference(teacher.logits, teacher.views[view], delta=delta, task=task, target=target)
+
+    values = {view: value(view) for view in (*needed_views(names, credit=credit), everything)}
+    if credit == "drop":
+        return {m: values[everything] - values[View.drop(m, of=names)] for m in names}
+    if credit == "only":
+        return {m: values[View.only(m)] - values[View.only()] for m in names}
+    return {m: _shapley(values, names, m) for m in names}
+
+
+def needed_views(modalities: Iterable[str], *, credit: str = "drop") -> tuple[View, ...]:
+    """The views, beside the full one, that `saliency` reads."""
+    one_of("credit", credit, CREDITS)
+    names = _names(modalities)
+    if credit == "drop":
+        return tuple(View.drop(m, of=names) for m in names)
+    if credit == "only":
+        return (View.only(), *(View.only(m) for m in names))
+    return tuple(view for view in all_views(names) if len(view) < len(names))
+
+
+def difference(
+    full: Tensor,
+    other: Tensor,
+    *,
+    delta: str = "kl",
+    task: Task = Task.SINGLE_LABEL,
+    target: Tensor | None = None,
+) -> Tensor:
+    """delta(T(x), T(x')) per sample: logits (..., K), for a dense task (R, N, K, H, W) -> (R, N).
+
+    For 'loss' and 'correctness' `target` is (N,) or, by the task, (N, K) or (N, H, W). See `saliency`.
+    """
+    one_of("delta", delta, DELTAS)
+    if task is Task.DENSE:
+        full, other = full.movedim(2, -1), other.movedim(2, -1)
+    if delta in ("loss", "correctness"):
+        labels = of_type("target", target, Tensor, "the labels", f"delta={delta!r} compares with them.")
+        measure = _loss if delta == "loss" else _wrong
+        return _positions(measure(other.float(), labels, task) - measure(full.float(), labels, task))
+    each = _CHANGES[delta](full.float(), other.float(), task is Task.MULTI_LABEL)
+    return _positions(each)
+
+
+def _positions(each: Tensor) -> Tensor:
+    """(R, N) or (R, N, H, W) -> (R, N)."""
+    return each if each.ndim == 2 else each.flatten(2).mean(-1)
+
+
+def _logs(logits: Tensor, labels: bool) -> Tensor:
+    """Log-probabilities (..., outcomes, variables): one softmax, or K Bernoulli variables of two outcomes."""
+    if labels:
+        return torch.stack([F.logsigmoid(logits), F.logsigmoid(-logits)], dim=-2)
+    return logits.log_softmax(-1).unsqueeze(-1)
+
+
+def _kl(full: Tensor, other: Tensor, labels: bool) -> Tensor:
+    p, q = _logs(full, labels), _logs(other, labels)
+    return (p.exp() * (p - q)).sum((-2, -1))
+
+
+def _js(full: Tensor, other: Tensor, labels: bool) -> Tensor:
+    p, q = _logs(full, labels), _logs(other, labels)
+    middle = torch.logaddexp(p, q) - log(2)
+    return 0.5 * (p.exp() * (p - middle) + q.exp() * (q - middle)).sum((-2, -1))
+
+
+def _tv(full: Tensor, other: Tensor, labels: bool) -> Tensor:
+    return 0.5 * (_logs(full, labels).exp() - _logs(other, labels).exp()).abs().sum((-2, -1))
+
+
+def _logit(full: Tensor, other: Tensor, labels: bool) -> Tensor:
+    return (full - other).abs().mean(-1)
+
+
+_CHANGES = {"kl": _kl, "js": _js, "tv": _tv, "logit": _logit}
+
+
+def _loss(logits: Tensor, target: Tensor, task: Task) -> Tensor:
+    if task is Task.MULTI_LABEL:
+        wanted = target.to(logits).expand(logits.shape)
+        return F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(-1)
+    wanted = target.clamp(min=0).expand(logits.shape[:-1])
+    loss = -logits.log_softmax(-1).gather(-1, wanted[..., None])[..., 0]
+    return loss * (target >= 0)
+
+
+def _wrong(logits: Tensor, target: Tensor, task: Task) -> Tensor:
+    if task is Task.MULTI_LABEL:
+        return ((logits > 0) != (target > 0.5)).float().mean(-1)
+    return ((logits.argmax(-1) != target) & (target >= 0)).float()
+
+
+def _shapley(values: dict[View, Tensor], names: tuple[str, ...], m: str) -> Tensor:
+    others = [name for name in names if name != m]
+    total = torch.zeros_like(next(iter(values.values())))
+    for size in range(len(names)):
+        share = factorial(size) * factorial(len(names) - 1 - size) / factorial(len(names))
+        for chosen in combinations(others, size):
+            total = total + share * (values[View.only(*chosen, m)] - values[View.only(*chosen)])
+    return total
+
+
+def _names(modalities: Iterable[str]) -> tuple[str, ...]:
+    listed = flat("modalities", list(modalities), "a list of modality names")
+    names = tuple(sorted(of_type("modalities", name, str, "modality names") for name in listed))
+    require(len(set(names)) >= 2, "modalities", names, "must be at least two, or there is nothing to compare")
+    return names
+
+
+def _labels(teacher: TeacherViews, data: PairedData | None, delta: str) -> Tensor | None:
+    if delta not in ("loss", "correctness"):
+        return None
+    data = of_type("data", data, PairedData, "the dataset", f"delta={delta!r} needs its labels.")
+    return targets_of(teacher, data)
+
+
+def targets_of(teacher: TeacherViews, data: PairedData) -> Tensor:
+    """The labels of the teacher's samples, (N, ...) in the order of `teacher.index`.
+
+    Raises `LabError` for a sample that the data does not have.
+    """
+    order = torch.argsort(data.sample_index)
+    index = data.sample_index[order].to(teacher.index.device)
+    slot = torch.searchsorted(index, teacher.index).clamp(max=len(index) - 1)
+    known = bool((index[slot] == teacher.index).all())
+    require(known, "teacher", f"{len(teacher.index)} samples", f"must hold samples of {data.name} only")
+    return data.target[order.to(data.target.device)].to(teacher.index.device)[slot]

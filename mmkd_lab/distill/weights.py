@@ -1,0 +1,193 @@
+"""How much each modality-specific term counts, for every sample: the weighting schemes of MSD.
+
+Source: Jin et al. 2021 (MSD) weigh the auxiliary terms by saliency. The formulas are this lab's own; see
+`Weighting`. Learned weights are in `distill.learned` and `train.learner`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from mmkd_lab.base.check import LabError, mapping, of_type, one_of, real, require
+from mmkd_lab.base.seed import derive
+from mmkd_lab.data.paired import PairedData
+from mmkd_lab.distill.saliency import CREDITS, DELTAS, saliency
+from mmkd_lab.distill.teacher_views import TeacherViews
+from mmkd_lab.nets.views import View
+
+SCHEMES = ("uniform", "fixed", "population", "normalised", "softmax", "tanh")
+CONTROLS = ("none", "shuffled", "wrong")
+
+#: Below this sum of saliencies a sample has nothing to say about its modalities, and gets equal weights.
+EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """A scheme. The mean weight, over views and training samples, is 1 under every scheme, so that the factor
+    c of the whole term means the same strength; only a gate lowers it.
+
+    With s_{m,i} the saliency of modality m for sample i, sbar its mean over the training split, M modalities:
+
+    - 'uniform': 1
+    - 'fixed': the numbers of `fixed`, scaled to mean 1
+    - 'population': M · sbar_m / sum_j sbar_j
+    - 'normalised': M · s_{m,i} / sum_j s_{j,i}, by instance
+    - 'softmax': M · softmax_m(s_{m,i} / kappa), by instance
+    - 'tanh': tanh(max(0, s_{m,i})), by instance, scaled to mean 1
+
+    A negative saliency counts 0. A view that keeps several modalities has the mean of their saliencies. Where
+    all are below 1e-8, weights are equal.
+
+    Args:
+        scheme: see above.
+        delta: how saliency is measured, see `saliency`.
+        credit: 'drop', 'only' or 'shapley', see `saliency`.
+        kappa: temperature of 'softmax', above 0, in the units of delta.
+        fixed: {view label: weight} of 'fixed'.
+        control: 'shuffled' hands every sample the weights of another training sample; 'wrong' gives each view
+            the weights of the next one. Both keep the distribution of weights and break what they mean.
+
+    Raises:
+        LabError: an unknown name, a kappa that is not above 0, fixed weights that are negative or all 0, or
+            missing, or given to another scheme.
+    """
+
+    scheme: str = "uniform"
+    delta: str = "kl"
+    credit: str = "drop"
+    kappa: float = 1.0
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    control: str = "none"
+
+    def __post_init__(self) -> None:
+        one_of("scheme", self.scheme, SCHEMES)
+        one_of("delta", self.delta, DELTAS)
+        one_of("credit", self.credit, CREDITS)
+        one_of("control", self.control, CONTROLS)
+        real("kappa", self.kappa, above=0.0)
+        given = mapping("fixed", self.fixed, "{view label: weight}")
+        for label, weight in given.items():
+            real(f"fixed[{label!r}]", weight, at_least=0.0)
+        require(
+            bool(given) == (self.scheme == "fixed"),
+            "fixed",
+            dict(given),
+            "belongs to scheme='fixed', and only there",
+        )
+        require(not given or sum(given.values()) > 0, "fixed", dict(given), "must not all be 0")
+
+    def describe(self) -> dict[str, object]:
+        """Plain JSON values."""
+        plain: dict[str, object] = {"scheme": self.scheme}
+        if self.scheme == "fixed":
+            plain["fixed"] = dict(self.fixed)
+        elif self.scheme != "uniform":
+            plain |= {"delta": self.delta, "credit": self.credit}
+        if self.scheme == "softmax":
+            plain["kappa"] = self.kappa
+        if self.control != "none":
+            plain["control"] = self.control
+        return plain
+
+
+def weigh(
+    teacher: TeacherViews,
+    views: Sequence[View],
+    weighting: Weighting,
+    data: PairedData,
+    *,
+    seed: int = 0,
+    gate: Mapping[View, Tensor] | None = None,
+) -> TeacherViews:
+    """The teacher's outputs with a weight for every view and sample.
+
+    Args:
+        teacher: R teachers.
+        views: those the student mimics, see `msd_views`.
+        weighting: the scheme.
+        data: its modalities, its task, and the training split over which means are taken.
+        seed: of the control 'shuffled'.
+        gate: {view: (R,) in [0, 1]}, what is left of a view's weights because its teacher is unreliable; see
+            `reliability.gates`. The mean weight then falls below 1: less is learnt from such a teacher.
+
+    Raises:
+        LabError: views the teacher was not asked about, samples that are not the data's, weights that come
+            out all 0, a gate for another view or out of range.
+    """
+    listed = [of_type("views", view, View, "a list of View") for view in views]
+    require(len(listed) > 0, "views", views, "must hold at least one view")
+    train = torch.isin(teacher.index, data.sample_index[data.positions("train")].to(teacher.index.device))
+    require(bool(train.any()), "teacher", f"{len(teacher.index)} samples", f"must know training samples of {data.name}")
+    raw = _raw(teacher, listed, weighting, data, train)  # (V, R, N)
+    if weighting.control == "wrong":
+        raw = raw.roll(1, dims=0)
+    if weighting.control == "shuffled":
+        raw = _shuffled(raw, train, seed)
+    named = dict(zip(listed, raw.unbind(0), strict=True))
+    for view, share in (gate or {}).items():
+        require(view in named, "gate", view.label, f"must be for one of {[v.label for v in listed]}")
+        fine = share.shape == (len(teacher),) and bool(((share >= 0) & (share <= 1)).all())
+        require(fine, "gate", share.tolist(), f"must be {len(teacher)} numbers in [0, 1]")
+        named[view] = named[view] * share.to(raw)[:, None]
+    return teacher.weighted(named)
+
+
+def effective_sample_size(weights: Tensor) -> Tensor:
+    """(sum w)² / sum w² over the last axis, as a share of its length: 1 when all count alike (Kish 1965)."""
+    total, squares = weights.sum(-1), weights.square().sum(-1)
+    return torch.where(squares > 0, total.square() / squares.clamp(min=1e-30), 0.0) / weights.shape[-1]
+
+
+def _raw(
+    teacher: TeacherViews, views: list[View], weighting: Weighting, data: PairedData, train: Tensor
+) -> Tensor:
+    """(V, R, N) with mean 1 over views and training samples."""
+    shape = (len(views), *teacher.logits.shape[:2])
+    if weighting.scheme == "uniform":
+        return teacher.logits.new_ones(shape)
+    if weighting.scheme == "fixed":
+        return _fixed(weighting, views, teacher).expand(shape)
+    known = saliency(
+        teacher, data.modalities, delta=weighting.delta, credit=weighting.credit, task=data.task, data=data
+    )
+    for view in views:
+        require(len(view) > 0, "views", view.label, "must keep a modality, for its saliency to weigh it")
+    scores = torch.stack([torch.stack([known[m] for m in view]).mean(0) for view in views])
+    if weighting.scheme == "softmax":
+        return len(views) * (scores / weighting.kappa).softmax(0)
+    scores = scores.clamp(min=0)
+    if weighting.scheme == "tanh":
+        scores = scores.tanh()
+        mean = scores[..., train].mean((0, 2), keepdim=True)
+        return torch.where(mean > EPSILON, scores / mean.clamp(min=EPSILON), 1.0)
+    if weighting.scheme == "population":
+        scores = scores[..., train].mean(-1, keepdim=True).expand(shape)
+    total = scores.sum(0, keepdim=True)
+    return torch.where(total > EPSILON, len(views) * scores / total.clamp(min=EPSILON), 1.0)
+
+
+def _fixed(weighting: Weighting, views: list[View], teacher: TeacherViews) -> Tensor:
+    labels = [view.label for view in views]
+    if sorted(weighting.fixed) != sorted(labels):
+        raise LabError("fixed", dict(weighting.fixed), f"must name the views {labels}")
+    values = teacher.logits.new_tensor([weighting.fixed[label] for label in labels])
+    return (values / values.mean())[:, None, None]
+
+
+def _shuffled(raw: Tensor, train: Tensor, seed: int) -> Tensor:
+    """Training samples swap their whole rows of weights; all views of a sample stay together."""
+    where = train.nonzero().flatten()
+    generator = torch.Generator().manual_seed(derive(seed, "shuffled weights"))
+    swapped = raw.clone()
+    swapped[..., where] = raw[..., where[torch.randperm(len(where), generator=generator).to(where.device)]]
+    return swapped
+
+
+def controlled(weighting: Weighting, control: str) -> Weighting:
+    """The same scheme as a control experiment: 'shuffled' or 'wrong'."""
+    return replace(weighting, control=control)

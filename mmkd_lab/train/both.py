@@ -1,0 +1,46 @@
+"""Logits and features of a network in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from mmkd_lab.base.check import LabError
+from mmkd_lab.nets.network import MultimodalNet
+from mmkd_lab.nets.own import OwnNet
+
+
+class Both(nn.Module):
+    """A network whose `forward` gives (logits (B, K), features (B, F)).
+
+    Raises `LabError` in use for a module that does not say where its features are.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """{modality: (B, ...)} -> (logits, features)."""
+        if isinstance(self.net, MultimodalNet):
+            features = self.net.features(x)
+            return self.net.head(features), features
+        if isinstance(self.net, OwnNet):
+            return _caught(self.net, x)
+        raise LabError("net", type(self.net).__name__, "has no features", "Wrap it: OwnNet(module, head='fc').")
+
+
+def _caught(net: OwnNet, x: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    if net.head_name is None:
+        raise LabError("head", None, "name the head's submodule to get features", "OwnNet(module, head='fc').")
+    caught: list[Tensor] = []
+    head = net.module.get_submodule(net.head_name)
+    hook = head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
+    try:
+        logits = net(x)
+    finally:
+        hook.remove()
+    if len(caught) != 1:
+        raise LabError("head", net.head_name, f"must run once per call, and ran {len(caught)} times")
+    return logits, caught[0]

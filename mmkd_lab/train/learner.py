@@ -1,0 +1,269 @@
+"""Learn the weights of MSD's terms beside the student: a one-step look-ahead with the exact hypergradient.
+
+Let g_base be the gradient of a·CE + b·KD + ..., g_v that of view v's term with all weights 1, c the factor of
+the whole term, eta the step of the look-ahead. With theta' = theta - eta · (g_base + c sum_v w_v g_v),
+
+    dL_meta(theta') / dw_v     = -eta · c     · <grad L_meta(theta'), g_v(theta)>
+    dL_meta(theta') / dw_{v,i} = -(eta·c / B) · <grad L_meta(theta'), grad D_{v,i}(theta)>
+
+which is exact and needs no second-order graph: a weight rises when its gradient agrees with that of the
+samples set aside. The inner products with every sample's gradient come from one forward-mode pass, since
+<g, grad D_{v,i}> is the derivative of D_{v,i} along g.
+
+Sources: Jin et al. 2021 (MSD) for learning the weights; Ren et al. 2018, section 3, for the look-ahead; Shu et
+al. 2019 for weights as a function of the sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import sqrt
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import jvp
+
+from mmkd_lab.base.check import LabError, require
+from mmkd_lab.base.seed import derive
+from mmkd_lab.data.paired import PairedData
+from mmkd_lab.data.task import META, Task
+from mmkd_lab.distill.distances import Distance
+from mmkd_lab.distill.distillation import Distillation
+from mmkd_lab.distill.learned import LearnedWeights
+from mmkd_lab.distill.method import Outputs
+from mmkd_lab.distill.objective import cross_entropy
+from mmkd_lab.distill.saliency import difference
+from mmkd_lab.nets.removal import modality_names
+from mmkd_lab.nets.views import View
+from mmkd_lab.train.engine import Engine
+from mmkd_lab.train.inputs import rows_of
+from mmkd_lab.train.outputs import full, outputs, removed
+
+if TYPE_CHECKING:
+    from mmkd_lab.train.loop import Batch
+
+#: What the network of 'instance' reads about each view of a sample.
+CLUES = 3
+
+
+@dataclass(frozen=True)
+class Look:
+    """The weights at one update: (R, V), the means over the batch."""
+
+    step: int
+    weights: Tensor
+
+
+class WeightLearner:
+    """Learns phi for R replicas at once; each by its own gradient, from its own stream of meta samples."""
+
+    def __init__(
+        self,
+        loss: Distillation,
+        sets: Sequence[PairedData],
+        *,
+        seeds: Sequence[int],
+        modalities: Sequence[str] | None,
+        device: torch.device,
+        autocast: Any,  # noqa: ANN401 - a context manager of Fabric
+    ) -> None:
+        assert loss.learned is not None and loss.msd is not None
+        self.loss, self.how, self.autocast = loss, loss.learned, autocast
+        self.factor, self.msd = loss.msd
+        require(
+            self.how.level == "global" or self.msd.distance != "dist",
+            "distance",
+            self.msd.distance,
+            "compares whole batches, so that no sample has a gradient of its own",
+            "Use LearnedWeights(level='global'), or distance='kl'.",
+        )
+        self.views, self.task = self.msd.views, sets[0].task
+        self.meta_x, self.meta_target = _meta(sets, modalities, device)
+        self.generators = [torch.Generator().manual_seed(derive(seed, "meta")) for seed in seeds]
+        self.phi = _phi(self.how, len(self.views), seeds, device)
+        self.stepper = torch.optim.Adam(self.phi, lr=self.how.learning_rate)
+        self.steps, self.looks = 0, list[Look]()
+
+    def step(self, engine: Engine, batch: Batch, rate: float) -> Outputs:
+        """Update phi when it is time; returns the teacher's outputs with the weights of this batch."""
+        assert batch.teacher is not None
+        if self.steps % self.how.every == 0:
+            eta = rate if self.how.lookahead is None else self.how.lookahead
+            if eta > 0:
+                self._update(engine, batch, eta)
+        with torch.no_grad():
+            weights = self.weights(batch.teacher, batch.target)
+            if self.steps % self.how.every == 0:
+                self.looks.append(Look(self.steps, weights.mean(-1).cpu()))
+        self.steps += 1
+        return self._weighted(batch.teacher, weights)
+
+    def weights(self, teacher: Outputs, target: Tensor) -> Tensor:
+        """(R, V, B), their mean over views is 1 for every sample."""
+        count = len(self.views)
+        if self.how.level == "global":
+            shares = self.phi[0].softmax(-1)[..., None]
+            return count * shares.expand(*shares.shape[:2], target.shape[1])
+        clues = self._clues(teacher, target)
+        w1, b1, w2, b2 = self.phi
+        hidden = torch.baddbmm(b1[:, None], clues, w1).relu()
+        return count * torch.baddbmm(b2[:, None], hidden, w2).softmax(-1).transpose(1, 2)
+
+    def hypergradient(self, engine: Engine, batch: Batch, eta: float) -> Tensor:
+        """dL_meta(theta') / dw at the present weights: (R, V) or, by instance, (R, V, B). theta is left as is."""
+        teacher = batch.teacher
+        assert teacher is not None
+        with torch.no_grad():
+            weights = self.weights(teacher, batch.target)
+        x = batch.x
+        engine.flat.zero_grad()
+        with self.autocast():
+            said = outputs(engine, x, batch.shared, self.loss.needs, self.loss.removal)
+        named = self.loss(said, batch.target, self._weighted(teacher, weights), engine.extras)
+        named["loss"].sum().backward()
+        ahead = self._ahead(engine, eta)
+        if self.how.level == "global":
+            return -eta * torch.stack(
+                [self._at(engine, batch, view, teacher, ahead) for view in self.views], dim=-1
+            )
+        along = engine.flat.views(ahead)
+
+        def each(values: list[Tensor]) -> Tensor:
+            found = [self._each(engine.function(kept, batch.shared)(values), view, teacher) for view, kept in rows]
+            return torch.stack(found, dim=1)
+
+        rows = [(view, removed(x, view, self.loss.removal, shared=batch.shared)) for view in self.views]
+        here = engine.flat.views(engine.flat.parameter.detach())
+        _, slope = jvp(each, (here,), (along,))
+        factor = self._factor(slope)
+        return -eta * factor * slope / batch.target.shape[1]
+
+    def _update(self, engine: Engine, batch: Batch, eta: float) -> None:
+        slope = self.hypergradient(engine, batch, eta)
+        assert batch.teacher is not None
+        self.stepper.zero_grad()
+        weights = self.weights(batch.teacher, batch.target)
+        if self.how.level == "global":
+            weights = weights[..., 0]
+        (slope.detach() * weights).sum().backward()
+        self.stepper.step()
+
+    def _ahead(self, engine: Engine, eta: float) -> Tensor:
+        """grad L_meta(theta'), with theta' one SGD step along the gradient at hand; theta is put back."""
+        flat = engine.flat
+        kept = flat.parameter.detach().clone()
+        with torch.no_grad():
+            flat.parameter.sub_(eta * flat.gradient)
+        flat.zero_grad()
+        size = self.meta_target.shape[1]
+        slots = torch.stack([torch.randperm(size, generator=g)[: self.how.batch_size] for g in self.generators])
+        slots = slots.to(self.meta_target.device)
+        x = {name: _own(values, slots) for name, values in self.meta_x.items()}
+        with self.autocast():
+            logits = engine(x, False)
+        cross_entropy(full(logits), _own(self.meta_target, slots), task=self.task).sum().backward()
+        ahead = flat.gradient.clone()
+        with torch.no_grad():
+            flat.parameter.copy_(kept)
+        return ahead
+
+    def _at(self, engine: Engine, batch: Batch, view: View, teacher: Outputs, ahead: Tensor) -> Tensor:
+        """c · <grad L_meta(theta'), grad of one view's term>, (R,)."""
+        engine.flat.zero_grad()
+        kept = removed(batch.x, view, self.loss.removal, shared=batch.shared)
+        with self.autocast():
+            logits = engine(kept, batch.shared)
+        measure = self._measure(view)
+        term: Tensor = measure(full(logits), teacher.under(view), weights=teacher.weights.get(view))
+        term.sum().backward()
+        return self._factor(term) * engine.flat.dot(ahead, engine.flat.gradient)
+
+    def _each(self, logits: Tensor, view: View, teacher: Outputs) -> Tensor:
+        """(R, B), times what the teacher's own weights (a gate) leave of each sample."""
+        each: Tensor = self._measure(view).each(full(logits), teacher.under(view))
+        gate = teacher.weights.get(view)
+        return each if gate is None else each * gate
+
+    def _measure(self, view: View) -> Distance:
+        return Distance(self.msd.distance, temperature=self.msd.temperature_of(view), task=self.msd.task)
+
+    def _factor(self, like: Tensor) -> Tensor:
+        factor = self.factor if isinstance(self.factor, Tensor) else torch.full((len(like),), self.factor)
+        return factor.to(like).reshape(-1, *[1] * (like.ndim - 1))
+
+    def _weighted(self, teacher: Outputs, weights: Tensor) -> Outputs:
+        """What the teacher's outputs bring along, as a gate for instance, stays a factor."""
+        named = dict(zip(self.views, weights.unbind(1), strict=True))
+        gated = {v: w * teacher.weights[v] if v in teacher.weights else w for v, w in named.items()}
+        return replace(teacher, weights=gated)
+
+    def _clues(self, teacher: Outputs, target: Tensor) -> Tensor:
+        """(R, B, 3 V): what can be known about a sample's views from the teacher and the label."""
+        found = []
+        for view in self.views:
+            alone = teacher.under(view).float()
+            moved = difference(teacher.logits.float(), alone, delta="js", task=self.task)
+            cost = _cost(alone, target, self.task)
+            found += [moved.sqrt(), torch.exp(-cost), _sureness(alone, self.task)]
+        return torch.stack(found, dim=-1)
+
+
+def _phi(how: LearnedWeights, views: int, seeds: Sequence[int], device: torch.device) -> list[nn.Parameter]:
+    """All weights equal at the start: the last layer is 0."""
+    if how.level == "global":
+        return [nn.Parameter(torch.zeros(len(seeds), views, device=device))]
+    clues, parts = CLUES * views, []
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(derive(seed, "init", "weights"))
+        parts.append(torch.randn(clues, how.hidden, generator=generator) / sqrt(clues))
+    r = len(seeds)
+    made = (torch.stack(parts), torch.zeros(r, how.hidden), torch.zeros(r, how.hidden, views), torch.zeros(r, views))
+    return [nn.Parameter(value.to(device)) for value in made]
+
+
+def _meta(
+    sets: Sequence[PairedData], modalities: Sequence[str] | None, device: torch.device
+) -> tuple[dict[str, Tensor], Tensor]:
+    """{modality: (1 or R, N, ...)} and targets (1 or R, N, ...) of the split 'meta'."""
+    for one in sets:
+        if META not in one.splits:
+            raise LabError(
+                "data",
+                list(one.splits),
+                "must have a split 'meta', on which the weights are learned",
+                "See data.set_aside(): neither the validation nor the test split may serve.",
+            )
+    names = list(sets[0].modalities) if modalities is None else list(modalities)
+    where = [one.positions(META) for one in sets]
+    x = {
+        name: torch.stack([one.batch(p, [name])[name] for one, p in zip(sets, where, strict=True)]).to(device)
+        for name in names
+    }
+    return x, torch.stack([one.target[p] for one, p in zip(sets, where, strict=True)]).to(device)
+
+
+def _own(values: Tensor, slots: Tensor) -> Tensor:
+    """(1 or R, N, ...) and slots (R, B) -> (R, B, ...)."""
+    return values[0][slots] if len(values) == 1 else rows_of(values, slots)
+
+
+def _cost(logits: Tensor, target: Tensor, task: Task) -> Tensor:
+    """Negative log-likelihood of every sample, (R, B), meaned over labels or positions."""
+    if task is Task.MULTI_LABEL:
+        each = nn.functional.binary_cross_entropy_with_logits(logits, target.to(logits), reduction="none")
+        return each.mean(-1)
+    axis = 2
+    log_p = logits.log_softmax(axis).gather(axis, target.clamp(min=0).unsqueeze(axis)).squeeze(axis)
+    each = -log_p * (target >= 0)
+    return each if each.ndim == 2 else each.flatten(2).mean(-1)
+
+
+def _sureness(logits: Tensor, task: Task) -> Tensor:
+    """(R, B), the probability of what is predicted, meaned over labels or positions."""
+    if task is Task.MULTI_LABEL:
+        p = logits.sigmoid()
+        return torch.maximum(p, 1 - p).mean(-1)
+    best = logits.softmax(2).amax(2)
+    return best if best.ndim == 2 else best.flatten(2).mean(-1)

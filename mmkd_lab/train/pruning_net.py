@@ -1,0 +1,136 @@
+"""Networks with masks over their units, and the smaller networks that are left when masks are 0."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mmkd_lab.nets.network import MultimodalNet
+from mmkd_lab.nets.own import OwnNet
+from mmkd_lab.train.pruning_units import Group, Tie
+
+_TINY = 1e-12
+
+
+class CountedGroupNorm(nn.Module):
+    """Group norm over channels that may count in part, and in groups that may be of unequal size.
+
+    (B, C, H, W) -> the same. A group's mean and variance are those of its channels weighted by `counted`: with
+    ones it is torch's group norm; a channel that counts 0 has no say, as if it were not there.
+    """
+
+    counted: Tensor
+    member: Tensor
+
+    def __init__(self, norm: nn.GroupNorm) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+        group = torch.arange(norm.num_channels) // (norm.num_channels // norm.num_groups)
+        self.register_buffer("counted", torch.ones(norm.num_channels).to(norm.weight))
+        member = nn.functional.one_hot(group, norm.num_groups)
+        self.register_buffer("member", member.to(norm.weight))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        share = self.member * self.counted[:, None]
+        share = share / share.sum(0).clamp(min=_TINY)
+        mean = x.mean((-2, -1)) @ share @ self.member.T
+        away = x - mean[..., None, None]
+        variance = away.square().mean((-2, -1)) @ share @ self.member.T
+        scale = torch.rsqrt(variance + self.eps) * self.weight
+        return away * scale[..., None, None] + self.bias[:, None, None]
+
+
+class PrunedNet(OwnNet):
+    """What is left of a network after pruning: {modality: (B, ...)} -> logits (B, K), `features` (B, F).
+
+    It reads the modalities and can do the removals of the network it came from, but no `NetSpec` describes
+    its layers: each has kept as many units as it has kept.
+    """
+
+    def __init__(self, net: MultimodalNet) -> None:
+        super().__init__(net, modalities=net.modalities, head="head")
+
+    @property
+    def removals(self) -> tuple[str, ...]:
+        """The names of the removals that this network can do."""
+        net: MultimodalNet = self.module
+        return net.removals
+
+    def forward(self, x: Mapping[str, Tensor]) -> Tensor:
+        """{modality: (B, ...)} -> logits (B, K)."""
+        out: Tensor = self.module(x)
+        return out
+
+
+def prunable(net: MultimodalNet, groups: Sequence[Group]) -> MultimodalNet:
+    """A copy whose norms over pruned channels can leave channels out; the parameters keep their names."""
+    copied = copy.deepcopy(net)
+    for name in {tie.name for group in groups for tie in group.ties if tie.name.endswith(".counted")}:
+        path, _, last = name.removesuffix(".counted").rpartition(".")
+        parent = copied.get_submodule(path)
+        norm = parent.get_submodule(last)
+        if isinstance(norm, nn.GroupNorm):
+            setattr(parent, last, CountedGroupNorm(norm))
+    return copied
+
+
+def masked(
+    values: Mapping[str, Tensor], groups: Sequence[Group], masks: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Parameters or buffers {name: (R, ...)} under masks {group: (R, units)}.
+
+    A unit's output times its mask is what the next layer's weights times the mask make of the output; so that
+    no layer has to know of masks.
+    """
+    found = dict(values)
+    for name, pieces in _by_name(groups, values, reads=True).items():
+        axis = pieces[0][1].axis + 1
+        length, where = values[name].shape[axis], 0
+        ordered = sorted(pieces, key=lambda piece: piece[1].start)
+        parts: list[Tensor] = []
+        for group, tie in ordered:
+            mask = masks[group.name]
+            parts.append(mask.new_ones(len(mask), tie.start - where))
+            parts.append(mask.repeat_interleave(tie.each, dim=1))
+            where = tie.start + group.size * tie.each
+        parts.append(parts[0].new_ones(len(parts[0]), length - where))
+        factor = torch.cat(parts, dim=1)
+        shape = [len(factor), *[1] * (values[name].ndim - 1)]
+        shape[axis] = length
+        found[name] = values[name] * factor.reshape(shape)
+    return found
+
+
+def extract(
+    net: MultimodalNet,
+    state: Mapping[str, Tensor],
+    groups: Sequence[Group],
+    kept: Mapping[str, Tensor],
+) -> PrunedNet:
+    """The smaller network that keeps some units: no mask, no zero, fewer rows and columns.
+
+    Args:
+        net: from `prunable`.
+        state: {name: (...)}, the parameters and buffers of one replica.
+        groups: the groups.
+        kept: {group: (units,) bool}, at least one of each group.
+    """
+    small = copy.deepcopy(net)
+    cuts = _by_name(groups, state, reads=None)
+    for name, value in state.items():
+        for group, tie in cuts.get(name, []):
+            stays = torch.ones(value.shape[tie.axis], dtype=torch.bool, device=value.device)
+            end = tie.start + group.size * tie.each
+            stays[tie.start : end] = kept[group.name].repeat_interleave(tie.each).to(value.device)
+            value = _mark(value, tie.axis, stays)
+        _put(small, name, _cut(value))
+    for group in groups:
+        if group.kind == "heads":
+            block = small.get_submodule(group.name.removesuffix(".heads"))
+            setattr(block, "heads", int(kept[group.name].sum()))  # noqa: B010 (Module's type has no heads)
+    _resize(small)
+    return PrunedNet(small)

@@ -1,0 +1,274 @@
+"""Hints, relations between samples (RKD, SP, TelME) and between modalities (Gram), each by hand."""
+
+from __future__ import annotations
+
+from math import exp, log, sqrt
+
+import pytest
+import torch
+
+from mmkd_lab.base.check import LabError
+from mmkd_lab.distill.distances import Distance
+from mmkd_lab.distill.gram import ModalityGram, gram_relation
+from mmkd_lab.distill.hints import Hints, hint_loss, regress, regressor
+from mmkd_lab.distill.method import Needs, Outputs
+from mmkd_lab.distill.relations import (
+    RKD,
+    SimilarityPreserving,
+    angle_relation,
+    distance_relation,
+    similarity_relation,
+)
+from mmkd_lab.distill.telme import Telme, feature_relation
+from mmkd_lab.nets import View
+from tests.distill.samples import draw, rotation
+
+PAIRS = [hint_loss, distance_relation, angle_relation, similarity_relation, feature_relation, gram_relation]
+NO_TARGET = torch.zeros(2, 5, dtype=torch.int64)
+IMAGE, SPEECH = View.only("image"), View.only("speech")
+
+
+@pytest.mark.parametrize("relation", PAIRS)
+def test_every_relation_is_zero_for_equal_features_stacks_and_spares_the_teacher(relation):
+    student, teacher = draw(3, 2, 5, 4)  # for the Gram matrix: 2 samples of 5 views
+    stacked = relation(student, teacher)
+    alone = torch.stack([relation(student[r], teacher[r]) for r in range(3)])
+    torch.testing.assert_close(stacked, alone)
+    assert stacked.shape == ((3,) if relation is gram_relation else (3, 2))
+    assert relation(student, student).abs().max() < 1e-12
+    assert (stacked > 0).all()
+    teacher.requires_grad_(True)
+    relation(student.requires_grad_(True), teacher).sum().backward()
+    assert teacher.grad is None
+    assert student.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("relation", PAIRS)
+def test_gradients_by_finite_differences(relation):
+    student, teacher = draw(2, 4, 3)
+    assert torch.autograd.gradcheck(
+        lambda s: relation(s, teacher), student.clone().requires_grad_(True), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("relation", [distance_relation, angle_relation, similarity_relation])
+def test_relations_do_not_mind_scale_rotation_or_width(relation):
+    student, teacher = draw(2, 6, 4)
+    plain = relation(student, teacher)
+    wide = torch.cat([teacher @ rotation(4), torch.zeros(2, 6, 3, dtype=torch.float64)], dim=-1)
+    torch.testing.assert_close(relation(5 * student, wide), plain)
+    shifted = relation(student + 7, teacher)
+    assert torch.allclose(shifted, plain) == (relation is not similarity_relation)
+
+
+@pytest.mark.parametrize("relation", [distance_relation, angle_relation, similarity_relation])
+def test_relations_follow_the_samples_wherever_they_stand(relation):
+    student, teacher = draw(2, 6, 4)
+    order = torch.tensor([3, 1, 5, 0, 4, 2])
+    torch.testing.assert_close(relation(student[:, order], teacher[:, order]), relation(student, teacher))
+
+
+def test_distances_by_hand():
+    # Student at 0, 1, 3: distances 1, 3, 2 over their mean 2. Teacher: an equilateral triangle, all 1.
+    student = torch.tensor([[0.0], [1.0], [3.0]])
+    teacher = torch.tensor([[0.0, 0.0], [2.0, 0.0], [1.0, sqrt(3)]])
+    expected = (0.5**2 / 2 + 0.5**2 / 2 + 0.0) / 3
+    assert float(distance_relation(student, teacher)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_large_difference_of_distances_counts_linearly():
+    # Distances of 5 samples, four at one point: 4 pairs of 1, 6 of 0; mean 0.4, so 2.5 and 0; teacher at 1.
+    student = torch.tensor([[1.0], [0.0], [0.0], [0.0], [0.0]])
+    teacher = torch.eye(5)
+    expected = (4 * (1.5 - 0.5) + 6 * 0.5) / 10
+    assert float(distance_relation(student, teacher)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_angles_by_hand():
+    # Student: a right isosceles triangle, cosines 0, 1/sqrt 2, 1/sqrt 2. Teacher equilateral: all 1/2.
+    student = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    teacher = torch.tensor([[0.0, 0.0], [2.0, 0.0], [1.0, sqrt(3)]])
+    expected = (0.5**2 + 2 * (1 / sqrt(2) - 0.5) ** 2) / 2 / 3
+    assert float(angle_relation(student, teacher)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_similarities_by_hand():
+    # Student's rows (1, 0), (0, 1): G is the identity. Teacher's rows are equal: every entry 1/sqrt 2.
+    student, teacher = torch.eye(2), torch.ones(2, 3)
+    expected = (2 * (1 - 1 / sqrt(2)) ** 2 + 2 * 0.5) / 4
+    assert float(similarity_relation(student, teacher)) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("relation", [distance_relation, angle_relation, similarity_relation])
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_small_batches_and_coincident_samples_stay_finite(relation, batch):
+    student = torch.zeros(batch, 4, requires_grad=True)
+    found = relation(student, torch.randn(batch, 2, generator=torch.Generator().manual_seed(0)))
+    found.backward()
+    assert torch.isfinite(found)
+    assert torch.isfinite(student.grad).all()
+
+
+def test_too_small_a_batch_has_no_relation():
+    student, teacher = draw(2, 4)
+    assert float(angle_relation(student, teacher)) == 0.0
+    assert float(distance_relation(student[:1], teacher[:1])) == 0.0
+
+
+def test_rkd_weighs_its_two_terms():
+    student, teacher = (Outputs(torch.zeros(2, 5, 3), features=x) for x in draw(2, 5, 4))
+    terms = RKD(distance=2.0, angle=3.0)(student, NO_TARGET, teacher, {})
+    torch.testing.assert_close(terms["rkd"], 2 * terms["rkd_distance"] + 3 * terms["rkd_angle"])
+    torch.testing.assert_close(terms["rkd_angle"], angle_relation(student.features, teacher.features))
+    torch.testing.assert_close(terms["rkd_distance"], distance_relation(student.features, teacher.features))
+
+
+def test_similarity_preserving_reads_features():
+    student, teacher = (Outputs(torch.zeros(2, 5, 3), features=x) for x in draw(2, 5, 4))
+    found = SimilarityPreserving()(student, NO_TARGET, teacher, {})
+    assert set(found) == {"sp"}
+    torch.testing.assert_close(found["sp"], similarity_relation(student.features, teacher.features))
+
+
+def test_hints_by_hand():
+    student, teacher = torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[0.0, 1.0, 5.0]]])
+    parameters = {"weight": torch.tensor([[[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]]), "bias": torch.ones(1, 3)}
+    # Mapped: (1, 2, 3) + 1 = (2, 3, 4), so that the differences are 2, 2 and -1.
+    terms = Hints()(
+        Outputs(torch.zeros(1, 1, 2), features=student),
+        NO_TARGET,
+        Outputs(torch.zeros(1, 1, 2), features=teacher),
+        parameters,
+    )
+    assert terms["hints"].tolist() == [3.0]
+
+
+def test_the_regressor_learns_a_linear_map_and_is_drawn_per_seed():
+    parameters = Hints().parameters(4, 3, seeds=[5, 6])
+    assert {name: tuple(v.shape) for name, v in parameters.items()} == {"weight": (2, 4, 3), "bias": (2, 3)}
+    alone = Hints().parameters(4, 3, seeds=[6])
+    assert torch.equal(alone["weight"][0], parameters["weight"][1])
+    assert not torch.equal(parameters["weight"][0], parameters["weight"][1])
+    assert parameters["weight"].abs().max() <= 0.5
+    student, wanted = draw(2, 20, 4, count=1)[0], draw(2, 4, 3, seed=1, count=1)[0]
+    learnt = {name: value.double().requires_grad_(True) for name, value in parameters.items()}
+    optimiser = torch.optim.LBFGS(list(learnt.values()), max_iter=500, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimiser.zero_grad()
+        loss = hint_loss(regress(student, learnt), student @ wanted + 1.0).sum()
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    assert float(closure().detach()) < 1e-6
+    torch.testing.assert_close(learnt["bias"].detach().float(), torch.ones(2, 3), atol=1e-2, rtol=0)
+
+
+def test_telme_features_by_hand():
+    # Teacher's samples are orthogonal; the student has them swapped. T = 1: rows (e, 1) against (1, e).
+    teacher, student = torch.eye(2), torch.tensor([[0.0, 3.0], [2.0, 0.0]])
+    p = exp(1) / (exp(1) + 1)
+    expected = (2 * p - 1) * log(p / (1 - p))
+    assert float(feature_relation(student, teacher)) == pytest.approx(expected, abs=1e-6)
+    assert float(feature_relation(7 * teacher, teacher)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_telme_adds_its_two_losses_and_maps_unequal_widths():
+    logits, features = draw(2, 5, 4), draw(2, 5, 6, seed=1)
+    student, teacher = (Outputs(a, features=b) for a, b in zip(logits, features, strict=True))
+    assert Telme().parameters(6, 6, seeds=[0, 1]) == {}
+    terms = Telme(temperature=2.0)(student, NO_TARGET, teacher, {})
+    torch.testing.assert_close(terms["telme_logit"], Distance("dist", temperature=2.0)(*logits))
+    torch.testing.assert_close(terms["telme_feature"], feature_relation(*features))
+    torch.testing.assert_close(terms["telme"], terms["telme_logit"] + terms["telme_feature"])
+    narrow = Outputs(logits[0], features=features[0][..., :3])
+    parameters = Telme().parameters(3, 6, seeds=[0, 1])
+    mapped = Telme()(narrow, NO_TARGET, teacher, parameters)["telme_feature"]
+    torch.testing.assert_close(
+        mapped, feature_relation(regress(narrow.features, parameters), teacher.features)
+    )
+
+
+def test_gram_by_hand_and_whatever_the_length_of_a_row():
+    # Student finds its two views orthogonal, the teacher finds them equal: two of four entries differ by 1.
+    student = torch.tensor([[[2.0, 0.0], [0.0, 5.0]]])
+    teacher = torch.tensor([[[1.0, 1.0, 1.0], [3.0, 3.0, 3.0]]])
+    assert float(gram_relation(student, teacher)) == pytest.approx(0.5)
+    both = draw(3, 4, 5)
+    turned = both[1] @ rotation(5) * 4
+    torch.testing.assert_close(gram_relation(both[0], turned), gram_relation(*both))
+
+
+@pytest.mark.parametrize("of", ["features", "logits"])
+@pytest.mark.parametrize("full", [True, False])
+def test_modality_gram_takes_the_views_it_names(of, full):
+    logits, features = draw(2, 5, 4, count=6), draw(2, 5, 3, seed=1, count=6)
+    said = [
+        Outputs(
+            logits[3 * i],
+            {IMAGE: logits[3 * i + 1], SPEECH: logits[3 * i + 2]},
+            features[3 * i],
+            {SPEECH: features[3 * i + 2], IMAGE: features[3 * i + 1]},
+        )
+        for i in range(2)
+    ]
+    method = ModalityGram((IMAGE, SPEECH), of=of, full=full)
+    assert method.needs == Needs((IMAGE, SPEECH), of == "features" and full, of == "features")
+    source = features if of == "features" else [x - x.mean(-1, keepdim=True) for x in logits]
+    rows = [torch.stack(source[3 * i + (not full) : 3 * i + 3], dim=2) for i in range(2)]
+    found = method(said[0], NO_TARGET, said[1], {})["gram"]
+    torch.testing.assert_close(found, gram_relation(*rows))
+    swapped = ModalityGram((SPEECH, IMAGE), of=of, full=full)(said[0], NO_TARGET, said[1], {})["gram"]
+    torch.testing.assert_close(swapped, found)
+
+
+@pytest.mark.parametrize("method", [Hints(), RKD(), SimilarityPreserving(), Telme()], ids=lambda m: m.name)
+def test_methods_on_features_say_so(method):
+    assert method.needs == Needs(features=True)
+    assert method.describe()["method"] == method.name
+    with pytest.raises(LabError, match="features = None"):
+        method(Outputs(torch.zeros(2, 5, 3)), NO_TARGET, Outputs(torch.ones(2, 5, 3)), {})
+
+
+F5 = torch.zeros(5, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: hint_loss(F5, torch.zeros(5, 4)), ["student = (5, 3)", "regress()"]),
+        (lambda: feature_relation(F5, torch.zeros(5, 4)), ["student = (5, 3)", "(5, 4)"]),
+        (lambda: feature_relation(F5, F5, temperature=0.0), ["temperature = 0.0"]),
+        (lambda: distance_relation(F5, torch.zeros(4, 3)), ["teacher = (4, 3)", "samples"]),
+        (lambda: similarity_relation(F5[0], F5[0]), ["student = ", "(3,)", "(..., B, F)"]),
+        (lambda: angle_relation(F5.long(), F5), ["student = ", "torch.int64"]),
+        (lambda: similarity_relation(None, F5), ["student = None"]),
+        (lambda: regress(F5[None], {}), ["parameters = []", "'weight'"]),
+        (lambda: regress(F5[None], regressor(4, 2, seeds=[0], purpose="p")), ["(1, 5, 3)", "(1, B, 4)"]),
+        (lambda: regressor(0, 2, seeds=[0], purpose="p"), ["student_features = 0"]),
+        (lambda: regressor(2, 2, seeds=[], purpose="p"), ["seeds = []"]),
+        (lambda: RKD(distance=-1.0), ["distance = -1.0"]),
+        (lambda: RKD(angle=float("inf")), ["angle = inf"]),
+        (lambda: Telme(feature_temperature=0.0), ["feature_temperature = 0.0"]),
+        (lambda: ModalityGram((IMAGE,), full=False), ["views = ['image']", "two rows"]),
+        (lambda: ModalityGram((IMAGE, IMAGE)), ["views = ", "twice"]),
+        (lambda: ModalityGram(("image",)), ["views = 'image'", "Views"]),
+        (lambda: ModalityGram((IMAGE,), of="maps"), ["of = 'maps'", "'logits'"]),
+        (lambda: gram_relation(torch.zeros(2, 1, 3), torch.zeros(2, 1, 3)), ["(2, 1, 3)", "two views"]),
+        (lambda: gram_relation(torch.zeros(2, 2, 3), torch.zeros(2, 3, 3)), ["teacher = (2, 3, 3)"]),
+    ],
+)
+def test_bad_input_is_named(call, words):
+    with pytest.raises(LabError) as raised:
+        call()
+    for word in words:
+        assert word in str(raised.value)
+
+
+def test_a_view_that_nobody_computed_is_named():
+    said = Outputs(torch.zeros(2, 5, 4), features=torch.ones(2, 5, 3))
+    with pytest.raises(LabError, match="view_features = 'image'"):
+        ModalityGram((IMAGE,))(said, NO_TARGET, said, {})
+    with pytest.raises(LabError, match="view = 'image'"):
+        ModalityGram((IMAGE,), of="logits")(said, NO_TARGET, said, {})
