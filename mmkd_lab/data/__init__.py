@@ -12,18 +12,31 @@ from mmkd_lab.data.catalogue import Entry, catalogue
 from mmkd_lab.data.files import get, verify, where
 
 if TYPE_CHECKING:
-    from mmkd_lab.data import gaussian
+    from mmkd_lab.data import gaussian, shapes_vl
     from mmkd_lab.data.paired import PairedData, Task
     from mmkd_lab.data.registry import load
+    from mmkd_lab.data.text import Vocabulary
 
-__all__ = ["Entry", "PairedData", "Task", "catalogue", "gaussian", "get", "load", "verify", "where"]
+__all__ = [
+    "Entry",
+    "PairedData",
+    "Task",
+    "Vocabulary",
+    "catalogue",
+    "gaussian",
+    "get",
+    "load",
+    "shapes_vl",
+    "verify",
+    "where",
+]
 
-_LAZY = {"PairedData": "paired", "Task": "paired", "load": "registry"}
+_LAZY = {"PairedData": "paired", "Task": "paired", "Vocabulary": "text", "load": "registry"}
 
 
 def __getattr__(name: str) -> object:
-    if name == "gaussian":
-        return import_module("mmkd_lab.data.gaussian")
+    if name in ("gaussian", "shapes_vl"):
+        return import_module(f"mmkd_lab.data.{name}")
     if name in _LAZY:
         return getattr(import_module(f"mmkd_lab.data.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

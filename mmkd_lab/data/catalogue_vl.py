@@ -102,13 +102,11 @@ _NLVR = Entry(
             above=0.0,
             at_most=0.5,
         ),
-        Parameter(
-            "image_height", "choice", 25, "pixels; the width is four times that", options=(25, 50, 100)
-        ),
+        Parameter("image_height", "choice", 25, "pixels; the width is four times that", options=(25, 50)),
         Parameter("min_count", "whole", 2, "occurrences in the training text that a word needs to be known"),
         replace(SEED, help="seed of the validation split"),
         MIRROR,
-        PATH,
+        replace(PATH, help="the archive itself, instead of a mirror"),
     ),
     builder="mmkd_lab.data.nlvr:build",
 )

@@ -133,9 +133,10 @@ def pack(folder: str | Path, target: str | Path) -> Path:
         raise DamagedFile(str(base), f"{len(found)} files", rule, "Clone github.com/lil-lab/nlvr again.")
 
     def write(to: Path) -> None:
-        with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in found.items():
-                archive.writestr(zipfile.ZipInfo(name), content)
+        with zipfile.ZipFile(to, "w") as archive:
+            for name, content in found.items():  # a PNG is compressed already
+                kind = zipfile.ZIP_DEFLATED if name.endswith(".json") else zipfile.ZIP_STORED
+                archive.writestr(zipfile.ZipInfo(name), content, compress_type=kind)
 
     return write_with(out, write)
 
@@ -187,7 +188,7 @@ def _decode(content: bytes, block: int, name: str) -> npt.NDArray[np.uint8]:
             if size != (WIDTH, HEIGHT):
                 raise DamagedFile(name, f"{size[0]}×{size[1]} pixels", f"must be {WIDTH}×{HEIGHT}")
             return np.asarray(picture.convert("RGB").reduce(block), dtype=np.uint8)
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise DamagedFile(name, str(error), "must be a PNG that can be read") from error
 
 

@@ -44,8 +44,8 @@ COLOUR_WORDS = (
 TURNS = ("never", "once", "twice", "thrice")
 _OPENERS, _MOODS = ("a", "the", "one", "this"), ("", "", "little", "funny", "old")
 _NOUNS, _TIMES = ("thing", "figure", "object"), ("", "", "seen today", "found again", "here")
-#: The longest caption has nine words.
-LENGTH = 9
+#: The longest caption has eight words.
+LENGTH = 8
 _NAMED = tuple(word for row in COLOUR_WORDS for word in row)
 _SAID = ("seen", "today", "found", "again", "here", "turned")
 VOCABULARY = Vocabulary.of((*_OPENERS, *_MOODS[2:], *_NAMED, *_NOUNS, *_SAID, *TURNS))
@@ -82,7 +82,7 @@ def build(
 ) -> PairedData:
     """The dataset. Use `data.load("shapes_vl", ...)`, which checks the parameters and knows the defaults.
 
-    image: (N, 3, size, size) from -1 to 1 before the noise, 0 the background. text: (N, 9) ids.
+    image: (N, 3, size, size) from -1 to 1 before the noise, 0 the background. text: (N, 8) ids.
     Every split has the declared shares, to within the two samples that sets of four may cost, and classes in
     equal shares within each kind. group: the confounder set, or the sample where there is none. sources:
     which picture and which caption; equal numbers are equal values. facts: 'evidence' (by `KINDS`), 'shape',

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmkd_lab.distill.arms import ARMS, REPAIRS, Arm, arms
+from mmkd_lab.distill.arms import ARMS, MSD_ARMS, REPAIRS, Arm, arms
 from mmkd_lab.distill.cache import TeacherCache
 from mmkd_lab.distill.kd import CONVENTIONS, kd_divergence
 from mmkd_lab.distill.objective import Objective, cross_entropy
@@ -10,6 +10,7 @@ from mmkd_lab.distill.objective import Objective, cross_entropy
 __all__ = [
     "ARMS",
     "CONVENTIONS",
+    "MSD_ARMS",
     "REPAIRS",
     "Arm",
     "Objective",

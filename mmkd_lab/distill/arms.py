@@ -51,6 +51,32 @@ _REPAIRED = (
 
 REPAIRS: dict[str, Arm] = {arm.name: arm for arm in _REPAIRED}
 
+#: Students that read every modality, as their larger teacher does. Source of the MSD arms: Jin et al. 2021;
+#: the controls are this lab's own; the other methods have theirs in their modules.
+_MSD = (
+    ARMS["no_kd"],
+    Arm("kd", "KD", "all", True, "The student mimics the teacher on the full input."),
+    Arm("kd_drop", "KD + modality drop", "all", True, "Control: KD while the student's modalities go missing."),
+    Arm("msd_uniform", "MSD uniform", "all", True, "KD and one term per modality, all weights 1."),
+    Arm("msd_population", "MSD population", "all", True, "A modality weighs by its mean saliency."),
+    Arm("msd_instance", "MSD by instance", "all", True, "A modality weighs by its saliency for the sample."),
+    Arm("msd_global", "MSD learned", "all", True, "One weight a modality, learned on samples set aside."),
+    Arm("msd_learned", "MSD learned by instance", "all", True, "A small network learns to weigh samples."),
+    Arm("msd_shuffled", "MSD shuffled weights", "all", True, "Control: weights of another sample."),
+    Arm("msd_wrong", "MSD wrong weights", "all", True, "Control: weights of the next modality."),
+    Arm("fitnet", "FitNet", "all", True, "KD and hints: features through a learned map."),
+    Arm("rkd", "RKD", "all", True, "KD and distances and angles between samples."),
+    Arm("sp", "SP", "all", True, "KD and similarities between samples."),
+    Arm("gram", "modality Gram", "all", True, "KD and relations between the views of a sample."),
+    Arm("dkd", "DKD", "all", True, "Decoupled KD in the place of KD."),
+    Arm("dist", "DIST", "all", True, "Correlations of outputs in the place of KD."),
+    Arm("telme", "TelME", "all", True, "DIST and a feature loss in the place of KD."),
+    Arm("multi_teacher", "several teachers", "all", True, "KD from this teacher and one per modality."),
+    Arm("pruned", "pruned teacher", "all", True, "The teacher itself, pruned to the student's size."),
+)
+
+MSD_ARMS: dict[str, Arm] = {arm.name: arm for arm in _MSD}
+
 
 def arms(names: Sequence[str], *, known: Mapping[str, Arm] = ARMS) -> tuple[Arm, ...]:
     """The arms of these names among `known`. Raises `LabError` for an unknown, repeated or missing name."""

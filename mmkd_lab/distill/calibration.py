@@ -36,7 +36,10 @@ def calibration_error(
         known = (target >= 0).flatten()
         logits, target = logits.reshape(len(logits), -1, logits.shape[-1])[:, known], target.flatten()[known]
     require(
-        logits.shape[1] == len(target), "target", tuple(target.shape), f"must be {logits.shape[1]}, as the logits"
+        logits.shape[1] == len(target),
+        "target",
+        tuple(target.shape),
+        f"must be {logits.shape[1]}, as the logits",
     )
     if task is Task.MULTI_LABEL:
         sure = logits.double().sigmoid().flatten(1)

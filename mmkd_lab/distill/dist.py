@@ -19,7 +19,7 @@ class Dist(Method):
     """T² · (β · [1 - mean_i ρ(y_s[i, :], y_t[i, :])] + γ · [1 - mean_k ρ(y_s[:, k], y_t[:, k])]).
 
     y are the outputs softened by T, ρ is Pearson's correlation: the first term compares classes within a
-    sample ('dist_inter'), the second samples within a class ('dist_intra'). Source: Huang et al. 2022,
+    sample ('dist/inter'), the second samples within a class ('dist/intra'). Source: Huang et al. 2022,
     "Knowledge distillation from a stronger teacher". `Distance` says what becomes of two classes and of
     constant outputs.
 
@@ -46,11 +46,11 @@ class Dist(Method):
     def __call__(
         self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """'dist', 'dist_inter' and 'dist_intra', each (R,); the target is not read."""
+        """'dist', 'dist/inter' and 'dist/intra', each (R,); the target is not read."""
         distance = Distance("dist", temperature=self.temperature, task=self.task)
         inter = distance.each(student.logits, teacher.logits).mean(dim=-1)
         intra = distance.batch(student.logits, teacher.logits)
-        return {"dist": self.inter * inter + self.intra * intra, "dist_inter": inter, "dist_intra": intra}
+        return {"dist": self.inter * inter + self.intra * intra, "dist/inter": inter, "dist/intra": intra}
 
     def describe(self) -> dict[str, object]:
         """Plain JSON values that name this method in a key or in provenance."""

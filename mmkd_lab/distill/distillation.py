@@ -16,7 +16,8 @@ from mmkd_lab.distill.msd import Msd
 from mmkd_lab.distill.objective import Objective
 from mmkd_lab.nets.removal import REMOVALS, Removal
 
-Weighted = tuple[float | Tensor, Method]
+Weight = float | Tensor
+Weighted = tuple[Weight, Method]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,8 @@ class Distillation:
 
     Raises:
         LabError: a weight that is negative or not finite, a method given twice, views without a removal,
-            learned weights without MSD.
+            weights for different numbers of replicas, learned weights without MSD or by instance with 'dist',
+            MSD for another task than the base's.
     """
 
     base: Objective
@@ -54,16 +56,24 @@ class Distillation:
             "must be given: a method compares views",
             "For example nets.Zeros(), as for the teacher.",
         )
-        require(
-            self.learned is None or self.msd is not None, "learned", self.learned, "needs Msd among the methods"
-        )
+        counts = {len(weight) for weight, _ in pairs if isinstance(weight, Tensor)} | {self.base.replicas}
+        counts.discard(None)
+        require(len(counts) < 2, "methods", sorted(counts, key=str), "weights must be for as many replicas")
+        if self.msd is not None:
+            rule = f"must be the base's, {self.base.task.value}"
+            require(self.msd[1].task is self.base.task, "Msd.task", self.msd[1].task.value, rule)
+        what = "a LearnedWeights or None"
+        of_type("learned", self.learned, (LearnedWeights, type(None)), what)
+        if self.learned is not None:
+            _learnable(self.learned, self.msd)
 
     @staticmethod
     def _pair(pair: object) -> Weighted:
-        rule = "pairs (weight, method)"
-        require(isinstance(pair, tuple) and len(pair) == 2, "methods", pair, f"must be {rule}")
-        weight, method = pair  # type: ignore[misc]
-        of_type("methods", method, Method, rule, "For example (1.0, Msd(msd_views(data.modalities))).")
+        rule, way_out = "pairs (weight, method)", "For example (1.0, Msd(msd_views(data.modalities)))."
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise LabError("methods", pair, f"must be {rule}", way_out)
+        weight: Weight = pair[0]
+        method = of_type("methods", pair[1], Method, rule, way_out)
         if isinstance(weight, Tensor):
             fine = weight.ndim == 1 and bool((torch.isfinite(weight) & (weight >= 0)).all())
             require(fine, f"weight of {method.name}", weight.tolist(), "must be (R,), finite and at least 0")
@@ -96,10 +106,7 @@ class Distillation:
     def replicas(self) -> int | None:
         """R when a weight is given per replica, None when all fit any number."""
         counts = [len(weight) for weight, _ in self.methods if isinstance(weight, Tensor)]
-        own = self.base.replicas
-        counts += [own] if own is not None else []
-        require(len(set(counts)) < 2, "methods", counts, "weights must be for the same number of replicas")
-        return counts[0] if counts else None
+        return counts[0] if counts else self.base.replicas
 
     def parameters(
         self, student_features: int, teacher_features: int, *, seeds: Sequence[int]
@@ -158,6 +165,18 @@ class Distillation:
         if self.learned is not None:
             plain["learned"] = self.learned.describe()
         return plain
+
+
+def _learnable(learned: LearnedWeights, msd: tuple[Weight, Msd] | None) -> None:
+    if msd is None:
+        raise LabError("learned", learned, "needs Msd among the methods, whose terms are weighed")
+    require(
+        learned.level == "global" or msd[1].distance != "dist",
+        "Msd.distance",
+        msd[1].distance,
+        "compares whole batches, so that no sample has a gradient of its own",
+        "Use LearnedWeights(level='global'), or distance='kl'.",
+    )
 
 
 def _of(weight: float | Tensor, r: int) -> float | Tensor:

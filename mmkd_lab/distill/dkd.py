@@ -44,11 +44,11 @@ class DKD(Method):
     def __call__(
         self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """'dkd', 'dkd_target' (TCKD · T²) and 'dkd_other' (NCKD · T²), each (R,)."""
+        """'dkd', 'dkd/target' (TCKD · T²) and 'dkd/other' (NCKD · T²), each (R,)."""
         both = decoupled(student.logits, teacher.logits, target, temperature=self.temperature)
         one, other = (term.mean(dim=-1) * self.temperature**2 for term in both)
         total = self.target_weight * one + self.other_weight * other
-        return {"dkd": total, "dkd_target": one, "dkd_other": other}
+        return {"dkd": total, "dkd/target": one, "dkd/other": other}
 
     def describe(self) -> dict[str, object]:
         """Plain JSON values that name this method in a key or in provenance."""

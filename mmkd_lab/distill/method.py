@@ -1,4 +1,4 @@
-"""What every distillation method is: terms of a loss, from what a student and its teacher say about a batch."""
+"""What every distillation method is: terms of a loss, from what students and teachers say about a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modality-specific distillation: the student also mimics what its teacher says when only some modalities stay.
+"""Modality-specific distillation: the student also mimics its teacher where only some modalities stay.
 
 Source: Jin et al. 2021 (MSD, Findings of EMNLP). Its code was never published; where it leaves a choice open,
 the docstrings say what is chosen here.
@@ -29,8 +29,15 @@ def msd_views(modalities: Iterable[str], *, kind: str = "only") -> tuple[View, .
     two views; for more they differ. Raises `LabError` for fewer than two modalities or an unknown kind.
     """
     one_of("kind", kind, KINDS)
-    names = sorted(flat("modalities", list(modalities), "a list of modality names"))
-    require(len(set(names)) >= 2, "modalities", names, "must be at least two distinct names")
+    rule = "a list of modality names"
+    names = sorted(of_type("modalities", m, str, rule) for m in flat("modalities", list(modalities), rule))
+    require(
+        len(set(names)) == len(names) >= 2,
+        "modalities",
+        names,
+        "must be at least two distinct names, or there is nothing to tell apart",
+        "With one modality compare full outputs: Objective(kd=...).",
+    )
     return tuple(View.only(m) if kind == "only" else View.drop(m, of=names) for m in names)
 
 

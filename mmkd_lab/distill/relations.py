@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmkd_lab.base.check import real
+from mmkd_lab.base.check import real, require
 from mmkd_lab.distill.method import Method, Needs, Outputs
 from mmkd_lab.distill.operands import features_pair
 
@@ -23,11 +23,12 @@ class RKD(Method):
     """distance · RKD-D + angle · RKD-A. Source: Park et al. 2019, "Relational knowledge distillation".
 
     Args:
-        distance: weight of `distance_relation`, at least 0.
-        angle: weight of `angle_relation`, at least 0. Its memory grows with the cube of the batch.
+        distance: weight of `distance_relation`, at least 0; with 0 it is not computed.
+        angle: weight of `angle_relation`, at least 0; with 0 it is not computed. Its time and memory grow
+            with the cube of the batch.
 
     Raises:
-        LabError: a negative weight.
+        LabError: a negative weight, or both weights 0.
     """
 
     name: ClassVar[str] = "rkd"
@@ -38,6 +39,8 @@ class RKD(Method):
     def __post_init__(self) -> None:
         real("distance", self.distance, at_least=0.0)
         real("angle", self.angle, at_least=0.0)
+        alive = self.distance + self.angle > 0
+        require(alive, "distance and angle", "both 0", "must not both be 0, or nothing is learnt")
 
     @property
     def needs(self) -> Needs:
@@ -47,14 +50,16 @@ class RKD(Method):
     def __call__(
         self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """'rkd', 'rkd_distance' and 'rkd_angle', each (R,); the target is not read."""
+        """'rkd', and 'rkd/distance' and 'rkd/angle' where they count, each (R,); the target is not read."""
         pair = student.known_features(), teacher.known_features()
-        distance, angle = distance_relation(*pair), angle_relation(*pair)
-        return {
-            "rkd": self.distance * distance + self.angle * angle,
-            "rkd_distance": distance,
-            "rkd_angle": angle,
-        }
+        terms = {}
+        if self.distance > 0:
+            terms["rkd/distance"] = distance_relation(*pair)
+        if self.angle > 0:
+            terms["rkd/angle"] = angle_relation(*pair)
+        weights = {"rkd/distance": self.distance, "rkd/angle": self.angle}
+        total = torch.stack([weights[name] * term for name, term in terms.items()]).sum(0)
+        return {"rkd": total, **terms}
 
     def describe(self) -> dict[str, object]:
         """Plain JSON values that name this method in a key or in provenance."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import of_type, real
+from mmkd_lab.base.check import real, require
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill.calibration import calibration_error
 from mmkd_lab.distill.teacher_views import TeacherViews
@@ -29,8 +29,8 @@ def reliability(teacher: TeacherViews, data: PairedData, *, split: str = "val") 
     """One row per teacher and view, the full input first, on samples the teacher was not trained on.
 
     Columns: replica, view, accuracy (percent; multi-label: of the labels), chance (percent: always saying the
-    commonest), entropy (nats, of a sample's mean; of a label's for multi-label), calibration (expected
-    calibration error, points), n.
+    commonest), entropy (nats, mean over samples; over labels too for multi-label, over positions if dense),
+    calibration (expected calibration error, points), n, split.
 
     Raises `LabError` for an unknown split, or samples the teacher was not asked about.
     """
@@ -47,9 +47,9 @@ def reliability(teacher: TeacherViews, data: PairedData, *, split: str = "val") 
         sure = calibration_error(logits, target, task=data.task)
         unsure = _entropy(logits, data.task)
         for r in range(len(teacher)):
-            row = (r, view.label, float(right[r]), chance, float(unsure[r]), float(sure[r]), len(positions))
-            table.append(row)
-    columns = ["replica", "view", "accuracy", "chance", "entropy", "calibration", "n"]
+            numbers = (float(right[r]), chance, float(unsure[r]), float(sure[r]))
+            table.append((r, view.label, *numbers, len(positions), split))
+    columns = ["replica", "view", "accuracy", "chance", "entropy", "calibration", "n", "split"]
     return pd.DataFrame(table, columns=columns)
 
 
@@ -57,8 +57,18 @@ def gates(table: pd.DataFrame, teacher: TeacherViews) -> dict[View, Tensor]:
     """How much of each view's weight a teacher's reliability leaves, {view: (R,) in [0, 1]}.
 
     (accuracy under the view - chance) / (accuracy of the full input - chance), cut off at 0 and 1: a view at
-    chance is not mimicked at all. `table` is what `reliability` gave.
+    chance is not mimicked at all. `table` is what `reliability` gave on the validation split.
+
+    Raises `LabError` for a table of another split, whose samples must not decide how a student is trained, or
+    of other teachers or views.
     """
+    _is_table(table)
+    seen = sorted(set(table["split"]))
+    require(seen == ["val"], "table", seen, "must be of the split 'val' alone", "reliability(teacher, data).")
+    labels = [view.label for view in teacher.views]
+    known = set(labels) <= set(table["view"]) and set(table["replica"]) == set(range(len(teacher)))
+    rule = f"must be of these {len(teacher)} teachers and their views {labels}"
+    require(known, "table", f"{table['replica'].nunique()} teachers, {sorted(set(table['view']))}", rule)
     found = {}
     full = table.groupby("replica").first()
     for view in teacher.views:
@@ -73,11 +83,11 @@ def warn_unreliable(table: pd.DataFrame, *, margin: float = 5.0, calibration: fl
     """Warn of views under which the teachers' mean accuracy is within `margin` points of chance, or their
     confidence is more than `calibration` points off; returns the sentences.
 
-    Raises `LabError` for negative bounds.
+    Raises `LabError` for negative bounds, or a table that `reliability` did not give.
     """
     real("margin", margin, at_least=0.0)
     real("calibration", calibration, at_least=0.0)
-    of_type("table", table.columns.tolist(), list, "what reliability() gave")
+    _is_table(table)
     said = []
     for view, rows in table.groupby("view", sort=False):
         mean = rows[["accuracy", "chance", "calibration"]].mean()
@@ -92,6 +102,12 @@ def warn_unreliable(table: pd.DataFrame, *, margin: float = 5.0, calibration: fl
         way_out = "Train it with modality dropout (Recipe(modality_dropout=0.3)), or gate its weights."
         warnings.warn(" ".join([*said, way_out]), UnreliableTeacher, stacklevel=2)
     return said
+
+
+def _is_table(table: object) -> None:
+    columns = list(getattr(table, "columns", []))
+    known = {"replica", "view", "accuracy", "chance", "calibration", "split"} <= set(columns)
+    require(known, "table", columns or table, "must be what reliability() gave")
 
 
 def _accuracy(logits: Tensor, target: Tensor, task: Task) -> Tensor:

@@ -1,7 +1,7 @@
 """How much each modality matters to a teacher, sample by sample: the change of its output when one goes.
 
-Source: Jin et al. 2021 (MSD) weigh modalities by such a saliency score. The definitions here are this lab's own,
-since the paper's code was never published.
+Source: Jin et al. 2021 (MSD) weigh modalities by such a saliency score. The definitions here are this lab's
+own, since the paper's code was never published.
 """
 
 from __future__ import annotations
@@ -176,7 +176,8 @@ def _shapley(values: dict[View, Tensor], names: tuple[str, ...], m: str) -> Tens
 def _names(modalities: Iterable[str]) -> tuple[str, ...]:
     listed = flat("modalities", list(modalities), "a list of modality names")
     names = tuple(sorted(of_type("modalities", name, str, "modality names") for name in listed))
-    require(len(set(names)) >= 2, "modalities", names, "must be at least two, or there is nothing to compare")
+    rule = "must be at least two distinct names, or there is nothing to compare"
+    require(len(set(names)) == len(names) >= 2, "modalities", names, rule)
     return names
 
 

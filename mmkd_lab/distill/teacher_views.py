@@ -1,4 +1,4 @@
-"""What teachers say about every sample under every view, by sample index: computed once, used by every step."""
+"""What teachers say about every sample under every view, by sample index: computed once for all steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TeacherViews:
 
     Args:
         full: the logits with every modality kept, by sample index; a `TeacherCache`.
-        views: {view: (R, N, K)}, the logits when only these modalities are kept, in the order of `full.index`.
+        views: {view: (R, N, K)}, the logits when only these modalities are kept, in `full.index`'s order.
         features: (R, N, F), or None.
         view_features: {view: (R, N, F)}.
         weights: {view: (R, N)}, how much a student minds each sample under a view; see `distill.weights`.
@@ -30,7 +30,8 @@ class TeacherViews:
             the same way, or the two are not asked the same question.
 
     Raises:
-        LabError: tensors whose replicas or samples differ from the full view's, or that are not finite.
+        LabError: tensors whose replicas or samples differ from the full view's, or that are not finite;
+            negative weights.
     """
 
     full: TeacherCache
@@ -48,6 +49,10 @@ class TeacherViews:
             for view, values in named.items():
                 of_type(argument, view, View, "{View: tensor}", "For example View.only('image').")
                 _fits(f"{argument}[{view.label}]", values, shape, whole=argument == "views")
+        for view, values in self.weights.items():
+            at, lowest = f"weights[{view.label}]", float(values.min())
+            require(values.ndim == 2, at, tuple(values.shape), f"must be {shape[:2]}")
+            require(lowest >= 0, at, lowest, "must be finite and at least 0")
         if self.features is not None:
             _fits("features", self.features, shape, whole=False)
 
@@ -99,19 +104,26 @@ class TeacherViews:
     def weighted(self, weights: Mapping[View, Tensor]) -> TeacherViews:
         """The same outputs with other weights, {view: (R, N) or (1, N)} in the order of `index`.
 
-        Raises `LabError` for weights that are negative, not finite, all zero, or of another shape.
+        Raises `LabError` for weights that are negative, not finite, all zero for a teacher, or of another
+        shape.
         """
         known = mapping("weights", weights, "{view: (R, N)}")
-        wide = {}
+        wide: dict[View, Tensor] = {}
         for view, values in known.items():
-            of_type("weights", values, Tensor, "{view: (R, N)}")
-            name = f"weights[{view.label}]"
-            fine = bool((torch.isfinite(values) & (values >= 0)).all())
-            require(fine, name, float(values.min()), "must be finite and at least 0")
-            wide[view] = values.expand(len(self), len(self.index))
-        total = sum(float(values.sum()) for values in wide.values())
-        require(not wide or total > 0, "weights", "all 0", "must not all be 0, or nothing is learnt from views")
-        return replace(self, weights=wide)
+            of_type("weights", view, View, "{View: tensor}", "For example View.only('image').")
+            of_type(f"weights[{view.label}]", values, Tensor, "a torch tensor")
+            shape = (len(self), len(self.index))
+            fits = values.ndim == 2 and values.shape[1] == shape[1] and len(values) in (1, shape[0])
+            require(
+                fits, f"weights[{view.label}]", tuple(values.shape), f"must be {shape} or (1, {shape[1]})"
+            )
+            wide[view] = values.detach().expand(shape)
+        found = replace(self, weights=wide)
+        if wide:
+            silent = (torch.stack(list(wide.values())).sum((0, 2)) == 0).nonzero().flatten().tolist()
+            rule = "must not all be 0, or nothing is learnt from views"
+            require(not silent, "weights", f"all 0 for teacher {silent}", rule)
+        return found
 
     def rows(self, sample_index: Tensor) -> Outputs:
         """What they say about these samples, (B,) for all teachers or (R, B) one row each: (R, B, ...).

@@ -60,13 +60,13 @@ class Telme(Method):
     def __call__(
         self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """'telme', 'telme_logit' and 'telme_feature', each (R,); the target is not read."""
+        """'telme', 'telme/logit' and 'telme/feature', each (R,); the target is not read."""
         distance = Distance("dist", temperature=self.temperature, task=self.task)
         logit = distance(student.logits, teacher.logits)
         features = student.known_features()
         mapped = regress(features, parameters) if parameters else features
         feature = feature_relation(mapped, teacher.known_features(), temperature=self.feature_temperature)
-        return {"telme": logit + feature, "telme_logit": logit, "telme_feature": feature}
+        return {"telme": logit + feature, "telme/logit": logit, "telme/feature": feature}
 
     def describe(self) -> dict[str, object]:
         """Plain JSON values that name this method in a key or in provenance."""

@@ -116,25 +116,35 @@ def weigh(
             `reliability.gates`. The mean weight then falls below 1: less is learnt from such a teacher.
 
     Raises:
-        LabError: views the teacher was not asked about, samples that are not the data's, weights that come
-            out all 0, a gate for another view or out of range.
+        LabError: views the teacher was not asked about or given twice, samples that are not the data's, a
+            gate for another view or out of range.
     """
     listed = [of_type("views", view, View, "a list of View") for view in views]
-    require(len(listed) > 0, "views", views, "must hold at least one view")
+    distinct = len(set(listed)) == len(listed) > 0
+    require(distinct, "views", [view.label for view in listed], "must be at least one view, each given once")
     train = torch.isin(teacher.index, data.sample_index[data.positions("train")].to(teacher.index.device))
-    require(bool(train.any()), "teacher", f"{len(teacher.index)} samples", f"must know training samples of {data.name}")
+    require(
+        bool(train.any()),
+        "teacher",
+        f"{len(teacher.index)} samples",
+        f"must know training samples of {data.name}",
+    )
     raw = _raw(teacher, listed, weighting, data, train)  # (V, R, N)
     if weighting.control == "wrong":
         raw = raw.roll(1, dims=0)
     if weighting.control == "shuffled":
         raw = _shuffled(raw, train, seed)
-    named = dict(zip(listed, raw.unbind(0), strict=True))
-    for view, share in (gate or {}).items():
+    found = teacher.weighted(dict(zip(listed, raw.unbind(0), strict=True)))
+    if not gate:
+        return found
+    # A gate may shut all views of a teacher: its student then learns from full outputs alone.
+    named = dict(found.weights)
+    for view, share in gate.items():
         require(view in named, "gate", view.label, f"must be for one of {[v.label for v in listed]}")
         fine = share.shape == (len(teacher),) and bool(((share >= 0) & (share <= 1)).all())
         require(fine, "gate", share.tolist(), f"must be {len(teacher)} numbers in [0, 1]")
         named[view] = named[view] * share.to(raw)[:, None]
-    return teacher.weighted(named)
+    return replace(teacher, weights=named)
 
 
 def effective_sample_size(weights: Tensor) -> Tensor:

@@ -33,8 +33,15 @@ class Late(nn.Module):
 
     def forward(self, x: list[Tensor], kept: list[Tensor | None]) -> Tensor:
         """M tensors (B, ...) -> (B, F)."""
-        both = torch.cat([encode(one) for encode, one in zip(self.encoders, x, strict=True)], dim=-1)
-        out: Tensor = self.joint(both)
+        return self.merged(self.parts(x), kept)
+
+    def parts(self, x: list[Tensor]) -> list[Tensor]:
+        """What is worked out of each modality by itself: M tensors (B, ...)."""
+        return [encode(one) for encode, one in zip(self.encoders, x, strict=True)]
+
+    def merged(self, parts: list[Tensor], kept: list[Tensor | None]) -> Tensor:
+        """What `parts` gave -> (B, F)."""
+        out: Tensor = self.joint(torch.cat(parts, dim=-1))
         return out
 
 
@@ -63,10 +70,16 @@ class Mid(nn.Module):
 
     def forward(self, x: list[Tensor], kept: list[Tensor | None]) -> Tensor:
         """M tensors (B, ...) -> (B, F)."""
+        return self.merged(self.parts(x), kept)
+
+    def parts(self, x: list[Tensor]) -> list[Tensor]:
+        """What is worked out of each modality by itself: M tensors (B, ...)."""
         maps = [stem(one) for stem, one in zip(self.stems, x, strict=True)]
-        if self.has_maps:
-            maps = [_on_grid(one) for one in maps]
-        return nn.functional.relu(self.dense(self.merge(torch.cat(maps, dim=1))))
+        return [_on_grid(one) for one in maps] if self.has_maps else maps
+
+    def merged(self, parts: list[Tensor], kept: list[Tensor | None]) -> Tensor:
+        """What `parts` gave -> (B, F)."""
+        return nn.functional.relu(self.dense(self.merge(torch.cat(parts, dim=1))))
 
 
 class Attention(nn.Module):
@@ -90,9 +103,16 @@ class Attention(nn.Module):
 
     def forward(self, x: list[Tensor], kept: list[Tensor | None]) -> Tensor:
         """M tensors (B, ...) and M masks, (B,) bool or None where all are kept -> (B, F)."""
-        tokens = [make(encode(one)) for make, encode, one in zip(self.token, self.encoders, x, strict=True)]
-        cls = self.query.expand_as(tokens[0]).to(tokens[0].dtype)
-        stacked = torch.stack([cls, *tokens], dim=-2)  # (B, 1 + M, F)
+        return self.merged(self.parts(x), kept)
+
+    def parts(self, x: list[Tensor]) -> list[Tensor]:
+        """What is worked out of each modality by itself, its token: M tensors (B, F)."""
+        return [make(encode(one)) for make, encode, one in zip(self.token, self.encoders, x, strict=True)]
+
+    def merged(self, parts: list[Tensor], kept: list[Tensor | None]) -> Tensor:
+        """What `parts` gave, and the masks -> (B, F)."""
+        cls = self.query.expand_as(parts[0]).to(parts[0].dtype)
+        stacked = torch.stack([cls, *parts], dim=-2)  # (B, 1 + M, F)
         score = (self.key(stacked) * self.query).sum(-1) / sqrt(self.out_features)
         shut = [torch.zeros_like(score[..., 0], dtype=torch.bool)]
         shut += [torch.zeros_like(shut[0]) if mask is None else ~mask for mask in kept]

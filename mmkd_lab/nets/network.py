@@ -60,8 +60,12 @@ class MultimodalNet(nn.Module):
                 f"fusion={self.spec.fusion!r}",
                 f"Use {listing(self.removals)}, or build the network with another fusion.",
             )
-        out: Tensor = self.fusion([self._input(x, i, name) for i, name in enumerate(self.modalities)], kept)
+        out: Tensor = self.fusion(self.inputs(x), kept)
         return out
+
+    def inputs(self, x: Mapping[str, Tensor]) -> list[Tensor]:
+        """{modality: (B, ...)} -> what the encoders read, standardised, in the order of `modalities`."""
+        return [self._input(x, i, name) for i, name in enumerate(self.modalities)]
 
     def forward(self, x: Mapping[str, Tensor]) -> Tensor:
         """{modality: (B, ...)} -> logits (B, K)."""

@@ -20,7 +20,8 @@ def view_rows(
     Args:
         x: {modality: (B, ...)}, or {modality: (R, B, ...)} with axis=1. Masks that an earlier removal left
             beside the modalities hold in every view.
-        views: V views of the modalities in x.
+        views: V views of the modalities in x. The same one k times, with a permutation for removal, is k
+            draws from the removed modality's own distribution.
         removal: how the modalities that a view lacks go away.
         axis: where the batch is, 0 or 1.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import sqrt
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -51,8 +52,9 @@ class SingleStream(nn.Module):
         states, seen = [self.cls.expand(len(x[0]), 1, -1)], []
         always = torch.ones(len(x[0]), 1, dtype=torch.bool, device=x[0].device)
         masked = False
+        makers = cast("list[Tokens]", list(self.tokens))  # a ModuleList forgets what its modules are
         added = zip(torch.split(self.position, self.counts), self.segment, strict=True)
-        for make, values, mask, (place, segment) in zip(self.tokens, x, kept, added, strict=True):
+        for make, values, mask, (place, segment) in zip(makers, x, kept, added, strict=True):
             content, there = make(values) + place + segment, make.there(values)
             masked = masked or there is not None or mask is not None
             there = always.expand(-1, len(place)) if there is None else there

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmkd_lab.study.failure import failure_cases
     from mmkd_lab.study.focusing import repair_teachers
+    from mmkd_lab.study.modality_specific import kd_vs_msd
     from mmkd_lab.study.result import Study
     from mmkd_lab.study.rivals import rival_hypotheses
     from mmkd_lab.study.table2 import table_2, table_2_controls, table_2_swap
@@ -19,6 +20,7 @@ _WHERE = {
     "failure_cases": "failure",
     "figure2": "worlds",
     "figure3": "worlds",
+    "kd_vs_msd": "modality_specific",
     "repair_teachers": "focusing",
     "rival_hypotheses": "rivals",
     "table_2": "table2",
@@ -31,6 +33,7 @@ __all__ = [
     "failure_cases",
     "figure2",
     "figure3",
+    "kd_vs_msd",
     "repair_teachers",
     "rival_hypotheses",
     "table_2",

@@ -42,10 +42,7 @@ def provenance(setting: Setting, *, study: str, profile: str) -> dict[str, objec
     return {
         "study": study,
         "profile": profile,
-        "dataset": setting.data.name,
-        "dataset_parameters": _plain_recipe(setting.data),
-        "fingerprint": setting.data.fingerprint,
-        "samples": {split: len(where) for split, where in setting.data.splits.items()},
+        **dataset_of(setting.data),
         "student": setting.student,
         "teacher": setting.teacher,
         "arms": [arm.name for arm in setting.arms],
@@ -59,12 +56,27 @@ def provenance(setting: Setting, *, study: str, profile: str) -> dict[str, objec
         "convention": setting.convention,
         "device": str(setting.device),
         "threads": THREADS,
-        "versions": {
-            "mmkd_lab": __version__,
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
+    }
+
+
+def dataset_of(data: PairedData) -> dict[str, object]:
+    """What a dataset is, for provenance."""
+    return {
+        "dataset": data.name,
+        "dataset_parameters": _plain_recipe(data),
+        "fingerprint": data.fingerprint,
+        "samples": {split: len(where) for split, where in data.splits.items()},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of everything that numbers may depend on."""
+    return {
+        "mmkd_lab": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
     }
 
 

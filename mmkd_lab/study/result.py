@@ -49,6 +49,7 @@ FIGURES: dict[str, tuple[str, str] | None] = {
     "controls": ("mmkd_lab.plot.controls", "controls_figure"),
     "repair": ("mmkd_lab.plot.repair", "repair_figure"),
     "rivals": ("mmkd_lab.plot.rivals", "rivals_figure"),
+    "msd": ("mmkd_lab.plot.msd", "msd_figure"),
     "none": None,
 }
 

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from mmkd_lab.base.check import LabError
-from mmkd_lab.train.both import Both
+from mmkd_lab.nets.shared_parts import SharedParts
+from mmkd_lab.train.both import Alone, Both
 from mmkd_lab.train.flat import Flat
 from mmkd_lab.train.replicas import Replicas
+from mmkd_lab.train.stacking import Named
 
 #: What torch.compile puts before every name.
 _COMPILED = "_orig_mod."
@@ -37,19 +39,28 @@ class Stacked(nn.Module):
         # In a list, so that its own parameters are not taken for this module's.
         self.net, self.both = [replicas.net], [Both(replicas.net)]
         self.extras = _learning(extras)
-        self.flat = Flat([*self.values, *self.extras.values()], replicas=len(replicas))
+        self.flat = Flat([*self.values, *self.extras.values()])
 
-    def forward(self, x: dict[str, Tensor], shared: bool = False) -> Tensor:
-        """{modality: (R, B, ...)}, or (B, ...) when shared, -> (R, B, K)."""
-        logits: Tensor = self._run(self._one, self._parameters_by_name(), x, shared)
+    @property
+    def plain(self) -> nn.Module | None:
+        """The network, for a look at what it is."""
+        return self.net[0]
+
+    def forward(self, x: dict[str, Tensor], shared: bool = False, parts: SharedParts | None = None) -> Tensor:
+        """{modality: (R, B, ...)}, or (B, ...) when shared, -> (R, B, K); with `parts` (R, V * B, K)."""
+        logits: Tensor = self._run(self._one(parts), self._parameters_by_name(), x, shared)
         return logits
 
-    def with_features(self, x: dict[str, Tensor], shared: bool = False) -> tuple[Tensor, Tensor]:
+    def with_features(
+        self, x: dict[str, Tensor], shared: bool = False, parts: SharedParts | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The same, and the features (R, B, F)."""
-        both: tuple[Tensor, Tensor] = self._run(self._one_both, self._parameters_by_name(), x, shared)
-        return both
+        found: tuple[Tensor, Tensor] = self._run(self._both(parts), self._parameters_by_name(), x, shared)
+        return found
 
-    def function(self, x: dict[str, Tensor], shared: bool) -> Callable[[list[Tensor]], Tensor]:
+    def function(
+        self, x: dict[str, Tensor], shared: bool, parts: SharedParts | None = None
+    ) -> Callable[[list[Tensor]], Tensor]:
         """The logits (R, B, K) as a function of what is trained, shaped as `flat.views` gives it."""
 
         def run(values: list[Tensor]) -> Tensor:
@@ -58,7 +69,7 @@ class Stacked(nn.Module):
                 name: next(learnt) if value.requires_grad else value
                 for name, value in self._parameters_by_name().items()
             }
-            logits: Tensor = self._run(self._one, named, x, shared)
+            logits: Tensor = self._run(self._one(parts), named, x, shared)
             return logits
 
         return run
@@ -90,18 +101,24 @@ class Stacked(nn.Module):
         known = [*self.values, *self.extras.values()]
         return [value.grad for value in known if value.grad is not None]
 
-    def _one_both(
-        self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], x: dict[str, Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        named = [{f"net.{name}": value for name, value in part.items()} for part in (parameters, buffers)]
-        both: tuple[Tensor, Tensor] = functional_call(self.both[0], tuple(named), (x,))
-        return both
+    def _both(self, parts: SharedParts | None) -> Callable[[Named, Named, Named], tuple[Tensor, Tensor]]:
+        def one(parameters: Named, buffers: Named, x: Named) -> tuple[Tensor, Tensor]:
+            named = tuple(prefixed(part, "net.") for part in (parameters, buffers))
+            both: tuple[Tensor, Tensor] = functional_call(self.both[0], named, (x, parts))
+            return both
 
-    def _one(
-        self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], x: dict[str, Tensor]
-    ) -> Tensor:
-        out: Tensor = functional_call(self.net[0], (dict(parameters), dict(buffers)), (x,))
-        return out
+        return one
+
+    def _one(self, parts: SharedParts | None) -> Callable[[Named, Named, Named], Tensor]:
+        if parts is not None:
+            both = self._both(parts)
+            return lambda parameters, buffers, x: both(parameters, buffers, x)[0]
+
+        def one(parameters: Named, buffers: Named, x: Named) -> Tensor:
+            out: Tensor = functional_call(self.net[0], (dict(parameters), dict(buffers)), (x,))
+            return out
+
+        return one
 
     def _parameters_by_name(self) -> dict[str, Tensor]:
         return dict(zip(self.names, self.values, strict=True))
@@ -125,27 +142,43 @@ class Direct(nn.Module):
                 buffer.copy_(replicas.buffers[name.removeprefix(_COMPILED)][0])
         # A fifth to a third faster for the lab's convolutions. (torch's stubs lack this overload of `to`.)
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # In a list, so that its parameters are not taken for more of this module's.
+        self.both = [Both(getattr(net, "_orig_mod", net))]
         self.extras = _learning(extras)
         self.flat = Flat([*net.parameters(), *self.extras.values()])
 
-    def forward(self, x: dict[str, Tensor], shared: bool = False) -> Tensor:
-        """{modality: (1, B, ...)}, or (B, ...) when shared, -> (1, B, K)."""
+    @property
+    def plain(self) -> nn.Module | None:
+        """The network, for a look at what it is; None when it is compiled and must be called as it is."""
+        return None if hasattr(self.net, "_orig_mod") else self.net
+
+    def forward(self, x: dict[str, Tensor], shared: bool = False, parts: SharedParts | None = None) -> Tensor:
+        """{modality: (1, B, ...)}, or (B, ...) when shared, -> (1, B, K); with `parts` (1, V * B, K)."""
+        if parts is not None:
+            return self.with_features(x, shared, parts)[0]
         out: Tensor = self.net(x if shared else _first(x))
         return out[None]
 
-    def with_features(self, x: dict[str, Tensor], shared: bool = False) -> tuple[Tensor, Tensor]:
+    def with_features(
+        self, x: dict[str, Tensor], shared: bool = False, parts: SharedParts | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The same, and the features (1, B, F)."""
-        logits, features = Both(getattr(self.net, "_orig_mod", self.net))(x if shared else _first(x))
+        logits, features = self.both[0](x if shared else _first(x), parts)
         return logits[None], features[None]
 
-    def function(self, x: dict[str, Tensor], shared: bool) -> Callable[[list[Tensor]], Tensor]:
+    def function(
+        self, x: dict[str, Tensor], shared: bool, parts: SharedParts | None = None
+    ) -> Callable[[list[Tensor]], Tensor]:
         """The logits (1, B, K) as a function of what is trained, shaped as `flat.views` gives it."""
-        names = [name for name, parameter in self.net.named_parameters() if parameter.requires_grad]
+        net = self.both[0].net
+        names = [f"net.{name}" for name, parameter in net.named_parameters() if parameter.requires_grad]
+        of = self.both[0] if parts is not None else Alone(net)
 
         def run(values: list[Tensor]) -> Tensor:
-            # What a method trains beside the network is left. Forward mode wants plain memory.
-            named = {name: value.contiguous() for name, value in zip(names, values, strict=False)}
-            logits: Tensor = functional_call(self.net, named, (x if shared else _first(x),))
+            # What a method trains beside the network is left out.
+            named = dict(zip(names, values, strict=False))
+            found = functional_call(of, named, (x if shared else _first(x), parts))
+            logits: Tensor = found[0]
             return logits[None]
 
         return run
@@ -167,6 +200,11 @@ Engine = Stacked | Direct
 def _learning(extras: Mapping[str, Tensor] | None) -> dict[str, nn.Parameter]:
     """In a plain dict: names may hold dots, and the result of training must not hold them."""
     return {name: nn.Parameter(value.detach().clone()) for name, value in (extras or {}).items()}
+
+
+def prefixed(named: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The same under longer names."""
+    return {f"{prefix}{name}": value for name, value in named.items()}
 
 
 def _first(x: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mmkd_lab.base.check import LabError, of_type, require
 from mmkd_lab.base.progress import watched

@@ -18,20 +18,18 @@ class Flat:
     For networks this small, walking the list of parameters costs more than the arithmetic of the step.
 
     Args:
-        parameters: those of all replicas: (R, ...) each, or of one network alone.
-        replicas: R.
+        parameters: those of all replicas, (R, ...) each, or of one network alone.
 
     Attributes:
         parameter: what the optimiser gets; its `grad` is the gradient buffer.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], *, replicas: int = 1) -> None:
+    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
         parameters = [parameter for parameter in parameters if parameter.requires_grad]
         require(len(parameters) > 0, "replicas", "no parameter", "at least one must take a gradient")
         values = [_in_memory_order(parameter.data) for parameter in parameters]
         self.parameter = nn.Parameter(torch.cat([value.reshape(-1) for value in values]))
         self.parameter.grad = torch.zeros_like(self.parameter)
-        self.replicas = replicas
         self._parts: list[tuple[slice, torch.Size, bool]] = []
         start = 0
         for parameter, value in zip(parameters, values, strict=True):
@@ -56,19 +54,9 @@ class Flat:
         """A buffer of this layout, cut into pieces shaped like the parameters, in their order."""
         return [_view(flat[part], shape, last=last) for part, shape, last in self._parts]
 
-    def dot(self, one: Tensor, other: Tensor) -> Tensor:
-        """The inner product of two buffers of this layout, for every replica: (R,)."""
-        product = one * other
-        if self.replicas == 1:
-            return product.sum()[None]
-        return torch.stack([product[part].view(self.replicas, -1).sum(1) for part, _, _ in self._parts]).sum(0)
-
-    def scaled(self, flat: Tensor, factor: Tensor) -> Tensor:
-        """A buffer of this layout, each replica's part times its factor (R,)."""
-        if self.replicas == 1:
-            return flat * factor
-        pieces = [(flat[p].view(self.replicas, -1) * factor[:, None]).reshape(-1) for p, _, _ in self._parts]
-        return torch.cat(pieces)
+    def plain(self, flat: Tensor) -> list[Tensor]:
+        """The same pieces in the memory order of their shapes: forward mode wants no other."""
+        return [value.contiguous() for value in self.views(flat)]
 
 
 def _channels_last(value: Tensor) -> bool:

@@ -7,11 +7,11 @@ the whole term, eta the step of the look-ahead. With theta' = theta - eta · (g_
     dL_meta(theta') / dw_{v,i} = -(eta·c / B) · <grad L_meta(theta'), grad D_{v,i}(theta)>
 
 which is exact and needs no second-order graph: a weight rises when its gradient agrees with that of the
-samples set aside. The inner products with every sample's gradient come from one forward-mode pass, since
-<g, grad D_{v,i}> is the derivative of D_{v,i} along g.
+samples set aside. All inner products come from one forward-mode pass, since <g, grad D> is the derivative of
+D along g. theta itself is never moved: theta' is a buffer of its own.
 
-Sources: Jin et al. 2021 (MSD) for learning the weights; Ren et al. 2018, section 3, for the look-ahead; Shu et
-al. 2019 for weights as a function of the sample.
+Sources: Jin et al. 2021 (MSD) for learning the weights; Ren et al. 2018, section 3, for the look-ahead; Shu
+et al. 2019 for weights as a function of the sample.
 """
 
 from __future__ import annotations
@@ -35,14 +35,13 @@ from mmkd_lab.distill.learned import LearnedWeights
 from mmkd_lab.distill.method import Outputs
 from mmkd_lab.distill.objective import cross_entropy
 from mmkd_lab.distill.saliency import difference
-from mmkd_lab.nets.removal import modality_names
 from mmkd_lab.nets.views import View
 from mmkd_lab.train.engine import Engine
 from mmkd_lab.train.inputs import rows_of
-from mmkd_lab.train.outputs import full, outputs, removed
+from mmkd_lab.train.outputs import full, logits_of_views
 
 if TYPE_CHECKING:
-    from mmkd_lab.train.loop import Batch
+    from mmkd_lab.train.loop import Batch, Said
 
 #: What the network of 'instance' reads about each view of a sample.
 CLUES = 3
@@ -69,16 +68,10 @@ class WeightLearner:
         device: torch.device,
         autocast: Any,  # noqa: ANN401 - a context manager of Fabric
     ) -> None:
-        assert loss.learned is not None and loss.msd is not None
+        assert loss.learned is not None
+        assert loss.msd is not None
         self.loss, self.how, self.autocast = loss, loss.learned, autocast
         self.factor, self.msd = loss.msd
-        require(
-            self.how.level == "global" or self.msd.distance != "dist",
-            "distance",
-            self.msd.distance,
-            "compares whole batches, so that no sample has a gradient of its own",
-            "Use LearnedWeights(level='global'), or distance='kl'.",
-        )
         self.views, self.task = self.msd.views, sets[0].task
         self.meta_x, self.meta_target = _meta(sets, modalities, device)
         self.generators = [torch.Generator().manual_seed(derive(seed, "meta")) for seed in seeds]
@@ -86,22 +79,25 @@ class WeightLearner:
         self.stepper = torch.optim.Adam(self.phi, lr=self.how.learning_rate)
         self.steps, self.looks = 0, list[Look]()
 
-    def step(self, engine: Engine, batch: Batch, rate: float) -> Outputs:
-        """Update phi when it is time; returns the teacher's outputs with the weights of this batch."""
+    def step(self, engine: Engine, batch: Batch, said: Said, rate: float) -> Outputs:
+        """Update phi when it is time; returns the teacher's outputs with the weights of this batch.
+
+        The graph behind `said` is left for the loop's own backward pass.
+        """
         assert batch.teacher is not None
-        if self.steps % self.how.every == 0:
-            eta = rate if self.how.lookahead is None else self.how.lookahead
-            if eta > 0:
-                self._update(engine, batch, eta)
+        due = self.steps % self.how.every == 0
+        eta = rate if self.how.lookahead is None else self.how.lookahead
+        if due and eta > 0:
+            self._update(batch, self.hypergradient(engine, batch, said, eta))
         with torch.no_grad():
             weights = self.weights(batch.teacher, batch.target)
-            if self.steps % self.how.every == 0:
+            if due:
                 self.looks.append(Look(self.steps, weights.mean(-1).cpu()))
         self.steps += 1
         return self._weighted(batch.teacher, weights)
 
     def weights(self, teacher: Outputs, target: Tensor) -> Tensor:
-        """(R, V, B), their mean over views is 1 for every sample."""
+        """(R, V, B); their mean over views is 1 for every sample."""
         count = len(self.views)
         if self.how.level == "global":
             shares = self.phi[0].softmax(-1)[..., None]
@@ -111,83 +107,60 @@ class WeightLearner:
         hidden = torch.baddbmm(b1[:, None], clues, w1).relu()
         return count * torch.baddbmm(b2[:, None], hidden, w2).softmax(-1).transpose(1, 2)
 
-    def hypergradient(self, engine: Engine, batch: Batch, eta: float) -> Tensor:
-        """dL_meta(theta') / dw at the present weights: (R, V) or, by instance, (R, V, B). theta is left as is."""
+    def hypergradient(self, engine: Engine, batch: Batch, said: Said, eta: float) -> Tensor:
+        """dL_meta(theta') / dw at the present weights: (R, V) or, by instance, (R, V, B)."""
         teacher = batch.teacher
         assert teacher is not None
         with torch.no_grad():
             weights = self.weights(teacher, batch.target)
-        x = batch.x
-        engine.flat.zero_grad()
+        flat = engine.flat
+        flat.zero_grad()
+        named = self.loss(said.outputs, batch.target, self._weighted(teacher, weights), engine.extras)
+        torch.autograd.backward(named["loss"].sum(), retain_graph=True)
+        here = flat.parameter.detach()
+        ahead = self._meta_gradient(engine, here - eta * flat.gradient)
+        alone = logits_of_views(engine, said.question.without_full(), self.views)
+
+        def terms(values: list[Tensor]) -> Tensor:
+            logits = alone(values)
+            return torch.stack([self._term(logits[view], view, teacher) for view in self.views], dim=1)
+
         with self.autocast():
-            said = outputs(engine, x, batch.shared, self.loss.needs, self.loss.removal)
-        named = self.loss(said, batch.target, self._weighted(teacher, weights), engine.extras)
-        named["loss"].sum().backward()
-        ahead = self._ahead(engine, eta)
-        if self.how.level == "global":
-            return -eta * torch.stack(
-                [self._at(engine, batch, view, teacher, ahead) for view in self.views], dim=-1
-            )
-        along = engine.flat.views(ahead)
+            slope: Tensor = jvp(terms, (flat.plain(here),), (flat.plain(ahead),))[1]
+        size = 1 if self.how.level == "global" else batch.target.shape[1]
+        return -eta / size * self._factor(slope) * slope
 
-        def each(values: list[Tensor]) -> Tensor:
-            found = [self._each(engine.function(kept, batch.shared)(values), view, teacher) for view, kept in rows]
-            return torch.stack(found, dim=1)
-
-        rows = [(view, removed(x, view, self.loss.removal, shared=batch.shared)) for view in self.views]
-        here = engine.flat.views(engine.flat.parameter.detach())
-        _, slope = jvp(each, (here,), (along,))
-        factor = self._factor(slope)
-        return -eta * factor * slope / batch.target.shape[1]
-
-    def _update(self, engine: Engine, batch: Batch, eta: float) -> None:
-        slope = self.hypergradient(engine, batch, eta)
+    def _update(self, batch: Batch, slope: Tensor) -> None:
         assert batch.teacher is not None
         self.stepper.zero_grad()
         weights = self.weights(batch.teacher, batch.target)
         if self.how.level == "global":
             weights = weights[..., 0]
-        (slope.detach() * weights).sum().backward()
+        torch.autograd.backward((slope * weights).sum())
         self.stepper.step()
 
-    def _ahead(self, engine: Engine, eta: float) -> Tensor:
-        """grad L_meta(theta'), with theta' one SGD step along the gradient at hand; theta is put back."""
-        flat = engine.flat
-        kept = flat.parameter.detach().clone()
-        with torch.no_grad():
-            flat.parameter.sub_(eta * flat.gradient)
-        flat.zero_grad()
+    def _meta_gradient(self, engine: Engine, moved: Tensor) -> Tensor:
+        """grad L_meta at other parameters, a buffer laid out as `flat`'s; from the next meta samples."""
         size = self.meta_target.shape[1]
-        slots = torch.stack([torch.randperm(size, generator=g)[: self.how.batch_size] for g in self.generators])
-        slots = slots.to(self.meta_target.device)
+        drawn = [torch.randperm(size, generator=g)[: self.how.batch_size] for g in self.generators]
+        slots = torch.stack(drawn).to(self.meta_target.device)
         x = {name: _own(values, slots) for name, values in self.meta_x.items()}
+        moved = moved.requires_grad_()
         with self.autocast():
-            logits = engine(x, False)
-        cross_entropy(full(logits), _own(self.meta_target, slots), task=self.task).sum().backward()
-        ahead = flat.gradient.clone()
-        with torch.no_grad():
-            flat.parameter.copy_(kept)
-        return ahead
+            logits = engine.function(x, False)(engine.flat.views(moved))
+        loss = cross_entropy(full(logits), _own(self.meta_target, slots), task=self.task)
+        return torch.autograd.grad(loss.sum(), moved)[0]
 
-    def _at(self, engine: Engine, batch: Batch, view: View, teacher: Outputs, ahead: Tensor) -> Tensor:
-        """c · <grad L_meta(theta'), grad of one view's term>, (R,)."""
-        engine.flat.zero_grad()
-        kept = removed(batch.x, view, self.loss.removal, shared=batch.shared)
-        with self.autocast():
-            logits = engine(kept, batch.shared)
-        measure = self._measure(view)
-        term: Tensor = measure(full(logits), teacher.under(view), weights=teacher.weights.get(view))
-        term.sum().backward()
-        return self._factor(term) * engine.flat.dot(ahead, engine.flat.gradient)
-
-    def _each(self, logits: Tensor, view: View, teacher: Outputs) -> Tensor:
-        """(R, B), times what the teacher's own weights (a gate) leave of each sample."""
-        each: Tensor = self._measure(view).each(full(logits), teacher.under(view))
-        gate = teacher.weights.get(view)
+    def _term(self, logits: Tensor, view: View, teacher: Outputs) -> Tensor:
+        """One view's term with all weights 1: (R,), or by instance (R, B). The teacher's own weights, a gate
+        for instance, stay a factor of it.
+        """
+        gate, other = teacher.weights.get(view), teacher.under(view)
+        measure = Distance(self.msd.distance, temperature=self.msd.temperature_of(view), task=self.msd.task)
+        if self.how.level == "global":
+            return measure(logits, other, weights=gate)
+        each = measure.each(logits, other)
         return each if gate is None else each * gate
-
-    def _measure(self, view: View) -> Distance:
-        return Distance(self.msd.distance, temperature=self.msd.temperature_of(view), task=self.msd.task)
 
     def _factor(self, like: Tensor) -> Tensor:
         factor = self.factor if isinstance(self.factor, Tensor) else torch.full((len(like),), self.factor)
@@ -219,8 +192,9 @@ def _phi(how: LearnedWeights, views: int, seeds: Sequence[int], device: torch.de
         generator = torch.Generator().manual_seed(derive(seed, "init", "weights"))
         parts.append(torch.randn(clues, how.hidden, generator=generator) / sqrt(clues))
     r = len(seeds)
-    made = (torch.stack(parts), torch.zeros(r, how.hidden), torch.zeros(r, how.hidden, views), torch.zeros(r, views))
-    return [nn.Parameter(value.to(device)) for value in made]
+    first = (torch.stack(parts), torch.zeros(r, how.hidden))
+    last = (torch.zeros(r, how.hidden, views), torch.zeros(r, views))
+    return [nn.Parameter(value.to(device)) for value in (*first, *last)]
 
 
 def _meta(
@@ -235,6 +209,8 @@ def _meta(
                 "must have a split 'meta', on which the weights are learned",
                 "See data.set_aside(): neither the validation nor the test split may serve.",
             )
+    sizes = sorted({len(one.positions(META)) for one in sets})
+    require(len(sizes) == 1, "data", sizes, "every dataset must have as many samples in 'meta'")
     names = list(sets[0].modalities) if modalities is None else list(modalities)
     where = [one.positions(META) for one in sets]
     x = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,8 +11,8 @@ from torch import Tensor
 
 from mmkd_lab.base.check import LabError, listing, require
 from mmkd_lab.distill.distillation import Distillation
-from mmkd_lab.distill.method import Needs
-from mmkd_lab.nets.removal import modality_names
+from mmkd_lab.nets.removal import Permutation, modality_names
+from mmkd_lab.train import strategy
 from mmkd_lab.train.inputs import eval_inputs
 from mmkd_lab.train.learner import WeightLearner
 from mmkd_lab.train.stacking import call_features
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 
 
 def prepared(job: Job) -> Job:
-    """The job with a learner of weights, where its loss wants one."""
+    """The job with what belongs to one run alone: its own streams and, where wanted, a learner."""
     loss = job.objective
+    if isinstance(loss, Distillation) and isinstance(loss.removal, Permutation):
+        # A stream that begins here: nobody who is trained before or beside it moves it on.
+        loss = job.objective = replace(loss, removal=Permutation(seed=loss.removal.seed))
     if isinstance(loss, Distillation) and loss.learned is not None:
         job.learner = WeightLearner(
             loss,
@@ -42,7 +46,8 @@ def own_parameters(job: Job) -> dict[str, Tensor]:
     loss = job.objective
     if not isinstance(loss, Distillation) or not loss.methods or not loss.needs.features:
         return {}
-    assert job.teacher is not None and job.teacher.outputs.features is not None
+    assert job.teacher is not None
+    assert job.teacher.outputs.features is not None
     student, teacher = _features(job), int(job.teacher.outputs.features.shape[-1])
     made = loss.parameters(student, teacher, seeds=job.replicas.seeds)
     return {name: value.to(job.replicas.device) for name, value in made.items()}
@@ -51,10 +56,13 @@ def own_parameters(job: Job) -> dict[str, Tensor]:
 def _features(job: Job) -> int:
     """F of the students, by asking one of them about two samples."""
     replicas = job.replicas
-    x = next(eval_inputs(job.sets[0], replicas.modalities, "train", None, None, size=2, device=replicas.device))
+    x = next(
+        eval_inputs(job.sets[0], replicas.modalities, "train", None, None, size=2, device=replicas.device)
+    )
     with torch.inference_mode():
-        first = [{n: v[0] for n, v in part.items()} for part in (replicas.parameters, replicas.buffers)]
-        return int(call_features(replicas.net, *first, x).shape[-1])
+        parameters = {name: value[0] for name, value in replicas.parameters.items()}
+        buffers = {name: value[0] for name, value in replicas.buffers.items()}
+        return int(call_features(replicas.net, parameters, buffers, x).shape[-1])
 
 
 def require_fits(job: Job) -> None:
@@ -64,8 +72,10 @@ def require_fits(job: Job) -> None:
         return
     if loss.needs_teacher and job.teacher is None:
         raise LabError("teacher", None, "must be given, since the loss compares with it", "See TeacherViews.")
+    task, rule = job.resident.task, f"must be that of {job.sets[0].name}, {job.resident.task.value}"
+    require(loss.base.task is task, "objective.task", loss.base.task.value, rule)
     if job.teacher is not None:
-        _teacher_knows(job, loss.needs)
+        _teacher_knows(job, loss)
     names = modality_names(job.resident.x)
     for view in loss.needs.views:
         kept = [name for name in view if name in names]
@@ -77,7 +87,9 @@ def require_fits(job: Job) -> None:
             "A student of one modality has no other views; compare full outputs with Objective.",
         )
     if loss.learned is not None:
-        require(job.fabric.world_size == 1, "learned", loss.learned, "needs one process, and there are several")
+        require(
+            job.fabric.world_size == 1, "learned", loss.learned, "needs one process, and there are several"
+        )
         require(
             job.recipe.precision != "16-mixed",
             "recipe.precision",
@@ -85,11 +97,19 @@ def require_fits(job: Job) -> None:
             "scales gradients, which learned weights compare",
             "Use bf16-mixed.",
         )
+        stuck = strategy.obstacles(job.replicas.net)
+        require(
+            not stuck,
+            "learned",
+            stuck,
+            "needs networks without dropout and batch statistics, which looking ahead would disturb",
+            "Use LayerNorm or GroupNorm, or weights that are not learned.",
+        )
 
 
-def _teacher_knows(job: Job, needs: Needs) -> None:
+def _teacher_knows(job: Job, loss: Distillation) -> None:
     assert job.teacher is not None
-    said, classes = job.teacher.outputs, job.resident.classes
+    said, classes, needs = job.teacher.outputs, job.resident.classes, loss.needs
     require(
         said.logits.shape[2] == classes,
         "teacher",
@@ -97,6 +117,14 @@ def _teacher_knows(job: Job, needs: Needs) -> None:
         f"must have the {classes} classes of {job.sets[0].name}",
         "Train the teacher on the classes the student has.",
     )
+    if needs.views and loss.removal is not None and job.teacher.removal is not None:
+        require(
+            job.teacher.removal == loss.removal.name,
+            "removal",
+            loss.removal.name,
+            f"must be the one behind the teacher's views, {job.teacher.removal}",
+            "Cache the teacher's views with the student's operator.",
+        )
     for view in needs.views:
         known = [one.label for one in said.views]
         if view not in said.views:

@@ -1,4 +1,4 @@
-"""What teachers say about the training split, on the device, by slot: beside `Resident`, which has the inputs."""
+"""What teachers say about the training split, on the device, by slot; `Resident` has the inputs."""
 
 from __future__ import annotations
 
@@ -16,23 +16,28 @@ from mmkd_lab.train.protocols import TeacherLike
 
 @dataclass(frozen=True, eq=False)
 class Lessons:
-    """The outputs of one teacher for all replicas, or of R teachers: every tensor is (1 or R, N, ...)."""
+    """The outputs of one teacher for all replicas, or of R teachers: every tensor is (1 or R, N, ...).
+
+    `removal` names the operator behind the views; None where the teacher does not say.
+    """
 
     outputs: Outputs
+    removal: str | None = None
 
     @classmethod
     def of(cls, teacher: TeacherLike, resident: Resident, replicas: int) -> Lessons:
         """The rows of the training split, in its order. Raises `LabError` for another number of teachers."""
+        removal, device = getattr(teacher, "removal", None), resident.target.device
         if not resident.each:
             said = _known(teacher.rows(resident.sample_index), replicas)
-            return cls(_over(lambda values: values[0].to(resident.target.device), [said]))
-        each = [_known(teacher.rows(index), replicas) for index in resident.sample_index]
-
-        def own(values: list[Tensor]) -> Tensor:
-            rows = [one[0 if len(one) == 1 else r] for r, one in enumerate(values)]
-            return torch.stack(rows).to(resident.target.device)
-
-        return cls(_over(own, each))
+            return cls(_over(lambda values: values[0].to(device), [said]), removal)
+        # One dataset's samples at a time, so that never more than two rows of R are held.
+        each = []
+        for r, index in enumerate(resident.sample_index):
+            said = _known(teacher.rows(index), replicas)
+            own = 0 if len(said.logits) == 1 else r
+            each.append(_over(lambda values, own=own: values[0][own].clone(), [said]))  # type: ignore[misc]
+        return cls(_over(lambda values: torch.stack(values).to(device), each), removal)
 
     def __len__(self) -> int:
         return len(self.outputs.logits)
@@ -54,7 +59,7 @@ class Lessons:
         """Those of replica `r`."""
         if len(self) == 1:
             return self
-        return Lessons(_over(lambda values: values[0][r : r + 1], [self.outputs]))
+        return Lessons(_over(lambda values: values[0][r : r + 1], [self.outputs]), self.removal)
 
 
 def part_of(outputs: Outputs, rows: slice | Tensor) -> Outputs:
@@ -74,7 +79,10 @@ def _over(change: Callable[[list[Tensor]], Tensor], several: list[Outputs]) -> O
     """The same change of every tensor; it is given that tensor of all outputs in the list."""
 
     def named(field: str) -> dict[object, Tensor]:
-        return {view: change([getattr(one, field)[view] for one in several]) for view in getattr(several[0], field)}
+        return {
+            view: change([getattr(one, field)[view] for one in several])
+            for view in getattr(several[0], field)
+        }
 
     features = [one.features for one in several if one.features is not None]
     return Outputs(

@@ -14,7 +14,7 @@ from mmkd_lab.base.check import LabError
 from mmkd_lab.base.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.distillation import Distillation
-from mmkd_lab.distill.method import Outputs
+from mmkd_lab.distill.method import Needs, Outputs
 from mmkd_lab.nets.removal import Removal
 from mmkd_lab.train.engine import Engine, clip_each
 from mmkd_lab.train.fabric import optimiser
@@ -23,7 +23,7 @@ from mmkd_lab.train.learner import WeightLearner
 from mmkd_lab.train.lessons import Lessons, part_of
 from mmkd_lab.train.metrics import score
 from mmkd_lab.train.order import Order, ViewDraw
-from mmkd_lab.train.outputs import outputs
+from mmkd_lab.train.outputs import Question, answered, asked
 from mmkd_lab.train.protocols import ObjectiveLike
 from mmkd_lab.train.recipe import Recipe
 from mmkd_lab.train.replicas import CHUNK, Replicas
@@ -86,6 +86,14 @@ class Batch:
         return Batch(x, self.target[:, rows], teacher, self.shared, share.weight(size))
 
 
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What the students were asked about a batch, and what they said."""
+
+    question: Question
+    outputs: Outputs
+
+
 def run(job: Job, engine: Engine) -> tuple[Replicas, Tensor]:
     """Train; returns the replicas with their selected weights, and the epochs these come from, (R,)."""
     recipe, samples = job.recipe, job.resident.samples
@@ -121,10 +129,11 @@ def _epoch(
         batch = whole.part(job.share)
         for group in stepper.param_groups:
             group["lr"] = rate
+        said = _said(job, engine, batch)
         if job.learner is not None:
-            batch = replace(batch, teacher=job.learner.step(engine, batch, rate))
+            batch = replace(batch, teacher=job.learner.step(engine, batch, said, rate))
         engine.flat.zero_grad()
-        terms = _terms(job, engine, batch)
+        terms = _terms(job, engine, batch, said)
         job.fabric.backward(batch.weight * terms["loss"].sum())
         job.share.average(job.fabric, engine.flat.gradient)
         if job.recipe.clip is not None:
@@ -137,18 +146,23 @@ def _epoch(
     return {name: job.share.average(job.fabric, value / len(lr)) for name, value in sums.items()}
 
 
-def _terms(job: Job, engine: Engine, batch: Batch) -> dict[str, Tensor]:
-    """The terms of a batch; a plain objective sees logits, a distillation all that its methods ask for."""
-    if isinstance(job.objective, Distillation):
-        with job.fabric.autocast():
-            said = outputs(engine, batch.x, batch.shared, job.objective.needs, job.objective.removal)
-        _one_logit_a_class(said.logits, job)
-        return job.objective(said, batch.target, batch.teacher, engine.extras)
+def _said(job: Job, engine: Engine, batch: Batch) -> Said:
+    """What the students say about a batch: logits, and all that the methods of a distillation ask for."""
+    loss = job.objective
+    needs = loss.needs if isinstance(loss, Distillation) else Needs()
+    removal = loss.removal if isinstance(loss, Distillation) else None
+    question = asked(engine, batch.x, batch.shared, views=needs.views, removal=removal)
     with job.fabric.autocast():
-        logits = engine(batch.x, batch.shared)
-    _one_logit_a_class(logits, job)
+        outputs = answered(engine, question, needs)
+    _one_logit_a_class(outputs.logits, job)
+    return Said(question, outputs)
+
+
+def _terms(job: Job, engine: Engine, batch: Batch, said: Said) -> dict[str, Tensor]:
+    if isinstance(job.objective, Distillation):
+        return job.objective(said.outputs, batch.target, batch.teacher, engine.extras)
     teacher = None if batch.teacher is None else batch.teacher.logits
-    return job.objective(logits.float(), batch.target, teacher)
+    return job.objective(said.outputs.logits, batch.target, teacher)
 
 
 def _batches(job: Job, order: Order, count: int) -> Iterator[Batch]:

@@ -2,53 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor
 
 from mmkd_lab.distill.method import Needs, Outputs
 from mmkd_lab.nets.removal import Removal, modality_names
 from mmkd_lab.nets.rows import split_views, view_rows
+from mmkd_lab.nets.shared_parts import SharedParts, can_share, with_removed
 from mmkd_lab.nets.views import View
 from mmkd_lab.train.engine import Engine
 
 
-def outputs(
-    engine: Engine, x: dict[str, Tensor], shared: bool, needs: Needs, removal: Removal | None
-) -> Outputs:
-    """The full view and those of `needs`, run as one batch of (1 + V) · B rows."""
-    if not needs.views or removal is None:
-        if not needs.features:
-            return Outputs(full(engine(x, shared)))
-        logits, features = engine.with_features(x, shared)
-        return Outputs(full(logits), features=full(features))
-    every = [View.full(modality_names(x)), *_present(needs.views, x)]
-    rows = view_rows(x, every, removal, axis=0 if shared else 1)
+@dataclass(frozen=True, eq=False)
+class Question:
+    """One batch as the students are asked about it: with several views, rows of one larger batch.
+
+    What a removal draws is drawn here, once: however often it is answered, the question stays the same.
+
+    Args:
+        x: {modality: (R, rows, ...)}, or (rows, ...) when shared.
+        shared: whether all replicas read the same.
+        views: the views beside the full one.
+        parts: how the views are told apart inside the network, where they share its parts.
+    """
+
+    x: dict[str, Tensor]
+    shared: bool
+    views: tuple[View, ...] = ()
+    parts: SharedParts | None = None
+
+    def without_full(self) -> Question:
+        """The same about the views alone, for `logits_of_views`."""
+        if self.parts is not None:
+            return replace(self, parts=replace(self.parts, views=self.parts.views[1:]))
+        axis, count = 0 if self.shared else 1, 1 + len(self.views)
+        rows = next(iter(self.x.values())).shape[axis]
+        size = rows // count
+        return replace(self, x={m: value.narrow(axis, size, rows - size) for m, value in self.x.items()})
+
+
+def asked(
+    engine: Engine, x: dict[str, Tensor], shared: bool, *, views: tuple[View, ...], removal: Removal | None
+) -> Question:
+    """The question about the full input and `views`, all of them in one call of the networks."""
+    if not views or removal is None:
+        return Question(x, shared)
+    names = frozenset(modality_names(x))
+    # A view without what this student does not read anyway.
+    every = (View(names), *(View(view.kept & names) for view in views))
+    axis = 0 if shared else 1
+    if engine.plain is not None and can_share(engine.plain, removal, x):
+        rows, parts = with_removed(x, every, removal, axis=axis)
+        return Question(rows, shared, views, parts)
+    return Question(view_rows(x, every, removal, axis=axis), shared, views)
+
+
+def answered(engine: Engine, question: Question, needs: Needs) -> Outputs:
+    """The full view and those of the question, with features where `needs` wants them."""
+    count = 1 + len(question.views)
     if not (needs.features or needs.view_features):
-        logits = split_views(full(engine(rows, shared)), len(every), axis=1)
-        return Outputs(logits[0], dict(zip(needs.views, logits[1:], strict=True)))
-    said, felt = engine.with_features(rows, shared)
-    logits, features = (split_views(full(part), len(every), axis=1) for part in (said, felt))
+        logits = split_views(full(engine(question.x, question.shared, question.parts)), count, axis=1)
+        return Outputs(logits[0], dict(zip(question.views, logits[1:], strict=True)))
+    both = engine.with_features(question.x, question.shared, question.parts)
+    logits, features = (split_views(full(part), count, axis=1) for part in both)
     return Outputs(
         logits[0],
-        dict(zip(needs.views, logits[1:], strict=True)),
+        dict(zip(question.views, logits[1:], strict=True)),
         features[0],
-        dict(zip(needs.views, features[1:], strict=True)),
+        dict(zip(question.views, features[1:], strict=True)),
     )
+
+
+def logits_of_views(
+    engine: Engine, question: Question, views: Sequence[View]
+) -> Callable[[list[Tensor]], dict[View, Tensor]]:
+    """{view: (R, B, K)} as a function of what is trained, for a question `without_full`."""
+    run = engine.function(question.x, question.shared, question.parts)
+
+    def said(values: list[Tensor]) -> dict[View, Tensor]:
+        rows = split_views(full(run(values)), len(question.views), axis=1)
+        named = dict(zip(question.views, rows, strict=True))
+        return {view: named[view] for view in views}
+
+    return said
 
 
 def full(values: Tensor) -> Tensor:
     """What half precision gave, widened to single; double stays."""
     return values if values.dtype == torch.float64 else values.float()
-
-
-def removed(x: dict[str, Tensor], view: View, removal: Removal | None, *, shared: bool) -> dict[str, Tensor]:
-    """The batch under one view alone."""
-    assert removal is not None
-    (present,) = _present((view,), x)
-    return view_rows(x, [present], removal, axis=0 if shared else 1)
-
-
-def _present(views: tuple[View, ...], x: dict[str, Tensor]) -> list[View]:
-    """The views without what this student does not read anyway."""
-    names = frozenset(modality_names(x))
-    return [View(view.kept & names) for view in views]

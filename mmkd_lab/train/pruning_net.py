@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from mmkd_lab.nets.bag import Bag
+from mmkd_lab.nets.fusion import Late, Mid
+from mmkd_lab.nets.lenet import LeNet
 from mmkd_lab.nets.network import MultimodalNet
 from mmkd_lab.nets.own import OwnNet
+from mmkd_lab.nets.vector import Mlp
 from mmkd_lab.train.pruning_units import Group, Tie
 
 _TINY = 1e-12
@@ -18,8 +23,8 @@ _TINY = 1e-12
 class CountedGroupNorm(nn.Module):
     """Group norm over channels that may count in part, and in groups that may be of unequal size.
 
-    (B, C, H, W) -> the same. A group's mean and variance are those of its channels weighted by `counted`: with
-    ones it is torch's group norm; a channel that counts 0 has no say, as if it were not there.
+    (B, C, H, W) -> the same. A group's mean and variance are those of its channels weighted by `counted`:
+    with ones it is torch's group norm; a channel that counts 0 has no say, as if it were not there.
     """
 
     counted: Tensor
@@ -57,8 +62,7 @@ class PrunedNet(OwnNet):
     @property
     def removals(self) -> tuple[str, ...]:
         """The names of the removals that this network can do."""
-        net: MultimodalNet = self.module
-        return net.removals
+        return cast(MultimodalNet, self.module).removals
 
     def forward(self, x: Mapping[str, Tensor]) -> Tensor:
         """{modality: (B, ...)} -> logits (B, K)."""
@@ -87,22 +91,26 @@ def masked(
     no layer has to know of masks.
     """
     found = dict(values)
-    for name, pieces in _by_name(groups, values, reads=True).items():
-        axis = pieces[0][1].axis + 1
-        length, where = values[name].shape[axis], 0
-        ordered = sorted(pieces, key=lambda piece: piece[1].start)
-        parts: list[Tensor] = []
-        for group, tie in ordered:
-            mask = masks[group.name]
-            parts.append(mask.new_ones(len(mask), tie.start - where))
-            parts.append(mask.repeat_interleave(tie.each, dim=1))
-            where = tie.start + group.size * tie.each
-        parts.append(parts[0].new_ones(len(parts[0]), length - where))
-        factor = torch.cat(parts, dim=1)
-        shape = [len(factor), *[1] * (values[name].ndim - 1)]
-        shape[axis] = length
-        found[name] = values[name] * factor.reshape(shape)
+    for name, ties in _by_name(groups, values).items():
+        reading = sorted((pair for pair in ties if pair[1].reads), key=lambda pair: pair[1].start)
+        if reading:
+            axis = reading[0][1].axis + 1
+            factor = _factor(reading, masks, length=values[name].shape[axis])
+            around = [1] * values[name].ndim
+            around[0], around[axis] = factor.shape
+            found[name] = values[name] * factor.reshape(around)
     return found
+
+
+def _factor(reading: Sequence[tuple[Group, Tie]], masks: Mapping[str, Tensor], *, length: int) -> Tensor:
+    """(R, length): the masks laid over one axis, 1 where no group reads."""
+    parts: list[Tensor] = []
+    where = 0
+    for group, tie in reading:
+        mask = masks[group.name]
+        parts += [mask.new_ones(len(mask), tie.start - where), mask.repeat_interleave(tie.each, dim=1)]
+        where = tie.start + group.size * tie.each
+    return torch.cat([*parts, parts[0].new_ones(len(parts[0]), length - where)], dim=1)
 
 
 def extract(
@@ -120,17 +128,54 @@ def extract(
         kept: {group: (units,) bool}, at least one of each group.
     """
     small = copy.deepcopy(net)
-    cuts = _by_name(groups, state, reads=None)
+    cuts = _by_name(groups, state)
     for name, value in state.items():
+        stays = {axis: torch.ones(side, dtype=torch.bool) for axis, side in enumerate(value.shape)}
         for group, tie in cuts.get(name, []):
-            stays = torch.ones(value.shape[tie.axis], dtype=torch.bool, device=value.device)
             end = tie.start + group.size * tie.each
-            stays[tie.start : end] = kept[group.name].repeat_interleave(tie.each).to(value.device)
-            value = _mark(value, tie.axis, stays)
-        _put(small, name, _cut(value))
+            stays[tie.axis][tie.start : end] = kept[group.name].cpu().repeat_interleave(tie.each)
+        for axis, stay in stays.items():
+            value = value.index_select(axis, stay.nonzero().flatten().to(value.device))
+        _put(small, name, value)
     for group in groups:
         if group.kind == "heads":
             block = small.get_submodule(group.name.removesuffix(".heads"))
             setattr(block, "heads", int(kept[group.name].sum()))  # noqa: B010 (Module's type has no heads)
     _resize(small)
     return PrunedNet(small)
+
+
+def _by_name(groups: Sequence[Group], values: Mapping[str, Tensor]) -> dict[str, list[tuple[Group, Tie]]]:
+    """The ties of every tensor in `values`."""
+    found: dict[str, list[tuple[Group, Tie]]] = {}
+    for group in groups:
+        for tie in group.ties:
+            if tie.name in values:
+                found.setdefault(tie.name, []).append((group, tie))
+    return found
+
+
+def _put(net: nn.Module, name: str, value: Tensor) -> None:
+    path, _, last = name.rpartition(".")
+    module = net.get_submodule(path)
+    if last in module._parameters:
+        learns = module.get_parameter(last).requires_grad
+        value = nn.Parameter(value.detach().clone(), requires_grad=learns)
+    setattr(module, last, value)
+
+
+def _resize(net: nn.Module) -> None:
+    """Make the numbers that modules hold about themselves those of their tensors."""
+    for module in net.modules():
+        if isinstance(module, nn.Linear):
+            module.out_features, module.in_features = module.weight.shape
+        elif isinstance(module, nn.Conv2d):
+            module.out_channels, module.in_channels = module.weight.shape[:2]
+        elif isinstance(module, nn.Embedding):
+            module.num_embeddings, module.embedding_dim = module.weight.shape
+        elif isinstance(module, (LeNet, Mlp, Bag)):
+            module.out_features = len(module.dense.weight)
+        elif isinstance(module, CountedGroupNorm):
+            module.member = module.member[:, module.member.any(0)]  # groups that lost every channel
+        elif isinstance(module, MultimodalNet) and isinstance(module.fusion, (Late, Mid)):
+            module.fusion.out_features = module.head.weight.shape[1]

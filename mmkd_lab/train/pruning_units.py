@@ -14,7 +14,7 @@ from mmkd_lab.nets.bag import Bag
 from mmkd_lab.nets.fusion import GRID, Attention, Late, Mid
 from mmkd_lab.nets.lenet import LeNet
 from mmkd_lab.nets.network import MultimodalNet
-from mmkd_lab.nets.single_stream import SingleStream
+from mmkd_lab.nets.single_stream import Block, SingleStream
 from mmkd_lab.nets.vector import Linear, Mlp
 
 #: Scores are compared within a kind first: 'channels' of convolutions, 'units' of dense layers, 'heads'.
@@ -107,7 +107,10 @@ def _encoder(encoder: nn.Module, at: str, reader: Tie) -> list[Group]:
         return []
     if isinstance(encoder, Mlp):
         into = Tie(f"{at}.dense.weight", 1, reads=True)
-        return [_stem(f"{at}.hidden", encoder.hidden, into), _dense(f"{at}.dense", encoder.out_features, reader)]
+        return [
+            _stem(f"{at}.hidden", encoder.hidden, into),
+            _dense(f"{at}.dense", encoder.out_features, reader),
+        ]
     if isinstance(encoder, Bag):
         into = Tie(f"{at}.dense.weight", 1, reads=True)
         return [_stem(f"{at}.stem", encoder.stem, into), _dense(f"{at}.dense", encoder.out_features, reader)]
@@ -120,7 +123,9 @@ def _encoder(encoder: nn.Module, at: str, reader: Tie) -> list[Group]:
     channels = encoder.get_parameter(f"{list(blocks)[-1].removeprefix(f'{at}.')}.0.weight").shape[0]
     cells = encoder.dense.in_features // channels
     inputs.append(Tie(f"{at}.dense.weight", 1, each=cells, reads=True))
-    found = [_block(where, block, into) for (where, block), into in zip(blocks.items(), inputs[1:], strict=True)]
+    found = [
+        _block(where, block, into) for (where, block), into in zip(blocks.items(), inputs[1:], strict=True)
+    ]
     return [*found, _dense(f"{at}.dense", encoder.out_features, reader)]
 
 
@@ -134,18 +139,23 @@ def _mid(net: MultimodalNet, fusion: Mid) -> tuple[Group, ...]:
             start += prod(net.shapes[modality])
             continue
         reader = Tie(at, 1, start, reads=True)
-        found.append(_block(where, first, reader) if isinstance(first, nn.Sequential) else _stem(where, first, reader))
+        found.append(
+            _block(where, first, reader) if isinstance(first, nn.Sequential) else _stem(where, first, reader)
+        )
         start += found[-1].size
     if fusion.has_maps:
         cells = (GRID // 2) ** 2
-        found.append(_block("fusion.merge", fusion.merge, Tie("fusion.dense.weight", 1, each=cells, reads=True)))
+        found.append(
+            _block("fusion.merge", fusion.merge, Tie("fusion.dense.weight", 1, each=cells, reads=True))
+        )
     return (*found, _dense("fusion.dense", fusion.out_features, Tie("head.weight", 1, reads=True)))
 
 
 def _stream(fusion: SingleStream) -> tuple[Group, ...]:
     found = []
     for i, block in enumerate(fusion.blocks):
-        at, heads = f"fusion.blocks.{i}", int(block.heads)
+        assert isinstance(block, Block)
+        at, heads = f"fusion.blocks.{i}", block.heads
         width, each = fusion.out_features, fusion.out_features // heads
         ties = (
             Tie(f"{at}.ask.weight", 0, each=each),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from mmkd_lab.base.check import flat, of_type, require
-from mmkd_lab.data.paired import PairedData
+from mmkd_lab.base.check import flat, listing, of_type, require, whole
+from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill.teacher_views import TeacherViews
-from mmkd_lab.nets.removal import Removal, removal_named
+from mmkd_lab.nets.removal import Permutation, Removal, removal_named
 from mmkd_lab.nets.views import View
 from mmkd_lab.train.replicas import Replicas
 
@@ -26,7 +28,7 @@ def cache_views(
 ) -> TeacherViews:
     """The outputs of R teachers for all samples, by sample index: the full input and each view.
 
-    A teacher that does not read a modality says under a view what it says without it.
+    A teacher that does not read a modality is not asked about it: a view counts by what it reads.
 
     Args:
         teachers: R trained networks.
@@ -40,19 +42,27 @@ def cache_views(
             averaged; the others are the same in every draw.
 
     Raises:
-        LabError: a view of another dataset, a removal the teachers cannot do.
+        LabError: a view of another dataset, or of modalities that the teachers do not read, a removal they
+            cannot do.
     """
     of_type("teachers", teachers, Replicas, "Replicas")
     of_type("data", data, PairedData, "a PairedData")
-    listed = [of_type("views", view, View, "a list of View") for view in flat("views", views, "a list of View")]
-    require(draws >= 1, "draws", draws, "must be at least 1")
+    listed = [
+        of_type("views", view, View, "a list of View") for view in flat("views", views, "a list of View")
+    ]
+    whole("draws", draws)
     operator = removal if isinstance(removal, Removal) else removal_named(removal, data)
+    for view in listed:
+        reads = teachers.modalities or tuple(data.modalities)
+        rule = f"must keep a modality that the teachers read, {listing(reads)}, or be empty"
+        require(len(view) == 0 or bool(view.kept & set(reads)), "views", view.label, rule, "Leave it out.")
     named, felt = {}, {}
     for view in dict.fromkeys(listed):
-        some = [teachers.predict(data, view=view, removal=operator) for _ in range(draws)]
-        named[view] = some[0] if draws == 1 else _mean_of_probabilities(some, data)
+        ask = _Asked(data, view, _afresh(operator))
+        several = [ask.of(teachers.predict) for _ in range(draws if isinstance(operator, Permutation) else 1)]
+        named[view] = several[0] if len(several) == 1 else _mean_of_probabilities(several, data)
         if view_features:
-            felt[view] = teachers.features(data, view=view, removal=operator)
+            felt[view] = _Asked(data, view, _afresh(operator)).of(teachers.features)
     return TeacherViews.of(
         data.sample_index.cpu(),
         teachers.predict(data),
@@ -63,10 +73,30 @@ def cache_views(
     )
 
 
-def _mean_of_probabilities(logits: list[torch.Tensor], data: PairedData) -> torch.Tensor:
-    """Logits of the averaged prediction; averaging logits instead would weigh confident draws more."""
-    from mmkd_lab.data.task import Task
+@dataclass(frozen=True)
+class _Asked:
+    data: PairedData
+    view: View
+    removal: Removal
 
+    def of(self, ask: Callable[..., Tensor]) -> Tensor:
+        """What `ask` says about all samples, (R, N, ...). A permutation mixes samples of one split alone:
+        what a teacher says about a training sample must not depend on validation or test data.
+        """
+        found = ask(self.data, view=self.view, removal=self.removal)
+        if isinstance(self.removal, Permutation):
+            for split, positions in self.data.splits.items():
+                found[:, positions.cpu()] = ask(self.data, split=split, view=self.view, removal=self.removal)
+        return found
+
+
+def _afresh(removal: Removal) -> Removal:
+    """With its stream at the beginning, so that the same question has the same answer."""
+    return Permutation(seed=removal.seed) if isinstance(removal, Permutation) else removal
+
+
+def _mean_of_probabilities(logits: list[Tensor], data: PairedData) -> Tensor:
+    """Logits of the averaged prediction; averaging logits instead would weigh confident draws more."""
     several = torch.stack(logits)
     if data.task is Task.MULTI_LABEL:
         return several.sigmoid().mean(0).logit(eps=1e-6)

@@ -158,9 +158,9 @@ def test_the_dist_method_weighs_its_two_terms():
     student, teacher = (Outputs(x) for x in draw(2, 5, 4))
     terms = Dist(temperature=2.0, inter=3.0, intra=0.5)(student, torch.zeros(2, 5).long(), teacher, {})
     distance = Distance("dist", temperature=2.0)
-    torch.testing.assert_close(terms["dist_inter"], distance.each(student.logits, teacher.logits).mean(-1))
-    torch.testing.assert_close(terms["dist_intra"], distance.batch(student.logits, teacher.logits))
-    torch.testing.assert_close(terms["dist"], 3 * terms["dist_inter"] + 0.5 * terms["dist_intra"])
+    torch.testing.assert_close(terms["dist/inter"], distance.each(student.logits, teacher.logits).mean(-1))
+    torch.testing.assert_close(terms["dist/intra"], distance.batch(student.logits, teacher.logits))
+    torch.testing.assert_close(terms["dist"], 3 * terms["dist/inter"] + 0.5 * terms["dist/intra"])
     both = Dist(temperature=2.0)(student, torch.zeros(2, 5).long(), teacher, {})
     torch.testing.assert_close(both["dist"], distance(student.logits, teacher.logits))
 

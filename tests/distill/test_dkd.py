@@ -51,9 +51,9 @@ def test_terms_and_their_weights():
     method = DKD(temperature=2.0, target_weight=0.5, other_weight=3.0)
     terms = method(Outputs(student), target, Outputs(teacher), {})
     tckd, nckd = decoupled(student, teacher, target, temperature=2.0)
-    torch.testing.assert_close(terms["dkd_target"], 4 * tckd.mean(-1))
-    torch.testing.assert_close(terms["dkd_other"], 4 * nckd.mean(-1))
-    torch.testing.assert_close(terms["dkd"], 0.5 * terms["dkd_target"] + 3 * terms["dkd_other"])
+    torch.testing.assert_close(terms["dkd/target"], 4 * tckd.mean(-1))
+    torch.testing.assert_close(terms["dkd/other"], 4 * nckd.mean(-1))
+    torch.testing.assert_close(terms["dkd"], 0.5 * terms["dkd/target"] + 3 * terms["dkd/other"])
     for r in range(3):
         alone = method(
             *(Outputs(x[r : r + 1]) for x in (student,)), target[r : r + 1], Outputs(teacher[r : r + 1]), {}

@@ -118,9 +118,12 @@ def test_too_small_a_batch_has_no_relation():
 def test_rkd_weighs_its_two_terms():
     student, teacher = (Outputs(torch.zeros(2, 5, 3), features=x) for x in draw(2, 5, 4))
     terms = RKD(distance=2.0, angle=3.0)(student, NO_TARGET, teacher, {})
-    torch.testing.assert_close(terms["rkd"], 2 * terms["rkd_distance"] + 3 * terms["rkd_angle"])
-    torch.testing.assert_close(terms["rkd_angle"], angle_relation(student.features, teacher.features))
-    torch.testing.assert_close(terms["rkd_distance"], distance_relation(student.features, teacher.features))
+    torch.testing.assert_close(terms["rkd"], 2 * terms["rkd/distance"] + 3 * terms["rkd/angle"])
+    torch.testing.assert_close(terms["rkd/angle"], angle_relation(student.features, teacher.features))
+    torch.testing.assert_close(terms["rkd/distance"], distance_relation(student.features, teacher.features))
+    alone = RKD(distance=2.0, angle=0.0)(student, NO_TARGET, teacher, {})
+    assert set(alone) == {"rkd", "rkd/distance"}
+    torch.testing.assert_close(alone["rkd"], 2 * terms["rkd/distance"])
 
 
 def test_similarity_preserving_reads_features():
@@ -174,17 +177,30 @@ def test_telme_features_by_hand():
     assert float(feature_relation(7 * teacher, teacher)) == pytest.approx(0.0, abs=1e-6)
 
 
+def test_telme_asks_where_a_teachers_sample_finds_the_students():
+    student, teacher = draw(5, 3)
+    unit = [[row / row.norm() for row in x] for x in (student, teacher)]
+    total = 0.0
+    for i in range(5):
+        own, other = (
+            torch.stack([unit[1][i] @ side[j] / 0.5 for j in range(5)]).softmax(0)
+            for side in (unit[1], unit[0])
+        )
+        total += float((own * (own / other).log()).sum()) / 5
+    assert float(feature_relation(student, teacher, temperature=0.5)) == pytest.approx(total)
+
+
 def test_telme_adds_its_two_losses_and_maps_unequal_widths():
     logits, features = draw(2, 5, 4), draw(2, 5, 6, seed=1)
     student, teacher = (Outputs(a, features=b) for a, b in zip(logits, features, strict=True))
     assert Telme().parameters(6, 6, seeds=[0, 1]) == {}
     terms = Telme(temperature=2.0)(student, NO_TARGET, teacher, {})
-    torch.testing.assert_close(terms["telme_logit"], Distance("dist", temperature=2.0)(*logits))
-    torch.testing.assert_close(terms["telme_feature"], feature_relation(*features))
-    torch.testing.assert_close(terms["telme"], terms["telme_logit"] + terms["telme_feature"])
+    torch.testing.assert_close(terms["telme/logit"], Distance("dist", temperature=2.0)(*logits))
+    torch.testing.assert_close(terms["telme/feature"], feature_relation(*features))
+    torch.testing.assert_close(terms["telme"], terms["telme/logit"] + terms["telme/feature"])
     narrow = Outputs(logits[0], features=features[0][..., :3])
     parameters = Telme().parameters(3, 6, seeds=[0, 1])
-    mapped = Telme()(narrow, NO_TARGET, teacher, parameters)["telme_feature"]
+    mapped = Telme()(narrow, NO_TARGET, teacher, parameters)["telme/feature"]
     torch.testing.assert_close(
         mapped, feature_relation(regress(narrow.features, parameters), teacher.features)
     )
@@ -250,6 +266,7 @@ F5 = torch.zeros(5, 3)
         (lambda: regressor(2, 2, seeds=[], purpose="p"), ["seeds = []"]),
         (lambda: RKD(distance=-1.0), ["distance = -1.0"]),
         (lambda: RKD(angle=float("inf")), ["angle = inf"]),
+        (lambda: RKD(distance=0.0, angle=0), ["both 0"]),
         (lambda: Telme(feature_temperature=0.0), ["feature_temperature = 0.0"]),
         (lambda: ModalityGram((IMAGE,), full=False), ["views = ['image']", "two rows"]),
         (lambda: ModalityGram((IMAGE, IMAGE)), ["views = ", "twice"]),

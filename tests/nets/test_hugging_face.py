@@ -108,9 +108,11 @@ def test_weights_from_a_folder_drop_in(visual_bert, net, tmp_path):
 
 
 def test_a_model_that_pools_the_last_word_is_pooled_at_cls():
-    """On an empty text, VisualBertForQuestionAnswering itself pools position zero by luck, or -1."""
+    """Its own place to pool, the number of words less two, is none where every word is masked."""
     answering = model("VisualBertForQuestionAnswering")
     net = HuggingFaceNet(answering, num_outputs=5, cls=CLS, sep=SEP, seed=3).eval()
+    with pytest.raises(RuntimeError, match="out of bounds"):
+        answering(input_ids=TEXT, attention_mask=0 * TEXT, visual_embeds=X["image"])
     nothing = net(AttentionMask().apply(X, View.only()))
     assert torch.isfinite(nothing).all()
     assert torch.equal(nothing, nothing[:1].expand(3, 5))
@@ -157,9 +159,9 @@ class Textual(torch.nn.Module):
 BAD = {
     "not a model": (lambda m: HuggingFaceNet(torch.nn.Linear(2, 2)), "model = 'Linear'", "visual_embeds"),
     "no vision": (lambda m: HuggingFaceNet(Textual()), "model = 'Textual'", "does not take visual_embeds"),
-    "unknown head": (lambda m: HuggingFaceNet(m, head="fc"), "head = 'fc'", "linear layer"),
+    "unknown head": (lambda m: HuggingFaceNet(m, head="fc", cls=1, sep=2), "head = 'fc'", "linear layer"),
     "another number of outputs": (
-        lambda m: HuggingFaceNet(m, head="cls", num_outputs=4),
+        lambda m: HuggingFaceNet(m, head="cls", num_outputs=4, cls=1, sep=2),
         "num_outputs = 4",
         "has 3",
     ),

@@ -87,6 +87,13 @@ def test_a_permutation_is_one_for_all_replicas():
     assert torch.equal(text[1, 1], x["text"][1, order])
 
 
+def test_one_view_again_and_again_draws_anew():
+    rows = view_rows(batch(9), [View.only("image")] * 3, Permutation(seed=0))
+    assert torch.equal(rows["image"], batch(9)["image"].repeat(3, 1, 1, 1))
+    first, second, third = split_views(rows["text"], 3)
+    assert len({str(one.tolist()) for one in (first, second, third, batch(9)["text"])}) == 4
+
+
 def test_what_was_removed_before_stays_removed(net):
     """Modality dropout first, then the views: a sample that has lost its image has no image in any view."""
     x, mask = batch(6), AttentionMask()

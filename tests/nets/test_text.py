@@ -58,6 +58,15 @@ def test_every_fusion_reads_text_and_learns_from_it(fusion):
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
+def test_texts_alone_can_be_fused(fusion):
+    spec = NetSpec(fusion=fusion, vocabulary={"text": 8, "title": 8})
+    net = build(spec, {"text": (5,), "title": (2,)}, 2, seed=0)
+    one = net({"text": IDS, "title": IDS[:, :2]})
+    assert one.shape == (3, 2)
+    assert not torch.allclose(one, net({"text": IDS, "title": IDS[:, 1:3]}), atol=1e-6)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
 @pytest.mark.parametrize("kind", [torch.int64, torch.int32, torch.uint8])
 def test_ids_may_be_any_integers(fusion, kind):
     net = net_of(fusion)
@@ -100,7 +109,7 @@ def test_a_vocabulary_is_taken_from_the_data_and_checked_against_it():
     for spec, ids, said in (
         (NetSpec(vocabulary={"text": 7}), IDS, r"vocabulary\['text'\] = 7: must be at least 8"),
         (NetSpec(vocabulary={"size": 7}), IDS, r"vocabulary\['size'\] = 7: is no text"),
-        (NetSpec(), IDS - 1, r"data\['text'\] = token ids from -1"),
+        (NetSpec(), IDS - 1, r"data\['text'\] = 'token ids from -1'"),
     ):
         with pytest.raises(LabError, match=said):
             fill_vocabulary(spec, dataset(ids))

@@ -1,0 +1,157 @@
+"""The columns of a comparison: the task, fidelity to the teacher, calibration, weights and time, per view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.distill.calibration import calibration_error
+from mmkd_lab.distill.saliency import difference
+from mmkd_lab.distill.teacher_views import TeacherViews
+from mmkd_lab.distill.weights import effective_sample_size
+from mmkd_lab.nets.views import View
+from mmkd_lab.runs.store import Result
+from mmkd_lab.study.summary import COLUMNS
+from mmkd_lab.train.metrics import score
+
+Row = tuple[object, ...]
+#: {split: {view label: (N, K)}}, what one network says.
+Said = Mapping[str, Mapping[str, Tensor]]
+
+
+def said_by_student(result: Result, splits: Sequence[str], views: Sequence[View]) -> Said:
+    """The kept outputs of one student."""
+    return {
+        split: {v.label: torch.from_numpy(np.array(result.tensors[f"logits/{split}/{v.label}"])) for v in views}
+        for split in splits
+    }
+
+
+def said_by_teacher(teacher: TeacherViews, data: PairedData, splits: Sequence[str], views: Sequence[View]) -> Said:
+    """The outputs of one teacher (R = 1) on the same samples."""
+    found = {}
+    for split in splits:
+        rows = teacher.rows(data.sample_index[data.positions(split)].to(teacher.index.device))
+        named = {v: rows.logits if v == View.full(data.modalities) else rows.views[v] for v in views}
+        found[split] = {view.label: logits[0].cpu() for view, logits in named.items()}
+    return found
+
+
+def metrics(logits: Tensor, target: Tensor, task: Task, teacher: Tensor | None) -> dict[str, float]:
+    """Every metric of one network's logits (N, K), and against its teacher's where there is one.
+
+    The task's own (see `train.metrics.score`); ece: expected calibration error, points; js: mean
+    Jensen-Shannon divergence from the teacher, nats; agreement: same decision as the teacher, percent; w1:
+    Wasserstein-1 distance of the two distributions of `scores`, in probability.
+    """
+    named = {name: float(value[0]) for name, value in score(logits[None], target, task=task).items()}
+    named["ece"] = float(calibration_error(logits[None], target, task=task)[0])
+    if teacher is None:
+        return named
+    labels = task is Task.MULTI_LABEL
+    apart = difference(teacher[None], logits[None], delta="js", task=task)
+    same = (logits > 0) == (teacher > 0) if labels else logits.argmax(-1) == teacher.argmax(-1)
+    mine, theirs = (scores(x, target, task).flatten().sort().values for x in (logits, teacher))
+    return {
+        **named,
+        "js": float(apart.double().mean()),
+        "agreement": 100.0 * float(same.double().mean()),
+        "w1": float((mine - theirs).abs().mean()),
+    }
+
+
+def scores(logits: Tensor, target: Tensor, task: Task) -> Tensor:
+    """The one number per sample whose density is drawn: logits (..., N, K) -> (..., N).
+
+    Two classes: the probability of the second. More: the probability of the true class. Multi-label: the
+    probability of every label, (..., N, K).
+    """
+    if task is Task.MULTI_LABEL:
+        return logits.double().sigmoid()
+    p = logits.double().softmax(-1)
+    if p.shape[-1] == 2:
+        return p[..., 1]
+    return p.gather(-1, target.expand(p.shape[:-1])[..., None])[..., 0]
+
+
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """Rows of the table under construction, in the order of COLUMNS and 'view'."""
+
+    study: str
+    data: PairedData
+    rows: list[Row]
+
+    def network(self, arm: str, role: str, seed: int, said: Said, teacher: Said | None = None) -> None:
+        """One network: everything on test, the task's metrics on val."""
+        for split, views in said.items():
+            target = self.data.target[self.data.positions(split)].cpu()
+            for view, logits in views.items():
+                against = None if teacher is None or split != "test" else teacher[split][view]
+                named = metrics(logits, target, self.data.task, against)
+                if split != "test":
+                    named.pop("ece")
+                for metric, value in named.items():
+                    self._add(arm, role, seed, split, metric, value, view)
+
+    def weights(self, arm: str, seed: int, teacher: TeacherViews) -> None:
+        """Mean and effective share of the weights that a student was trained with."""
+        train = torch.isin(teacher.index, self.data.sample_index[self.data.positions("train")].to(teacher.index.device))
+        for view, values in teacher.weights.items():
+            mine = values[0, train].double()
+            self._add(arm, "student", seed, "train", "weight", float(mine.mean()), view.label)
+            self._add(arm, "student", seed, "train", "ess", float(effective_sample_size(mine)), view.label)
+
+    def learned(self, arm: str, seed: int, result: Result) -> None:
+        """The last means of learned weights."""
+        for name, values in result.tensors.items():
+            if name.startswith("weights/") and name != "weights/step":
+                label = name.removeprefix("weights/")
+                self._add(arm, "student", seed, "train", "weight", float(values[-1]), label)
+
+    def seconds(self, arm: str, seed: int, result: Result, reference: Result, view: str) -> None:
+        """Seconds per step, and their ratio to KD's."""
+        mine, its = (float(one.metrics["seconds"]) for one in (result, reference))
+        self._add(arm, "student", seed, "train", "seconds_per_step", mine, view)
+        self._add(arm, "student", seed, "train", "steps_of_kd", mine / its, view)
+
+    def table(self) -> pd.DataFrame:
+        """The tidy table."""
+        return pd.DataFrame(self.rows, columns=[*COLUMNS, "view"])
+
+    def _add(self, arm: str, role: str, seed: int, split: str, metric: str, value: float, view: str) -> None:
+        self.rows.append((self.study, self.data.name, arm, role, seed, split, metric, value, view))
+
+
+def over_time(results: Mapping[str, Sequence[Result]], seeds: Sequence[int]) -> pd.DataFrame:
+    """The learned weights at every update: arm, seed, step, view, value; no rows where none are learned."""
+    table = [
+        (arm, seed, int(step), name.removeprefix("weights/"), float(value))
+        for arm, found in results.items()
+        for seed, result in zip(seeds, found, strict=True)
+        for name, values in result.tensors.items()
+        if name.startswith("weights/") and name != "weights/step"
+        for step, value in zip(result.tensors["weights/step"], values, strict=True)
+    ]
+    return pd.DataFrame(table, columns=["arm", "seed", "step", "view", "value"])
+
+
+def by_sample(arm: str, teachers: Sequence[TeacherViews], seeds: Sequence[int], data: PairedData) -> pd.DataFrame:
+    """The weight of every training sample: arm, seed, sample, view, value, and the facts of the data."""
+    parts = []
+    train = data.positions("train").cpu()
+    index = data.sample_index[data.positions("train")]
+    facts = {name: values.cpu()[train].numpy() for name, values in data.facts.items()}
+    for seed, teacher in zip(seeds, teachers, strict=True):
+        rows = teacher.rows(index.to(teacher.index.device))
+        for view, values in rows.weights.items():
+            columns = {"sample": index.cpu().numpy(), "view": view.label, "value": values[0].cpu().numpy(), **facts}
+            parts.append(pd.DataFrame({"arm": arm, "seed": seed, **columns}))
+    names = ["arm", "seed", "sample", "view", "value"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names)

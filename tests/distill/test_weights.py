@@ -1,0 +1,240 @@
+"""Weighting schemes: mean 1, the index trap, controls that keep the distribution, and no look at other splits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mmkd_lab.base.check import LabError
+from mmkd_lab.data.paired import Task
+from mmkd_lab.distill.msd import msd_views
+from mmkd_lab.distill.saliency import DELTAS, needed_views, saliency
+from mmkd_lab.distill.teacher_views import TeacherViews
+from mmkd_lab.distill.weights import Weighting, controlled, effective_sample_size, weigh
+from mmkd_lab.nets import View
+from tests.distill.pairs import pairs, said
+
+SCHEMES = [
+    Weighting(),
+    Weighting("fixed", fixed={"a": 3.0, "b": 1.0}),
+    Weighting("population"),
+    Weighting("normalised"),
+    Weighting("softmax", kappa=0.3),
+    Weighting("tanh"),
+    Weighting("normalised", delta="loss", credit="shapley"),
+    Weighting("tanh", delta="correctness"),
+]
+IDS = ["uniform", "fixed", "population", "normalised", "softmax", "tanh", "shapley-loss", "correctness"]
+
+
+def teacher_of(data, *, scale=1.0):
+    views = {*msd_views(data.modalities), *needed_views(data.modalities, credit="shapley")}
+    return said(data, sorted(views, key=lambda view: view.label), scale=scale)
+
+
+def training(data, teacher):
+    return torch.isin(teacher.index, data.sample_index[data.positions("train")])
+
+
+def stacked(teacher):
+    return torch.stack(list(teacher.weights.values()))
+
+
+@pytest.mark.parametrize("task", list(Task), ids=[task.name for task in Task])
+@pytest.mark.parametrize("weighting", SCHEMES, ids=IDS)
+def test_the_mean_weight_over_views_and_training_samples_is_one(weighting, task):
+    data = pairs(task=task)
+    teacher = teacher_of(data)
+    for control in ("none", "shuffled", "wrong"):
+        found = weigh(teacher, msd_views(data.modalities), controlled(weighting, control), data)
+        weights = stacked(found)[..., training(data, teacher)]
+        assert bool((weights >= 0).all())
+        torch.testing.assert_close(weights.mean((0, 2)), torch.ones(2))
+
+
+@pytest.mark.parametrize("kind", ["only", "drop"])
+@pytest.mark.parametrize("scheme", ["population", "normalised", "softmax", "tanh"])
+def test_three_modalities_also_have_mean_one(scheme, kind):
+    data = pairs(modalities=3)
+    teacher = teacher_of(data)
+    found = weigh(teacher, msd_views(data.modalities, kind=kind), Weighting(scheme), data)
+    weights = stacked(found)[..., training(data, teacher)]
+    torch.testing.assert_close(weights.mean((0, 2)), torch.ones(2))
+
+
+def test_each_scheme_is_its_formula():
+    data = pairs()
+    teacher, views = teacher_of(data), msd_views(data.modalities)
+    s = torch.stack(list(saliency(teacher, data.modalities).values()))
+    train = training(data, teacher)
+    mean = s[..., train].mean(-1, keepdim=True)
+    expected = {
+        "population": (2 * mean / mean.sum(0)).expand_as(s),
+        "normalised": 2 * s / s.sum(0),
+        "softmax": 2 * s.softmax(0),
+        "tanh": s.tanh() / s.tanh()[..., train].mean((0, 2), keepdim=True),
+    }
+    for scheme, want in expected.items():
+        torch.testing.assert_close(stacked(weigh(teacher, views, Weighting(scheme), data)), want)
+    fixed = weigh(teacher, views, Weighting("fixed", fixed={"a": 3.0, "b": 1.0}), data)
+    assert [float(w.unique()) for w in fixed.weights.values()] == [1.5, 0.5]
+
+
+@pytest.mark.parametrize("scheme", ["population", "normalised", "tanh"])
+@pytest.mark.parametrize("delta", [d for d in DELTAS if d not in ("loss", "correctness")])
+def test_a_modality_that_the_teacher_ignores_has_weight_zero(scheme, delta):
+    """It ignores a. Its a-only output is then what it says to nothing; the weight of the *a-only* term is 0."""
+    data = pairs()
+    b, nothing = torch.randn(1, len(data), 3, generator=torch.Generator().manual_seed(1)), torch.zeros(3)
+    views = {View.only("b"): b, View.only("a"): nothing.expand(b.shape)}
+    teacher = TeacherViews.of(data.sample_index, b, views=views)
+    known = saliency(teacher, data.modalities, delta=delta)
+    assert float(known["a"].abs().max()) < 1e-6
+    assert float(known["b"].min()) > 0
+    found = weigh(teacher, msd_views(data.modalities), Weighting(scheme, delta=delta), data)
+    assert float(found.weights[View.only("a")].max()) < 1e-4
+    assert float(found.weights[View.only("b")].mean()) > 1.5
+
+
+@pytest.mark.parametrize("weighting", SCHEMES, ids=IDS)
+def test_swapping_the_names_swaps_the_weights(weighting):
+    data = pairs()
+    teacher, views = teacher_of(data), msd_views(data.modalities)
+    swap = {"a": "b", "b": "a"}
+
+    def swapped(view):
+        return View(frozenset(swap[m] for m in view))
+
+    other = TeacherViews(teacher.full, {swapped(v): x for v, x in teacher.views.items()})
+    if weighting.fixed:
+        turned = replace(weighting, fixed={swap[m]: w for m, w in weighting.fixed.items()})
+    else:
+        turned = weighting
+    mirrored = replace(data, modalities={swap[m]: x for m, x in data.modalities.items()})
+    one, two = weigh(teacher, views, weighting, data), weigh(other, views, turned, mirrored)
+    for view in views:
+        torch.testing.assert_close(one.weights[view], two.weights[swapped(view)])
+
+
+@pytest.mark.parametrize("scheme", ["population", "normalised", "tanh"])
+def test_without_any_saliency_weights_are_equal(scheme):
+    data = pairs()
+    same = torch.randn(1, len(data), 3, generator=torch.Generator().manual_seed(0))
+    teacher = TeacherViews.of(data.sample_index, same, views={View.only(m): same for m in "ab"})
+    found = weigh(teacher, msd_views(data.modalities), Weighting(scheme), data)
+    assert torch.equal(stacked(found), torch.ones(2, 1, len(data)))
+
+
+def test_negative_saliencies_count_zero():
+    """A view that is better than the full input has a negative increase of loss."""
+    data = pairs()
+    right = 3.0 * torch.eye(3)[data.target][None]
+    teacher = TeacherViews.of(
+        data.sample_index, 0.5 * right, views={View.only("a"): right, View.only("b"): 0 * right}
+    )
+    found = weigh(teacher, msd_views(data.modalities), Weighting("normalised", delta="loss"), data)
+    assert torch.equal(found.weights[View.only("b")], torch.zeros(1, len(data)))
+    assert torch.equal(found.weights[View.only("a")], torch.full((1, len(data)), 2.0))
+
+
+@pytest.mark.parametrize("weighting", SCHEMES, ids=IDS)
+@pytest.mark.parametrize("control", ["none", "shuffled", "wrong"])
+def test_no_other_split_takes_part(weighting, control):
+    """Other outputs and labels for meta, val and test samples leave the training samples' weights alone."""
+    data = pairs()
+    teacher, views = teacher_of(data), msd_views(data.modalities)
+    train = training(data, teacher)
+
+    def spoilt(values):
+        return torch.where(train[:, None], values, -7.0 * values.flip(-1))
+
+    other = TeacherViews.of(
+        teacher.index, spoilt(teacher.logits), views={v: spoilt(x) for v, x in teacher.views.items()}
+    )
+    target = data.target.clone()
+    rest = torch.cat([data.positions(s) for s in ("meta", "val", "test")])
+    target[rest] = (target[rest] + 1) % 3
+    used = controlled(weighting, control)
+    one = stacked(weigh(teacher, views, used, data))
+    two = stacked(weigh(other, views, used, replace(data, target=target)))
+    assert torch.equal(one[..., train], two[..., train])
+
+
+def test_controls_keep_the_distribution_and_break_the_meaning():
+    data = pairs()
+    teacher, views = teacher_of(data), msd_views(data.modalities)
+    train = training(data, teacher)
+    right = stacked(weigh(teacher, views, Weighting("normalised"), data))
+    mixed = stacked(weigh(teacher, views, Weighting("normalised", control="shuffled"), data))
+    assert not torch.equal(mixed, right)
+    assert torch.equal(mixed[..., train].sort(-1).values, right[..., train].sort(-1).values)
+    torch.testing.assert_close(mixed.sum(0), torch.full_like(mixed[0], 2.0))
+    assert torch.equal(mixed[..., ~train], right[..., ~train])
+    again, other = (
+        stacked(weigh(teacher, views, Weighting("normalised", control="shuffled"), data, seed=seed))
+        for seed in (0, 1)
+    )
+    assert torch.equal(again, mixed)
+    assert not torch.equal(other, mixed)
+    wrong = stacked(weigh(teacher, views, Weighting("normalised", control="wrong"), data))
+    assert torch.equal(wrong, right.flip(0))
+
+
+def test_a_gate_lowers_the_weights_of_its_teacher_alone():
+    data = pairs()
+    teacher, views = teacher_of(data), msd_views(data.modalities)
+    gate = {views[0]: torch.tensor([0.25, 1.0]), views[1]: torch.tensor([0.0, 1.0])}
+    found = weigh(teacher, views, Weighting(), data, gate=gate)
+    assert [float(w[0].unique()) for w in found.weights.values()] == [0.25, 0.0]
+    assert [float(w[1].unique()) for w in found.weights.values()] == [1.0, 1.0]
+    shut = weigh(teacher, views, Weighting(), data, gate={view: torch.zeros(2) for view in views})
+    assert float(stacked(shut).sum()) == 0
+
+
+def test_effective_sample_size():
+    assert float(effective_sample_size(torch.ones(10))) == 1.0
+    assert float(effective_sample_size(torch.tensor([1.0, 0.0, 0.0, 0.0]))) == 0.25
+    assert float(effective_sample_size(torch.tensor([2.0, 1.0]))) == pytest.approx(0.9)
+    assert effective_sample_size(torch.tensor([[1.0, 1.0], [0.0, 0.0]])).tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"scheme": "best"}, "scheme = 'best'"),
+        ({"delta": "l2"}, "delta = 'l2'"),
+        ({"credit": "all"}, "credit = 'all'"),
+        ({"control": "random"}, "control = 'random'"),
+        ({"kappa": 0.0}, "kappa = 0"),
+        ({"scheme": "fixed"}, r"fixed = \{\}: belongs to scheme='fixed'"),
+        ({"fixed": {"a": 1.0}}, "fixed = .*belongs to scheme='fixed', and only there"),
+        ({"scheme": "fixed", "fixed": {"a": -1.0}}, r"fixed\['a'\] = -1"),
+        ({"scheme": "fixed", "fixed": {"a": 0.0, "b": 0.0}}, "fixed = .*must not all be 0"),
+    ],
+    ids=["scheme", "delta", "credit", "control", "kappa", "none", "stray", "negative", "zero"],
+)
+def test_bad_schemes(given, message):
+    with pytest.raises(LabError, match=message):
+        Weighting(**given)
+
+
+def test_bad_input():
+    data = pairs()
+    teacher, views = teacher_of(data), msd_views(data.modalities)
+    with pytest.raises(LabError, match=r"fixed = .*must name the views \['a', 'b'\]"):
+        weigh(teacher, views, Weighting("fixed", fixed={"a": 1.0}), data)
+    with pytest.raises(LabError, match=r"views = \[\]"):
+        weigh(teacher, [], Weighting(), data)
+    with pytest.raises(LabError, match=r"views = \['a', 'a'\].*once"):
+        weigh(teacher, [views[0], views[0]], Weighting(), data)
+    with pytest.raises(LabError, match="views = 'nothing': must keep a modality"):
+        weigh(teacher, [View.only(), views[0]], Weighting("normalised"), data)
+    with pytest.raises(LabError, match=r"gate = 'a\+b'"):
+        weigh(teacher, views, Weighting(), data, gate={View.full("ab"): torch.ones(2)})
+    with pytest.raises(LabError, match=r"gate = \[2.0, 1.0\]: must be 2 numbers in \[0, 1\]"):
+        weigh(teacher, views, Weighting(), data, gate={views[0]: torch.tensor([2.0, 1.0])})
+    elsewhere = TeacherViews.of(torch.tensor([1]), torch.zeros(1, 1, 3))
+    with pytest.raises(LabError, match="teacher = '1 samples': must know training samples of pairs"):
+        weigh(elsewhere, views, Weighting(), data)
