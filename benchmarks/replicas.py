@@ -18,6 +18,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -38,7 +39,11 @@ CASES = {
     "mlp": [(8, (64,)), (32, (784,))],
     "lenet": [(4, (1, 8, 8)), (16, (1, 8, 8)), (4, (1, 28, 28)), (16, (1, 28, 28))],
     "resnet": [(8, (1, 8, 8)), (8, (1, 28, 28)), (16, (1, 28, 28))],
+    "bag": [(8, (12,)), (32, (12,))],
+    "single_stream": [(32, (1, 8, 8)), (32, (3, 24, 24)), (64, (3, 24, 24))],
 }
+#: Token ids of the bags.
+VOCABULARY = 200
 
 
 def main() -> None:
@@ -82,11 +87,11 @@ def measure(modes: list[str], turns: int, counts: list[int]) -> Iterator[dict[st
     places = [("cpu", count) for count in counts] + ([("cuda", 1)] if torch.cuda.is_available() else [])
     for encoder, sizes in CASES.items():
         for width, shape in sizes:
-            data = toy(shape)
+            data = words(shape) if encoder == "bag" else toy(shape)
             torch.compiler.reset()  # it gives up on a function that it has compiled for eight architectures
             for device, count in places:
                 with threads(count):
-                    spec = NetSpec(encoder, width=width)
+                    spec = spec_of(encoder, width)
                     replicas = Replicas.build(spec, data, seeds=range(REPLICAS), device=device)
                     found = compare(replicas, data, modes, turns, wall=device == "cuda" or count > 1)
                 row = {
@@ -102,6 +107,13 @@ def measure(modes: list[str], turns: int, counts: list[int]) -> Iterator[dict[st
                 row |= {mode: round(value, 4) for mode, value in found.items()}
                 print(json.dumps(row), flush=True)
                 yield row
+
+
+def spec_of(encoder: str, width: int) -> NetSpec:
+    """One modality "m"; the width of a single stream is that of its tokens, and picks the size."""
+    if encoder == "single_stream":
+        return NetSpec.single_stream("student" if width == 32 else "teacher")
+    return NetSpec(encoder, width=width, vocabulary={"m": VOCABULARY} if encoder == "bag" else None)
 
 
 def compare(
@@ -142,6 +154,8 @@ def choose(rows: list[dict[str, object]]) -> dict[str, dict[str, str]]:
         choice[device] = {}
         for name in KINDS:
             ratios = [float(row["stacked"]) / float(row["looped"]) for row in mine if kind_of(row) == name]
+            if not ratios:
+                continue
             product = 1.0
             for ratio in ratios:
                 product *= ratio
@@ -170,6 +184,14 @@ def toy(shape: tuple[int, ...]) -> PairedData:
     where = torch.arange(n)
     splits = {"train": where[:SAMPLES], "val": where[SAMPLES:]}
     return PairedData("toy", {"m": x}, target, splits, tuple("0123456789"))
+
+
+def words(shape: tuple[int, ...]) -> PairedData:
+    """The same with text: the first word names the class, the others mean nothing."""
+    data = toy(shape)
+    ids = torch.randint(11, VOCABULARY, (len(data), *shape), generator=torch.Generator().manual_seed(0))
+    ids[:, 0] = 1 + data.target
+    return replace(data, modalities={"m": ids})
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ REPAIRS: dict[str, Arm] = {arm.name: arm for arm in _REPAIRED}
 _MSD = (
     ARMS["no_kd"],
     Arm("kd", "KD", "all", True, "The student mimics the teacher on the full input."),
-    Arm("kd_drop", "KD + modality drop", "all", True, "Control: KD while the student's modalities go missing."),
+    Arm("kd_drop", "KD + modality drop", "all", True, "Control: KD while the student loses modalities."),
     Arm("msd_uniform", "MSD uniform", "all", True, "KD and one term per modality, all weights 1."),
     Arm("msd_population", "MSD population", "all", True, "A modality weighs by its mean saliency."),
     Arm("msd_instance", "MSD by instance", "all", True, "A modality weighs by its saliency for the sample."),

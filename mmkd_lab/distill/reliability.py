@@ -99,7 +99,10 @@ def warn_unreliable(table: pd.DataFrame, *, margin: float = 5.0, calibration: fl
         elif mean["calibration"] > calibration:
             said.append(f"{where} is {mean['calibration']:.0f} points off in its confidence.")
     if said:
-        way_out = "Train it with modality dropout (Recipe(modality_dropout=0.3)), or gate its weights."
+        way_out = (
+            "Train it with modality dropout, Recipe(modality_dropout=0.3) and fit(dropout_removal=...), or "
+            "gate its weights, weigh(gate=gates(...))."
+        )
         warnings.warn(" ".join([*said, way_out]), UnreliableTeacher, stacklevel=2)
     return said
 

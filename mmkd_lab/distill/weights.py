@@ -40,8 +40,8 @@ class Weighting:
     - 'softmax': M · softmax_m(s_{m,i} / kappa), by instance
     - 'tanh': tanh(max(0, s_{m,i})), by instance, scaled to mean 1
 
-    A negative saliency counts 0. A view that keeps several modalities has the mean of their saliencies. Where
-    all are below 1e-8, weights are equal.
+    A negative saliency counts 0, except in 'softmax', which orders all. A view that keeps several modalities
+    has the mean of their saliencies. Where all are below 1e-8, weights are equal.
 
     Args:
         scheme: see above.
@@ -99,8 +99,8 @@ def weigh(
     teacher: TeacherViews,
     views: Sequence[View],
     weighting: Weighting,
-    data: PairedData,
     *,
+    data: PairedData,
     seed: int = 0,
     gate: Mapping[View, Tensor] | None = None,
 ) -> TeacherViews:

@@ -33,19 +33,25 @@ class Bag(nn.Module):
 class _Mean(nn.Module):
     def __init__(self, rows: int, length: int) -> None:
         super().__init__()
-        self.table = nn.Embedding(rows, length)
+        self.table = Embedding(rows, length)
 
     def forward(self, ids: Tensor) -> Tensor:
         there = (ids != PAD).unsqueeze(-1).to(self.table.weight.dtype)
-        return (look_up(self.table, ids) * there).sum(-2) / there.sum(-2).clamp(min=1)
+        content: Tensor = self.table(ids)
+        return (content * there).sum(-2) / there.sum(-2).clamp(min=1)
 
 
-def look_up(table: nn.Embedding, ids: Tensor) -> Tensor:
-    """(..., L) ids -> (..., L, F). Raises `LabError` for an id that the table does not have (on the CPU)."""
-    try:
-        # torch's own embedding does not look whether an id is in range when replicas are stacked: it would
-        # silently read the next replica's table.
-        return table.weight[ids]
-    except IndexError as error:
-        rule = f"must lie between {PAD} and {table.num_embeddings - 1}"
-        raise LabError("token ids", str(error), rule, "Give NetSpec a larger vocabulary.") from error
+class Embedding(nn.Embedding):
+    """(..., L) token ids -> (..., L, F), refusing an id that the table does not have (on the CPU).
+
+    torch's own does not look whether an id is in range when replicas are stacked: it silently reads the next
+    replica's table.
+    """
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(..., L) -> (..., L, F). Raises `LabError` for an id out of range."""
+        try:
+            return self.weight[ids]
+        except IndexError as error:
+            rule = f"must lie between {PAD} and {self.num_embeddings - 1}"
+            raise LabError("token ids", str(error), rule, "Give NetSpec a larger vocabulary.") from error

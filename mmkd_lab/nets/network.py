@@ -12,7 +12,7 @@ from mmkd_lab.base.check import LabError, flat, listing, of_type, one_of, requir
 from mmkd_lab.nets.encode import encoder
 from mmkd_lab.nets.fusion import Attention, Late, Mid
 from mmkd_lab.nets.initialise import initialise
-from mmkd_lab.nets.removal import ATTENTION, LEARNED, REMOVALS, kept_key
+from mmkd_lab.nets.removal import ATTENTION, LEARNED, REMOVALS, are_ids, kept_key
 from mmkd_lab.nets.single_stream import SingleStream
 from mmkd_lab.nets.spec import NetSpec
 from mmkd_lab.nets.tokens import tokens
@@ -150,7 +150,7 @@ def _fusion(spec: NetSpec, shapes: Mapping[str, tuple[int, ...]]) -> Late | Mid 
 
 
 def _right_kind(name: str, values: Tensor, *, text: bool) -> None:
-    if values.is_floating_point() == text:
+    if values.is_floating_point() if text else are_ids(values):
         rule = (
             "must be token ids, as integers" if text else "are token ids, and the network has no vocabulary"
         )

@@ -36,6 +36,11 @@ def modality_names(x: Mapping[str, Tensor]) -> tuple[str, ...]:
     return tuple(sorted(name for name in x if _KEPT not in name))
 
 
+def are_ids(values: Tensor) -> bool:
+    """Whether a modality is text: int64 are token ids, smaller integers are numbers stored in little room."""
+    return values.dtype == torch.int64
+
+
 class Removal:
     """The base of all operators. `apply` removes whole modalities, `apply_where` sample by sample."""
 
@@ -99,11 +104,11 @@ class Mean(Removal):
     def of(cls, data: PairedData) -> Mean:
         """The means over the training split of `data`, and over nothing else."""
         positions = data.positions("train")
-        numbers = [name for name, values in data.modalities.items() if values.is_floating_point()]
-        return cls({name: values.mean(0) for name, values in data.batch(positions, numbers).items()})
+        numbers = [name for name, values in data.modalities.items() if not are_ids(values)]
+        return cls({name: values.float().mean(0) for name, values in data.batch(positions, numbers).items()})
 
     def _instead(self, values: Tensor, name: str, stays: Tensor) -> Tensor:
-        if not values.is_floating_point():
+        if are_ids(values):
             raise LabError("removal", "mean", f"token ids have no mean, and {name!r} is text", _FOR_TEXT)
         one_of("modality", name, sorted(self.means))
         return self.means[name].to(values)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmkd_lab.base.check import require
 from mmkd_lab.data.text import PAD
-from mmkd_lab.nets.bag import look_up
+from mmkd_lab.nets.bag import Embedding
 from mmkd_lab.nets.encode import rows_of_text
 from mmkd_lab.nets.spec import NetSpec
 
@@ -19,12 +19,12 @@ class Words(nn.Module):
 
     def __init__(self, rows: int, length: int, *, features: int) -> None:
         super().__init__()
-        self.table = nn.Embedding(rows, features)
+        self.table = Embedding(rows, features)
         self.count = length
 
     def forward(self, ids: Tensor) -> Tensor:
         """(B, L) -> (B, L, F)."""
-        content = look_up(self.table, ids)
+        content = self.table(ids)
         return torch.where((ids != PAD).unsqueeze(-1), content, content.new_zeros(()))
 
     def there(self, ids: Tensor) -> Tensor | None:

@@ -54,10 +54,40 @@ REPAIRS: dict[str, Look] = {
     "oracle_kd": Look("#101010", "oracle KD"),
 }
 
+#: The arms of a comparison of KD and MSD, by kind: KD has the colour of a teacher that sees everything, MSD,
+#: its controls and the other methods one colour each. Their rows are labelled, so that kinds are enough.
+_MSD, _CONTROL, _OTHER = "#9D004A", "#966E38", "#5E6CD7"
+MSD: dict[str, Look] = {
+    "teacher": Look(INK, "teacher"),
+    "no_kd": ARMS["no_kd"],
+    "kd": Look(ARMS["mm_kd"].colour, "KD"),
+    "kd_drop": Look(_CONTROL, "KD + modality drop"),
+    "msd_uniform": Look(_MSD, "MSD uniform"),
+    "msd_population": Look(_MSD, "MSD population"),
+    "msd_instance": Look(_MSD, "MSD by instance"),
+    "msd_global": Look(_MSD, "MSD learned"),
+    "msd_learned": Look(_MSD, "MSD learned by instance"),
+    "msd_shuffled": Look(_CONTROL, "MSD shuffled weights"),
+    "msd_wrong": Look(_CONTROL, "MSD wrong weights"),
+    "fitnet": Look(_OTHER, "FitNet"),
+    "rkd": Look(_OTHER, "RKD"),
+    "sp": Look(_OTHER, "SP"),
+    "gram": Look(_OTHER, "modality Gram"),
+    "dkd": Look(_OTHER, "DKD"),
+    "dist": Look(_OTHER, "DIST"),
+    "telme": Look(_OTHER, "TelME"),
+    "multi_teacher": Look(_OTHER, "several teachers"),
+    "pruned": Look(_OTHER, "pruned teacher"),
+}
+
+#: Views: everything, then one modality after the other in the order of their names.
+FULL_VIEW = ARMS["mm_kd"].colour
+VIEWS = (TEACHER, STUDENT, "#966E38", "#9D004A", "#5E6CD7", SHARED)
+
 
 def look(arm: str) -> Look:
     """The look of an arm. Raises `LabError` for an arm that has none."""
-    known = {**ARMS, **REPAIRS}
+    known = {**MSD, **ARMS, **REPAIRS}
     if arm not in known:
         raise LabError(
             "arm", arm, f"has no colour, unlike {listing(list(known))}", "Give it one in plot/palette.py."

@@ -25,8 +25,8 @@ from mmkd_lab.runs.store import ResultStore
 from mmkd_lab.study import msd_table, msd_verdict, summary
 from mmkd_lab.study.msd_run import Ran, run, total
 from mmkd_lab.study.msd_setting import MsdSetting, settle
+from mmkd_lab.study.msd_sizes import profile as profile_of
 from mmkd_lab.study.networks import THREADS
-from mmkd_lab.study.profiles import profile as profile_of
 from mmkd_lab.study.report import dataset_of, file_name, load_data
 from mmkd_lab.study.result import Study
 from mmkd_lab.train.device import resolve, threads
@@ -55,20 +55,26 @@ class MsdStudy(Study):
     target: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     task: Task = Task.SINGLE_LABEL
 
-    def differences(self, *, metric: str | None = None, split: str = "test") -> pd.DataFrame:
-        """Every arm against KD, per view, paired by seed; see `summary.differences`."""
-        return summary.differences(self.table, against=("kd",), metric=metric, split=split)
+    def differences(
+        self, *, metric: str | None = None, split: str = "test", against: Sequence[str] = ("kd",)
+    ) -> pd.DataFrame:
+        """Every arm against others, per view, paired by seed; see `summary.differences`."""
+        return summary.differences(self.table, against=against, metric=metric, split=split)
 
     def scores(self, *arms: str) -> pd.DataFrame:
         """What densities are drawn of, all seeds pooled: arm, view, score; see `msd_table.scores`.
 
         Raises `LabError` for an arm that is not there, or a study that was loaded from disk.
         """
-        require(len(self.outputs) > 0, "study", self.name, "has no outputs", "A loaded study has its table alone.")
+        require(
+            len(self.outputs) > 0, "study", self.name, "has no outputs", "A loaded study has its table alone."
+        )
         for arm in arms:
             one_of("arm", arm, list(self.outputs))
         parts = [
-            pd.DataFrame({"arm": arm, "view": view, "score": msd_table.scores(x, self.target, self.task).flatten()})
+            pd.DataFrame(
+                {"arm": arm, "view": view, "score": msd_table.scores(x, self.target, self.task).flatten()}
+            )
             for arm in arms or self.outputs
             for view, x in self.outputs[arm].items()
         ]
@@ -102,7 +108,7 @@ def kd_vs_msd(
     device: str = "auto",
     progress: bool = True,
 ) -> MsdStudy:
-    """Train a small student by every arm on paired seeds; it reads all modalities, as its larger teacher does.
+    """Train a small student by every arm on paired seeds; it reads all modalities, as its teacher does.
 
     All arms train on the same samples: the training split without the part 'meta' on which weights are
     learned. Before any student, the teacher's word on each modality alone is checked (`UnreliableTeacher`
@@ -126,8 +132,9 @@ def kd_vs_msd(
         drop: modality dropout of the control kd_drop.
         gate: lower the weights of views by the teacher's reliability on validation.
         meta_share: part of the training split set aside, where the data has no split 'meta'.
-        profile, recipe, teacher_recipe, student_spec, teacher_spec, store, device, progress: as in
-            `failure_cases`. Text modalities get their vocabulary here.
+        profile: 'quick' or 'full', see `msd_sizes`.
+        recipe, teacher_recipe, student_spec, teacher_spec, store, device, progress: as in `failure_cases`.
+            Text modalities get their vocabulary here.
 
     Returns:
         a study of kind 'msd', with the column `view`. Metrics by view: see `msd_table.metrics`; on 'train'
@@ -203,7 +210,9 @@ def _study(setting: MsdSetting, ran: Ran, extra: dict[str, object], started: flo
         },
         reliability=ran.school.reliability,
         weights_over_time=msd_table.over_time(ran.results, seeds),
-        weights_by_sample=msd_table.by_sample("msd_instance", instance, seeds, data) if instance else pd.DataFrame(),
+        weights_by_sample=msd_table.by_sample("msd_instance", instance, seeds, data)
+        if instance
+        else pd.DataFrame(),
         outputs=outputs,
         target=data.target[data.positions("test")].cpu(),
         task=data.task,

@@ -168,7 +168,6 @@ def _weighed(
 ) -> TeacherViews:
     data: PairedData = setting.data
     known = None if gate is None else {view: gate[view] for view in setting.views}
-    found = weigh(teacher, setting.views, weighting, data, seed=stream, gate=known)
+    found = weigh(teacher, setting.views, weighting, data=data, seed=stream, gate=known)
     views = {view: teacher.views[view] for view in setting.views}
     return replace(found, views=views, features=None, view_features={})
-

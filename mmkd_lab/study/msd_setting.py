@@ -22,6 +22,7 @@ from mmkd_lab.distill.weights import Weighting
 from mmkd_lab.nets import NetSpec, View, build
 from mmkd_lab.nets.network import MultimodalNet
 from mmkd_lab.nets.removal import REMOVALS, Removal, removal_named
+from mmkd_lab.study.msd_sizes import dense
 from mmkd_lab.study.profiles import Profile
 from mmkd_lab.train.recipe import Recipe
 
@@ -162,7 +163,9 @@ def settle(
     for split in ("train", "val", "test"):
         require(split in data.splits, "dataset", list(data.splits), f"must have a {split!r} split")
     recipe = profile.recipe if recipe is None else of_type("recipe", recipe, Recipe, "a Recipe")
-    taught = recipe if teacher_recipe is None else of_type("teacher_recipe", teacher_recipe, Recipe, "a Recipe")
+    taught = (
+        recipe if teacher_recipe is None else of_type("teacher_recipe", teacher_recipe, Recipe, "a Recipe")
+    )
     lost = real("teacher_dropout", teacher_dropout, at_least=0.0, at_most=0.99)
     chosen, left_out = _arms(arms, data.task, removal)
     known = data if META in data.splits else set_aside(data, share=meta_share)
@@ -175,7 +178,9 @@ def settle(
         student_recipe=recipe,
         teacher_recipe=replace(taught, modality_dropout=lost) if lost else taught,
         weighting=_weighting(weighting),
-        learned=LearnedWeights() if learned is None else of_type("learned", learned, LearnedWeights, "LearnedWeights"),
+        learned=LearnedWeights()
+        if learned is None
+        else of_type("learned", learned, LearnedWeights, "LearnedWeights"),
         removal=removal,
         aux=aux,
         temperature=real("temperature", temperature, above=0.0),
@@ -210,7 +215,9 @@ def _arms(asked: Sequence[str] | None, task: Task, removal: str) -> tuple[tuple[
 
 
 def _weighting(given: Weighting | None) -> Weighting:
-    weighting = Weighting("normalised") if given is None else of_type("weighting", given, Weighting, "a Weighting")
+    weighting = (
+        Weighting("normalised") if given is None else of_type("weighting", given, Weighting, "a Weighting")
+    )
     by_sample = ("normalised", "softmax", "tanh")
     one_of("weighting.scheme", weighting.scheme, by_sample)
     one_of("weighting.control", weighting.control, ("none",))
@@ -218,7 +225,7 @@ def _weighting(given: Weighting | None) -> Weighting:
 
 
 def _spec(argument: str, given: NetSpec | None, otherwise: NetSpec, data: PairedData) -> NetSpec:
-    spec = otherwise if given is None else of_type(argument, given, NetSpec, "a NetSpec")
+    spec = dense(otherwise, data) if given is None else of_type(argument, given, NetSpec, "a NetSpec")
     spec = spec.on(*data.modalities)
     if spec.vocabulary is None and data.vocabularies:
         spec = spec.with_vocabulary({name: len(words) for name, words in data.vocabularies.items()})
@@ -238,6 +245,8 @@ def _networks(setting: MsdSetting) -> None:
         "cannot be had with removal='permutation', which removes whole modalities",
     )
     for argument in ("student_spec", "teacher_spec"):
-        net: MultimodalNet = build(getattr(setting, argument), setting.data.shapes, setting.data.num_classes, seed=0)
+        net: MultimodalNet = build(
+            getattr(setting, argument), setting.data.shapes, setting.data.num_classes, seed=0
+        )
         rule = f"{argument} cannot do it; it can do {listing(list(net.removals))}"
         require(setting.removal in net.removals, "removal", setting.removal, rule, "See nets.NetSpec.")

@@ -28,12 +28,16 @@ Said = Mapping[str, Mapping[str, Tensor]]
 def said_by_student(result: Result, splits: Sequence[str], views: Sequence[View]) -> Said:
     """The kept outputs of one student."""
     return {
-        split: {v.label: torch.from_numpy(np.array(result.tensors[f"logits/{split}/{v.label}"])) for v in views}
+        split: {
+            v.label: torch.from_numpy(np.array(result.tensors[f"logits/{split}/{v.label}"])) for v in views
+        }
         for split in splits
     }
 
 
-def said_by_teacher(teacher: TeacherViews, data: PairedData, splits: Sequence[str], views: Sequence[View]) -> Said:
+def said_by_teacher(
+    teacher: TeacherViews, data: PairedData, splits: Sequence[str], views: Sequence[View]
+) -> Said:
     """The outputs of one teacher (R = 1) on the same samples."""
     found = {}
     for split in splits:
@@ -57,7 +61,7 @@ def metrics(logits: Tensor, target: Tensor, task: Task, teacher: Tensor | None) 
     labels = task is Task.MULTI_LABEL
     apart = difference(teacher[None], logits[None], delta="js", task=task)
     same = (logits > 0) == (teacher > 0) if labels else logits.argmax(-1) == teacher.argmax(-1)
-    mine, theirs = (scores(x, target, task).flatten().sort().values for x in (logits, teacher))
+    mine, theirs = (scores(x, target, task).flatten().sort()[0] for x in (logits, teacher))
     return {
         **named,
         "js": float(apart.double().mean()),
@@ -102,7 +106,9 @@ class Lines:
 
     def weights(self, arm: str, seed: int, teacher: TeacherViews) -> None:
         """Mean and effective share of the weights that a student was trained with."""
-        train = torch.isin(teacher.index, self.data.sample_index[self.data.positions("train")].to(teacher.index.device))
+        train = torch.isin(
+            teacher.index, self.data.sample_index[self.data.positions("train")].to(teacher.index.device)
+        )
         for view, values in teacher.weights.items():
             mine = values[0, train].double()
             self._add(arm, "student", seed, "train", "weight", float(mine.mean()), view.label)
@@ -110,7 +116,7 @@ class Lines:
 
     def learned(self, arm: str, seed: int, result: Result) -> None:
         """The last means of learned weights."""
-        for name, values in result.tensors.items():
+        for name, values in sorted(result.tensors.items()):
             if name.startswith("weights/") and name != "weights/step":
                 label = name.removeprefix("weights/")
                 self._add(arm, "student", seed, "train", "weight", float(values[-1]), label)
@@ -135,14 +141,16 @@ def over_time(results: Mapping[str, Sequence[Result]], seeds: Sequence[int]) -> 
         (arm, seed, int(step), name.removeprefix("weights/"), float(value))
         for arm, found in results.items()
         for seed, result in zip(seeds, found, strict=True)
-        for name, values in result.tensors.items()
+        for name, values in sorted(result.tensors.items())
         if name.startswith("weights/") and name != "weights/step"
         for step, value in zip(result.tensors["weights/step"], values, strict=True)
     ]
     return pd.DataFrame(table, columns=["arm", "seed", "step", "view", "value"])
 
 
-def by_sample(arm: str, teachers: Sequence[TeacherViews], seeds: Sequence[int], data: PairedData) -> pd.DataFrame:
+def by_sample(
+    arm: str, teachers: Sequence[TeacherViews], seeds: Sequence[int], data: PairedData
+) -> pd.DataFrame:
     """The weight of every training sample: arm, seed, sample, view, value, and the facts of the data."""
     parts = []
     train = data.positions("train").cpu()
@@ -151,7 +159,12 @@ def by_sample(arm: str, teachers: Sequence[TeacherViews], seeds: Sequence[int], 
     for seed, teacher in zip(seeds, teachers, strict=True):
         rows = teacher.rows(index.to(teacher.index.device))
         for view, values in rows.weights.items():
-            columns = {"sample": index.cpu().numpy(), "view": view.label, "value": values[0].cpu().numpy(), **facts}
+            columns = {
+                "sample": index.cpu().numpy(),
+                "view": view.label,
+                "value": values[0].cpu().numpy(),
+                **facts,
+            }
             parts.append(pd.DataFrame({"arm": arm, "seed": seed, **columns}))
     names = ["arm", "seed", "sample", "view", "value"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names)

@@ -32,10 +32,12 @@ def tuned(setting: MsdSetting, train: Train) -> tuple[Strengths, list[dict[str, 
     seen: list[dict[str, object]] = []
 
     def best(arm: str, candidates: Sequence[tuple[float, float]], which: int, name: str) -> float:
-        ranked = []
+        ranked: list[tuple[float, float, int, float]] = []
         for candidate, result in zip(candidates, train(arm, candidates), strict=True):
             metric, value, nll = validation(setting, result)
-            seen.append({"strength": name, "value": candidate[which], "metric": metric, "val": value, "nll": nll})
+            seen.append(
+                {"strength": name, "value": candidate[which], "metric": metric, "val": value, "nll": nll}
+            )
             ranked.append((-value, nll, len(ranked), candidate[which]))
         return min(ranked)[-1]
 

@@ -18,56 +18,74 @@ from mmkd_lab.distill.arms import MSD_ARMS
 from mmkd_lab.study.summary import primary_metric, select
 from mmkd_lab.study.verdict import side
 
-#: The arm the verdict is about: the first of these that was trained.
-HEADLINES = ("msd_instance", "msd_uniform", "msd_population", "msd_global", "msd_learned")
-#: Controls, and what it means when MSD is not shown to be better than one of them.
-CONTROLS: Mapping[str, str] = {
-    "kd_drop": "hiding modalities from the student does as much",
-    "msd_uniform": "weights add nothing that is shown",
-    "msd_shuffled": "the weights of other samples do as well",
-    "msd_wrong": "the weights of the wrong modality do as well",
-}
+#: The arm that stands for the auxiliary terms as such, and the one that stands for weighing them: the first
+#: of these that was trained.
+PLAIN = ("msd_uniform", "msd_instance", "msd_population", "msd_global", "msd_learned")
+WEIGHED = ("msd_instance", "msd_population", "msd_global", "msd_learned")
+SHUFFLED = ("msd_shuffled", "msd_wrong")
 
 
 @dataclass(frozen=True)
 class Region:
-    """MSD under some views.
+    """MSD under some views; every difference is paired by seed and meaned over the views.
 
     Args:
         name: 'with the full input' or 'with a modality missing'.
-        over_kd: MSD minus KD, paired by seed, meaned over the views.
-        over: {control: MSD minus it}.
+        over_kd: MSD minus KD.
+        over_drop: MSD minus KD with modality drop; None where that was not trained.
+        weighed: {control: weighed MSD minus it}, for uniform, shuffled and wrong weights as far as trained.
     """
 
     name: str
     over_kd: Interval
-    over: Mapping[str, Interval]
+    over_drop: Interval | None
+    weighed: Mapping[str, Interval]
 
     @property
-    def unbeaten(self) -> list[str]:
-        """The controls that MSD is not shown to be better than."""
-        return [name for name, found in self.over.items() if side(found) < 1]
+    def terms(self) -> str:
+        """What is to be thought of the terms: 'more', 'augmentation', 'better', 'none' or 'worse'."""
+        if side(self.over_kd) < 1:
+            return "none" if side(self.over_kd) == 0 else "worse"
+        if self.over_drop is None:
+            return "better"
+        return "more" if side(self.over_drop) == 1 else "augmentation"
+
+    @property
+    def weights(self) -> str:
+        """What is to be thought of weighing them: 'help', 'explained', 'none', 'hurt', '' without test."""
+        against = self.weighed.get("msd_uniform")
+        if against is None:
+            return ""
+        if side(against) < 1:
+            return "none" if side(against) == 0 else "hurt"
+        controls = [found for name, found in self.weighed.items() if name in SHUFFLED]
+        return "help" if all(side(found) == 1 for found in controls) else "explained"
 
 
-def headline(table: pd.DataFrame) -> str | None:
-    """The MSD arm that the verdict is about; None when there is none."""
+def headline(table: pd.DataFrame) -> tuple[str, str | None] | None:
+    """(the arm for the terms, the arm for weighing them or None); None where no MSD was trained."""
     students = set(table[table["role"] == "student"]["arm"])
-    return next((arm for arm in HEADLINES if arm in students), None)
+    plain = next((arm for arm in PLAIN if arm in students), None)
+    if plain is None:
+        return None
+    return plain, next((arm for arm in WEIGHED if arm in students and arm != plain), None)
 
 
 def regions(table: pd.DataFrame, *, views: Sequence[str]) -> list[Region]:
-    """The full input (the first view), and all others together; empty without an MSD arm."""
-    arm = headline(table)
-    if arm is None:
+    """The full input (the first view), and all others together; empty where no MSD was trained."""
+    chosen = headline(table)
+    if chosen is None:
         return []
+    plain, weighed = chosen
     students = set(table[table["role"] == "student"]["arm"])
-    controls = [name for name in CONTROLS if name in students and name != arm]
+    controls = [] if weighed is None else [arm for arm in (plain, *SHUFFLED) if arm in students]
     named = {"with the full input": views[:1], "with a modality missing": views[1:]}
     return [
         Region(
             name,
-            paired(table, arm, "kd", views=some),
-            {control: paired(table, arm, control, views=some) for control in controls},
+            paired(table, plain, "kd", views=some),
+            paired(table, plain, "kd_drop", views=some) if "kd_drop" in students else None,
+            {control: paired(table, weighed or "", control, views=some) for control in controls},
         )
         for name, some in named.items()
     ]
@@ -97,12 +115,13 @@ def paired(
 def sentence(table: pd.DataFrame, *, views: Sequence[str], removal: str) -> str:
     """The verdict: one sentence with every number it rests on."""
     metric, n = primary_metric(table).replace("_", " "), table["seed"].nunique()
-    where = f"On {table['dataset'].iloc[0]} ({n} seed{'s' if n > 1 else ''}, test {metric}, removal by {removal})"
-    arm = headline(table)
-    if arm is None:
+    where = (
+        f"On {table['dataset'].iloc[0]} ({n} seed{'s' if n > 1 else ''}, test {metric}, removal by {removal})"
+    )
+    chosen = headline(table)
+    if chosen is None:
         return f"{where}, no MSD arm was trained, so that nothing is said of it."
-    clauses = [_clause(region) for region in regions(table, views=views)]
-    return f"{where}, {MSD_ARMS[arm].label} {'; '.join(clauses)}."
+    return f"{where}, {'; '.join(_clause(region, *chosen) for region in regions(table, views=views))}."
 
 
 def title(table: pd.DataFrame, *, views: Sequence[str]) -> str:
@@ -111,36 +130,47 @@ def title(table: pd.DataFrame, *, views: Sequence[str]) -> str:
     found = regions(table, views=views)
     if not found or found[0].over_kd.n < 2:
         return f"{lead}: arms compared"
-    arm = MSD_ARMS[headline(table) or ""].label
     words = {1: "beats", 0: "is not shown to differ from", -1: "falls short of"}
-    parts = [f"{words[side(one.over_kd)]} KD {one.name}" for one in found]
-    if side(found[0].over_kd) == side(found[1].over_kd):
-        parts = [f"{words[side(found[0].over_kd)]} KD with the full input and with a modality missing"]
-    won = [one for one in found if side(one.over_kd) == 1]
-    unbeaten = list(dict.fromkeys(name for one in won for name in one.unbeaten))
-    tail = ""
-    if won:
-        labels = [MSD_ARMS[name].label for name in unbeaten]
-        tail = f"; not shown to beat {' or '.join(labels)}" if labels else "; its controls do not explain it"
-    return f"{lead}: {arm} {', '.join(parts)}{tail}"
+    sides = [side(one.over_kd) for one in found]
+    if sides[0] == sides[1]:
+        said = f"MSD {words[sides[0]]} KD with the full input and with a modality missing"
+    else:
+        said = "MSD " + ", ".join(
+            f"{words[way]} KD {one.name}" for way, one in zip(sides, found, strict=True)
+        )
+    explained = [one.name for one in found if one.terms == "augmentation"]
+    tail = f"; {' and '.join(explained)} no more than modality drop is shown" if explained else ""
+    return f"{lead}: {said}{tail}"
 
 
 _WORDS = {1: "is better than", 0: "is not shown to differ from", -1: "is worse than"}
+_TERMS = {
+    "more": "the teacher's word on single modalities is worth more than hiding them",
+    "augmentation": "hiding modalities from the student is not shown to do less",
+    "better": "no control for mere augmentation was trained",
+    "none": "no gain is shown",
+    "worse": "the terms cost accuracy",
+}
+_WEIGHTS = {
+    "help": "the weights help, and not by chance",
+    "explained": "weights help, but so do those of another sample or modality",
+    "none": "no gain from weights is shown",
+    "hurt": "the weights hurt",
+}
 
 
-def _clause(region: Region) -> str:
-    over = region.over_kd
-    said = f"{_WORDS[side(over)]} KD {region.name} ({over.show(signed=True)} points)"
-    if over.n < 2:
+def _clause(region: Region, plain: str, weighed: str | None) -> str:
+    said = f"{region.name} {MSD_ARMS[plain].label} {_compared('KD', region.over_kd, unit=' points')}"
+    if region.over_kd.n < 2:
         return f"{said}: no conclusion, since one seed has no interval"
-    if side(over) < 1:
-        return f"{said}: no gain"
-    compared = [
-        f"{_WORDS[side(found)]} {MSD_ARMS[name].label} ({found.show(signed=True)})"
-        for name, found in region.over.items()
-    ]
-    if not compared:
-        return f"{said}: no control was trained"
-    means = [CONTROLS[name] for name in region.unbeaten]
-    ends = " and ".join(means) if means else "its controls do not explain the gain"
-    return f"{said}, {', '.join(compared)}: {ends}"
+    if region.over_drop is not None:
+        said += f" and {_compared(MSD_ARMS['kd_drop'].label, region.over_drop)}"
+    said += f": {_TERMS[region.terms]}"
+    if weighed is None or not region.weights:
+        return said
+    parts = [_compared(MSD_ARMS[name].label, found) for name, found in region.weighed.items()]
+    return f"{said}, and {MSD_ARMS[weighed].label} {', '.join(parts)}: {_WEIGHTS[region.weights]}"
+
+
+def _compared(label: str, found: Interval, *, unit: str = "") -> str:
+    return f"{_WORDS[side(found)]} {label} ({found.show(signed=True)}{unit})"

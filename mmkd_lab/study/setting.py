@@ -15,6 +15,7 @@ from mmkd_lab.distill import ARMS, Arm, Objective
 from mmkd_lab.distill import arms as arms_of
 from mmkd_lab.nets import NetSpec, build
 from mmkd_lab.study.profiles import Profile
+from mmkd_lab.train.inputs import fill_vocabulary
 from mmkd_lab.train.recipe import Recipe
 
 
@@ -120,7 +121,7 @@ def settle(
     for arm in found.arms:
         found.objective(arm)
     for spec in (found.student_spec.on(student), *(found.teacher_spec.on(*v) for v in found.views.values())):
-        build(spec, data.shapes, data.num_classes, seed=0)  # now, rather than after the teachers are trained
+        build(fill_vocabulary(spec, data), data.shapes, data.num_classes, seed=0)  # now, rather than after the teachers are trained
     return found
 
 

@@ -105,6 +105,9 @@ def fit(
     how = strategy.choose(replicas.net, replicas.device, mode)
     _validate(replicas, sets, recipe, dropout_removal, how)
     _validate_loss(objective, teacher, len(replicas))
+    learned = getattr(objective, "learned", None)
+    rule = "drops its graph after one backward pass, and learned weights need two"
+    require(how != "compiled" or learned is None, "mode", how, rule, "Use mode='looped'.")
     resident = Resident(sets, replicas.modalities, device=replicas.device)
     soft = None if teacher is None else Lessons.of(teacher, resident, len(replicas))
     fabric = make_fabric(replicas.device, recipe.precision) if fabric is None else fabric

@@ -10,7 +10,7 @@ from torch import Tensor
 from mmkd_lab.base.check import LabError, flat, of_type, one_of, require
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.nets.network import MultimodalNet
-from mmkd_lab.nets.removal import Removal, removal_named
+from mmkd_lab.nets.removal import Removal, are_ids, removal_named
 from mmkd_lab.nets.spec import NetSpec
 from mmkd_lab.nets.views import View
 
@@ -42,7 +42,7 @@ def vocabulary(data: PairedData) -> dict[str, int]:
     """
     sizes = {}
     for name, values in data.modalities.items():
-        if not values.is_floating_point():
+        if are_ids(values):
             low, high = int(values.min()), int(values.max())
             require(low >= 0, f"data[{name!r}]", f"token ids from {low}", "must be 0, for padding, or more")
             known = data.vocabularies.get(name)

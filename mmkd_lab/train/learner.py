@@ -16,8 +16,10 @@ et al. 2019 for weights as a function of the sample.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +80,7 @@ class WeightLearner:
         self.phi = _phi(self.how, len(self.views), seeds, device)
         self.stepper = torch.optim.Adam(self.phi, lr=self.how.learning_rate)
         self.steps, self.looks = 0, list[Look]()
+        _load_forward_mode()
 
     def step(self, engine: Engine, batch: Batch, said: Said, rate: float) -> Outputs:
         """Update phi when it is time; returns the teacher's outputs with the weights of this batch.
@@ -102,8 +105,8 @@ class WeightLearner:
         if self.how.level == "global":
             shares = self.phi[0].softmax(-1)[..., None]
             return count * shares.expand(*shares.shape[:2], target.shape[1])
-        clues = self._clues(teacher, target)
         w1, b1, w2, b2 = self.phi
+        clues = self._clues(teacher, target).to(w1.dtype)
         hidden = torch.baddbmm(b1[:, None], clues, w1).relu()
         return count * torch.baddbmm(b2[:, None], hidden, w2).softmax(-1).transpose(1, 2)
 
@@ -119,14 +122,10 @@ class WeightLearner:
         torch.autograd.backward(named["loss"].sum(), retain_graph=True)
         here = flat.parameter.detach()
         ahead = self._meta_gradient(engine, here - eta * flat.gradient)
-        alone = logits_of_views(engine, said.question.without_full(), self.views)
-
-        def terms(values: list[Tensor]) -> Tensor:
-            logits = alone(values)
-            return torch.stack([self._term(logits[view], view, teacher) for view in self.views], dim=1)
-
+        run = logits_of_views(engine, said.question)
         with self.autocast():
-            slope: Tensor = jvp(terms, (flat.plain(here),), (flat.plain(ahead),))[1]
+            moves: dict[View, Tensor] = jvp(run, (flat.plain(here),), (flat.plain(ahead),))[1]
+        slope = torch.stack([self._slope(view, said.outputs, teacher, moves[view]) for view in self.views], 1)
         size = 1 if self.how.level == "global" else batch.target.shape[1]
         return -eta / size * self._factor(slope) * slope
 
@@ -151,16 +150,21 @@ class WeightLearner:
         loss = cross_entropy(full(logits), _own(self.meta_target, slots), task=self.task)
         return torch.autograd.grad(loss.sum(), moved)[0]
 
-    def _term(self, logits: Tensor, view: View, teacher: Outputs) -> Tensor:
-        """One view's term with all weights 1: (R,), or by instance (R, B). The teacher's own weights, a gate
-        for instance, stay a factor of it.
+    def _slope(self, view: View, student: Outputs, teacher: Outputs, moves: Tensor) -> Tensor:
+        """How fast one view's term, its weights all 1, grows as the logits move: (R,), or by instance (R, B).
+
+        The teacher's own weights, a gate for instance, stay a factor of the term.
         """
-        gate, other = teacher.weights.get(view), teacher.under(view)
+        logits, gate = student.under(view).detach().requires_grad_(), teacher.weights.get(view)
         measure = Distance(self.msd.distance, temperature=self.msd.temperature_of(view), task=self.msd.task)
         if self.how.level == "global":
-            return measure(logits, other, weights=gate)
-        each = measure.each(logits, other)
-        return each if gate is None else each * gate
+            term = measure(logits, teacher.under(view), weights=gate)
+        else:
+            # A sample's distance depends on its own logits alone, so that one backward pass serves all.
+            each = measure.each(logits, teacher.under(view))
+            term = each if gate is None else each * gate
+        (push,) = torch.autograd.grad(term.sum(), logits)
+        return (push * moves).flatten(1 if self.how.level == "global" else 2).sum(-1)
 
     def _factor(self, like: Tensor) -> Tensor:
         factor = self.factor if isinstance(self.factor, Tensor) else torch.full((len(like),), self.factor)
@@ -181,6 +185,15 @@ class WeightLearner:
             cost = _cost(alone, target, self.task)
             found += [moved.sqrt(), torch.exp(-cost), _sureness(alone, self.task)]
         return torch.stack(found, dim=-1)
+
+
+@cache
+def _load_forward_mode() -> None:
+    """torch loads its forward-mode rules at first use, and there warns of what it has deprecated itself."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
+        one = torch.ones(1)
+        jvp(torch.sin, (one,), (one,))
 
 
 def _phi(how: LearnedWeights, views: int, seeds: Sequence[int], device: torch.device) -> list[nn.Parameter]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 def prepared(job: Job) -> Job:
     """The job with what belongs to one run alone: its own streams and, where wanted, a learner."""
     loss = job.objective
+    if isinstance(loss, Distillation):
+        loss = job.objective = loss.to(job.replicas.device)
     if isinstance(loss, Distillation) and isinstance(loss.removal, Permutation):
         # A stream that begins here: nobody who is trained before or beside it moves it on.
         loss = job.objective = replace(loss, removal=Permutation(seed=loss.removal.seed))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -76,16 +76,14 @@ def answered(engine: Engine, question: Question, needs: Needs) -> Outputs:
     )
 
 
-def logits_of_views(
-    engine: Engine, question: Question, views: Sequence[View]
-) -> Callable[[list[Tensor]], dict[View, Tensor]]:
-    """{view: (R, B, K)} as a function of what is trained, for a question `without_full`."""
-    run = engine.function(question.x, question.shared, question.parts)
+def logits_of_views(engine: Engine, question: Question) -> Callable[[list[Tensor]], dict[View, Tensor]]:
+    """{view: (R, B, K)}, without the full view, as a function of what is trained."""
+    alone = question.without_full()
+    run = engine.function(alone.x, alone.shared, alone.parts)
 
     def said(values: list[Tensor]) -> dict[View, Tensor]:
-        rows = split_views(full(run(values)), len(question.views), axis=1)
-        named = dict(zip(question.views, rows, strict=True))
-        return {view: named[view] for view in views}
+        rows = split_views(full(run(values)), len(alone.views), axis=1)
+        return dict(zip(alone.views, rows, strict=True))
 
     return said
 

@@ -18,7 +18,7 @@ from mmkd_lab.nets.spec import NetSpec
 from mmkd_lab.nets.views import View
 from mmkd_lab.train import strategy
 from mmkd_lab.train.device import resolve
-from mmkd_lab.train.inputs import eval_inputs, standardise
+from mmkd_lab.train.inputs import eval_inputs, fill_vocabulary, standardise
 from mmkd_lab.train.stacking import (
     Call,
     Named,
@@ -69,6 +69,7 @@ class Replicas:
         """
         of_type("data", data, PairedData, "a PairedData")
         known = known_seeds(seeds)
+        spec = fill_vocabulary(spec, data)
         nets = [build(spec, data.shapes, data.num_classes, seed=seed) for seed in known]
         if spec.standardise:
             standardise(nets, data)

@@ -77,5 +77,5 @@ def test_bad_input():
     with pytest.raises(LabError, match="data = 'd'"):
         set_aside("d")
     one_group = replace(data(), group=torch.where(data(groups=1).group > 0, data(groups=1).group, 0))
-    with pytest.raises(LabError, match="share = 0.1: must leave samples in 'train' and in 'meta', of 40"):
+    with pytest.raises(LabError, match=r"share = 0.1: must leave samples in 'train' and in 'meta', of 40"):
         set_aside(one_group)

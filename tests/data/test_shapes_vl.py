@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from itertools import combinations, product
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from mmkd_lab import data
 from mmkd_lab.base.check import LabError
 from mmkd_lab.data import shapes_vl
+from mmkd_lab.data.catalogue import entry
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.shapes_draw import COLOURS, LARGE, PLAIN, SHAPES, mask
 from mmkd_lab.data.shapes_world import KINDS, MIXES, NEEDED, SUFFICES, VIEWS, Evidence, evidence
@@ -293,3 +295,9 @@ def test_load_refuses(parameters: dict[str, object], expected: str) -> None:
 def test_the_world_refuses(call: object, expected: str) -> None:
     with pytest.raises(LabError, match=expected):
         call()  # type: ignore[operator]
+
+
+def test_the_builder_takes_exactly_the_catalogued_parameters() -> None:
+    assert set(inspect.signature(shapes_vl.build).parameters) == {
+        p.name for p in entry("shapes_vl").parameters
+    }

@@ -51,7 +51,7 @@ def said(data, views, *, replicas=2, seed=0, scale=1.0):
 
 
 def certain(p, *, others):
-    """One teacher, one sample, two classes: probability `p` on the full input, and those under other views."""
+    """One teacher, one sample, two classes: probability `p` on the full input, and others under views."""
 
     def logits(share):
         return torch.tensor([share, 1 - share], dtype=torch.float64).log()[None, None]

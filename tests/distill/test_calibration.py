@@ -23,7 +23,7 @@ def test_one_bin_by_hand():
 
 
 def test_bins_do_not_make_up_for_each_other():
-    """0.95 sure and wrong, 0.55 sure and right: 95 and 45 points off, in two bins of half the samples each."""
+    """0.95 sure and wrong, 0.55 sure and right: 95 and 45 points off, half the samples in either bin."""
     logits, target = logits_of(0.95, 0.55), torch.tensor([1, 0])
     assert float(calibration_error(logits, target)) == pytest.approx((95 + 45) / 2, abs=1e-4)
     assert float(calibration_error(logits, target, bins=1)) == pytest.approx(25.0, abs=1e-4)

@@ -129,7 +129,17 @@ def test_describe_is_plain():
         ),
     ],
     ids=[
-        *("negative", "nan", "one negative", "text", "replicas", "no removal", "name", "no pair", "no method"),
+        *(
+            "negative",
+            "nan",
+            "one negative",
+            "text",
+            "replicas",
+            "no removal",
+            "name",
+            "no pair",
+            "no method",
+        ),
         *("twice", "base", "no msd", "learned", "task", "dist"),
     ],
 )
@@ -142,7 +152,7 @@ def test_a_multi_label_target_and_a_single_label_loss():
     student, teacher = sides()
     with pytest.raises(LabError, match=r"target = \(2, 5, 4\): must be \(2, 5\)"):
         msd()(student, torch.zeros(2, 5, 4), teacher, {})
-    with pytest.raises(LabError, match="target = torch.float32: must be int64"):
+    with pytest.raises(LabError, match=r"target = torch.float32: must be int64"):
         msd()(student, TARGET.float(), teacher, {})
 
 

@@ -21,7 +21,13 @@ NO_TARGET = torch.zeros(2, 5, dtype=torch.int64)
 def sides(task=Task.SINGLE_LABEL, *, weights=False):
     shape = SHAPES[task]
     full, a, b, other_full, other_a, other_b = draw(*shape, count=6)
-    w = dict(zip((A, B), torch.rand(2, *shape[:2], generator=torch.Generator().manual_seed(3)).double(), strict=True))
+    w = dict(
+        zip(
+            (A, B),
+            torch.rand(2, *shape[:2], generator=torch.Generator().manual_seed(3)).double(),
+            strict=True,
+        )
+    )
     student = Outputs(full, {A: a, B: b})
     return student, Outputs(other_full, {A: other_a, B: other_b}, weights=w if weights else {})
 
@@ -118,7 +124,7 @@ def test_one_modality_has_no_views_of_its_own():
         msd_views(["a"])
     with pytest.raises(LabError, match=r"modalities = \['a', 'a'\]"):
         msd_views(["a", "a"])
-    with pytest.raises(LabError, match="modalities = 3: must be a list of modality names|modalities = 3"):
+    with pytest.raises(LabError, match=r"modalities = 3: must be a list of modality names|modalities = 3"):
         msd_views(["a", 3])
     with pytest.raises(LabError, match="kind = 'both'"):
         msd_views("ab", kind="both")

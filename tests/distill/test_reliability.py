@@ -1,4 +1,4 @@
-"""Reliability by view, its warning, gates from the validation split alone; and what an XOR label does to all."""
+"""Reliability by view, its warning, gates from the validation split alone; and what an XOR label does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ A, B = View.only("a"), View.only("b")
 
 
 def sure(target, *, right, classes=3, high=0.8):
-    """Logits that give `high` to the label for a share `right` of the samples, to the next class otherwise."""
+    """Logits that give `high` to the label for a share `right` of the samples, else to the next class."""
     n = len(target)
     said = torch.where(torch.arange(n) < round(right * n), target, (target + 1) % classes)
     p = torch.full((n, classes), (1 - high) / (classes - 1))
@@ -63,7 +63,9 @@ def test_multi_label_and_dense_chance_and_accuracy():
     share = data.target[val].mean(0)
     assert table.loc["a+b", "accuracy"] == 100.0
     assert table.loc["a", "accuracy"] == pytest.approx(100 * float(share.mean()), rel=1e-5)
-    assert table.loc["a", "chance"] == pytest.approx(100 * float(torch.maximum(share, 1 - share).mean()), rel=1e-5)
+    assert table.loc["a", "chance"] == pytest.approx(
+        100 * float(torch.maximum(share, 1 - share).mean()), rel=1e-5
+    )
     dense = pairs(task=Task.DENSE)
     always = torch.zeros(1, len(dense), 2, 2, 2)
     always[:, :, 1] = 1.0
@@ -80,7 +82,7 @@ def test_gates_are_the_share_of_the_way_from_chance():
     found = gates(reliability(teacher, data), teacher)
     assert float(found[A]) == pytest.approx((200 / 3 - 100 / 3) / (100 - 100 / 3))
     assert float(found[B]) == 0.0
-    weighted = weigh(teacher, [A, B], Weighting(), data, gate=found)
+    weighted = weigh(teacher, [A, B], Weighting(), data=data, gate=found)
     assert float(weighted.weights[A].mean()) == pytest.approx(0.5)
     assert float(weighted.weights[B].mean()) == 0.0
 
@@ -101,16 +103,18 @@ def test_gates_come_from_the_validation_split_alone():
         table = reliability(teacher, data, split=split)
         with pytest.raises(LabError, match=rf"table = \['{split}'\]: must be of the split 'val' alone"):
             gates(table, teacher)
-    with pytest.raises(LabError, match="table = .*must be of these 2 teachers"):
+    with pytest.raises(LabError, match=r"table = .*must be of these 2 teachers"):
         gates(reliability(teacher, data), TeacherViews.stack([teacher, teacher]))
-    with pytest.raises(LabError, match="table = .*must be what reliability"):
+    with pytest.raises(LabError, match=r"table = .*must be what reliability"):
         gates(reliability(teacher, data)[["view"]], teacher)
 
 
 def test_a_warning_names_the_view_and_the_way_out():
     data = pairs()
     table = reliability(teacher_of(data, a=0.25, b=5 / 6), data)
-    with pytest.warns(UnreliableTeacher, match="Seeing a only, the teacher is right in 25.0 %.*modality_dropout"):
+    with pytest.warns(
+        UnreliableTeacher, match="Seeing a only, the teacher is right in 25.0 %.*modality_dropout"
+    ):
         said = warn_unreliable(table)
     assert len(said) == 1
     with pytest.warns(UnreliableTeacher, match="30 points off"):
@@ -127,7 +131,7 @@ def test_bad_input():
         warn_unreliable(table, margin=-1.0)
     with pytest.raises(LabError, match="calibration = -1"):
         warn_unreliable(table, calibration=-1.0)
-    with pytest.raises(LabError, match="table = .*must be what reliability"):
+    with pytest.raises(LabError, match=r"table = .*must be what reliability"):
         warn_unreliable({"view": ["a"]})
     with pytest.raises(LabError, match="split = 'dev'"):
         reliability(teacher_of(data, a=0.5, b=0.5), data, split="dev")

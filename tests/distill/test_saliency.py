@@ -113,7 +113,10 @@ def test_shapley_is_the_mean_over_all_orders():
 
     found = saliency(teacher, names, credit="shapley", delta="js")
     for m in names:
-        gains = [value({*order[: order.index(m) + 1]}) - value({*order[: order.index(m)]}) for order in permutations(names)]
+        gains = [
+            value({*order[: order.index(m) + 1]}) - value({*order[: order.index(m)]})
+            for order in permutations(names)
+        ]
         torch.testing.assert_close(found[m], torch.stack(gains).mean(0))
 
 
@@ -139,13 +142,13 @@ def test_bad_input():
         saliency(teacher, data.modalities)
     with pytest.raises(LabError, match=r"modalities = \('a',\): must be at least two"):
         saliency(teacher, ["a"])
-    with pytest.raises(LabError, match="modalities = .*distinct"):
+    with pytest.raises(LabError, match=r"modalities = .*distinct"):
         saliency(teacher, ["a", "a", "b"])
     with pytest.raises(LabError, match="delta = 'kll'"):
         saliency(teacher, ["a", "b"], delta="kll")
     with pytest.raises(LabError, match="credit = 'all'"):
         saliency(teacher, ["a", "b"], credit="all")
-    with pytest.raises(LabError, match="data = None: must be the dataset.*delta='loss'"):
+    with pytest.raises(LabError, match=r"data = None: must be the dataset.*delta='loss'"):
         saliency(teacher, ["a", "b"], delta="loss")
     strange = TeacherViews.of(torch.tensor([1, 2]), torch.zeros(1, 2, 3))
     with pytest.raises(LabError, match="teacher = '2 samples': must hold samples of pairs only"):

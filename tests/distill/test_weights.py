@@ -1,4 +1,4 @@
-"""Weighting schemes: mean 1, the index trap, controls that keep the distribution, and no look at other splits."""
+"""Weighting schemes: mean 1, the index trap, controls that keep the distribution, no other split."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_mean_weight_over_views_and_training_samples_is_one(weighting, task)
     data = pairs(task=task)
     teacher = teacher_of(data)
     for control in ("none", "shuffled", "wrong"):
-        found = weigh(teacher, msd_views(data.modalities), controlled(weighting, control), data)
+        found = weigh(teacher, msd_views(data.modalities), controlled(weighting, control), data=data)
         weights = stacked(found)[..., training(data, teacher)]
         assert bool((weights >= 0).all())
         torch.testing.assert_close(weights.mean((0, 2)), torch.ones(2))
@@ -59,7 +59,7 @@ def test_the_mean_weight_over_views_and_training_samples_is_one(weighting, task)
 def test_three_modalities_also_have_mean_one(scheme, kind):
     data = pairs(modalities=3)
     teacher = teacher_of(data)
-    found = weigh(teacher, msd_views(data.modalities, kind=kind), Weighting(scheme), data)
+    found = weigh(teacher, msd_views(data.modalities, kind=kind), Weighting(scheme), data=data)
     weights = stacked(found)[..., training(data, teacher)]
     torch.testing.assert_close(weights.mean((0, 2)), torch.ones(2))
 
@@ -77,15 +77,15 @@ def test_each_scheme_is_its_formula():
         "tanh": s.tanh() / s.tanh()[..., train].mean((0, 2), keepdim=True),
     }
     for scheme, want in expected.items():
-        torch.testing.assert_close(stacked(weigh(teacher, views, Weighting(scheme), data)), want)
-    fixed = weigh(teacher, views, Weighting("fixed", fixed={"a": 3.0, "b": 1.0}), data)
+        torch.testing.assert_close(stacked(weigh(teacher, views, Weighting(scheme), data=data)), want)
+    fixed = weigh(teacher, views, Weighting("fixed", fixed={"a": 3.0, "b": 1.0}), data=data)
     assert [float(w.unique()) for w in fixed.weights.values()] == [1.5, 0.5]
 
 
 @pytest.mark.parametrize("scheme", ["population", "normalised", "tanh"])
 @pytest.mark.parametrize("delta", [d for d in DELTAS if d not in ("loss", "correctness")])
 def test_a_modality_that_the_teacher_ignores_has_weight_zero(scheme, delta):
-    """It ignores a. Its a-only output is then what it says to nothing; the weight of the *a-only* term is 0."""
+    """It ignores a: its a-only output is what it says to nothing, and the weight of that term is 0."""
     data = pairs()
     b, nothing = torch.randn(1, len(data), 3, generator=torch.Generator().manual_seed(1)), torch.zeros(3)
     views = {View.only("b"): b, View.only("a"): nothing.expand(b.shape)}
@@ -93,7 +93,7 @@ def test_a_modality_that_the_teacher_ignores_has_weight_zero(scheme, delta):
     known = saliency(teacher, data.modalities, delta=delta)
     assert float(known["a"].abs().max()) < 1e-6
     assert float(known["b"].min()) > 0
-    found = weigh(teacher, msd_views(data.modalities), Weighting(scheme, delta=delta), data)
+    found = weigh(teacher, msd_views(data.modalities), Weighting(scheme, delta=delta), data=data)
     assert float(found.weights[View.only("a")].max()) < 1e-4
     assert float(found.weights[View.only("b")].mean()) > 1.5
 
@@ -113,7 +113,7 @@ def test_swapping_the_names_swaps_the_weights(weighting):
     else:
         turned = weighting
     mirrored = replace(data, modalities={swap[m]: x for m, x in data.modalities.items()})
-    one, two = weigh(teacher, views, weighting, data), weigh(other, views, turned, mirrored)
+    one, two = weigh(teacher, views, weighting, data=data), weigh(other, views, turned, data=mirrored)
     for view in views:
         torch.testing.assert_close(one.weights[view], two.weights[swapped(view)])
 
@@ -123,7 +123,7 @@ def test_without_any_saliency_weights_are_equal(scheme):
     data = pairs()
     same = torch.randn(1, len(data), 3, generator=torch.Generator().manual_seed(0))
     teacher = TeacherViews.of(data.sample_index, same, views={View.only(m): same for m in "ab"})
-    found = weigh(teacher, msd_views(data.modalities), Weighting(scheme), data)
+    found = weigh(teacher, msd_views(data.modalities), Weighting(scheme), data=data)
     assert torch.equal(stacked(found), torch.ones(2, 1, len(data)))
 
 
@@ -134,7 +134,7 @@ def test_negative_saliencies_count_zero():
     teacher = TeacherViews.of(
         data.sample_index, 0.5 * right, views={View.only("a"): right, View.only("b"): 0 * right}
     )
-    found = weigh(teacher, msd_views(data.modalities), Weighting("normalised", delta="loss"), data)
+    found = weigh(teacher, msd_views(data.modalities), Weighting("normalised", delta="loss"), data=data)
     assert torch.equal(found.weights[View.only("b")], torch.zeros(1, len(data)))
     assert torch.equal(found.weights[View.only("a")], torch.full((1, len(data)), 2.0))
 
@@ -157,8 +157,8 @@ def test_no_other_split_takes_part(weighting, control):
     rest = torch.cat([data.positions(s) for s in ("meta", "val", "test")])
     target[rest] = (target[rest] + 1) % 3
     used = controlled(weighting, control)
-    one = stacked(weigh(teacher, views, used, data))
-    two = stacked(weigh(other, views, used, replace(data, target=target)))
+    one = stacked(weigh(teacher, views, used, data=data))
+    two = stacked(weigh(other, views, used, data=replace(data, target=target)))
     assert torch.equal(one[..., train], two[..., train])
 
 
@@ -166,19 +166,19 @@ def test_controls_keep_the_distribution_and_break_the_meaning():
     data = pairs()
     teacher, views = teacher_of(data), msd_views(data.modalities)
     train = training(data, teacher)
-    right = stacked(weigh(teacher, views, Weighting("normalised"), data))
-    mixed = stacked(weigh(teacher, views, Weighting("normalised", control="shuffled"), data))
+    right = stacked(weigh(teacher, views, Weighting("normalised"), data=data))
+    mixed = stacked(weigh(teacher, views, Weighting("normalised", control="shuffled"), data=data))
     assert not torch.equal(mixed, right)
     assert torch.equal(mixed[..., train].sort(-1).values, right[..., train].sort(-1).values)
     torch.testing.assert_close(mixed.sum(0), torch.full_like(mixed[0], 2.0))
     assert torch.equal(mixed[..., ~train], right[..., ~train])
     again, other = (
-        stacked(weigh(teacher, views, Weighting("normalised", control="shuffled"), data, seed=seed))
+        stacked(weigh(teacher, views, Weighting("normalised", control="shuffled"), data=data, seed=seed))
         for seed in (0, 1)
     )
     assert torch.equal(again, mixed)
     assert not torch.equal(other, mixed)
-    wrong = stacked(weigh(teacher, views, Weighting("normalised", control="wrong"), data))
+    wrong = stacked(weigh(teacher, views, Weighting("normalised", control="wrong"), data=data))
     assert torch.equal(wrong, right.flip(0))
 
 
@@ -186,10 +186,10 @@ def test_a_gate_lowers_the_weights_of_its_teacher_alone():
     data = pairs()
     teacher, views = teacher_of(data), msd_views(data.modalities)
     gate = {views[0]: torch.tensor([0.25, 1.0]), views[1]: torch.tensor([0.0, 1.0])}
-    found = weigh(teacher, views, Weighting(), data, gate=gate)
+    found = weigh(teacher, views, Weighting(), data=data, gate=gate)
     assert [float(w[0].unique()) for w in found.weights.values()] == [0.25, 0.0]
     assert [float(w[1].unique()) for w in found.weights.values()] == [1.0, 1.0]
-    shut = weigh(teacher, views, Weighting(), data, gate={view: torch.zeros(2) for view in views})
+    shut = weigh(teacher, views, Weighting(), data=data, gate={view: torch.zeros(2) for view in views})
     assert float(stacked(shut).sum()) == 0
 
 
@@ -224,17 +224,17 @@ def test_bad_input():
     data = pairs()
     teacher, views = teacher_of(data), msd_views(data.modalities)
     with pytest.raises(LabError, match=r"fixed = .*must name the views \['a', 'b'\]"):
-        weigh(teacher, views, Weighting("fixed", fixed={"a": 1.0}), data)
+        weigh(teacher, views, Weighting("fixed", fixed={"a": 1.0}), data=data)
     with pytest.raises(LabError, match=r"views = \[\]"):
-        weigh(teacher, [], Weighting(), data)
+        weigh(teacher, [], Weighting(), data=data)
     with pytest.raises(LabError, match=r"views = \['a', 'a'\].*once"):
-        weigh(teacher, [views[0], views[0]], Weighting(), data)
+        weigh(teacher, [views[0], views[0]], Weighting(), data=data)
     with pytest.raises(LabError, match="views = 'nothing': must keep a modality"):
-        weigh(teacher, [View.only(), views[0]], Weighting("normalised"), data)
+        weigh(teacher, [View.only(), views[0]], Weighting("normalised"), data=data)
     with pytest.raises(LabError, match=r"gate = 'a\+b'"):
-        weigh(teacher, views, Weighting(), data, gate={View.full("ab"): torch.ones(2)})
+        weigh(teacher, views, Weighting(), data=data, gate={View.full("ab"): torch.ones(2)})
     with pytest.raises(LabError, match=r"gate = \[2.0, 1.0\]: must be 2 numbers in \[0, 1\]"):
-        weigh(teacher, views, Weighting(), data, gate={views[0]: torch.tensor([2.0, 1.0])})
+        weigh(teacher, views, Weighting(), data=data, gate={views[0]: torch.tensor([2.0, 1.0])})
     elsewhere = TeacherViews.of(torch.tensor([1]), torch.zeros(1, 1, 3))
     with pytest.raises(LabError, match="teacher = '1 samples': must know training samples of pairs"):
-        weigh(elsewhere, views, Weighting(), data)
+        weigh(elsewhere, views, Weighting(), data=data)

@@ -58,6 +58,18 @@ def test_every_fusion_reads_text_and_learns_from_it(fusion):
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
+def test_embeddings_can_be_hooked(fusion):
+    """Attribution to words needs their embeddings, by a hook on the layer."""
+    net, caught = net_of(fusion), []
+    table = next(part for part in net.modules() if isinstance(part, torch.nn.Embedding))
+    with table.register_forward_hook(lambda _, ids, out: caught.append((ids[0], out))):
+        net(X)
+    ((ids, out),) = caught
+    assert torch.equal(ids, IDS)
+    assert torch.equal(out, table.weight[IDS])
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
 def test_texts_alone_can_be_fused(fusion):
     spec = NetSpec(fusion=fusion, vocabulary={"text": 8, "title": 8})
     net = build(spec, {"text": (5,), "title": (2,)}, 2, seed=0)
@@ -135,8 +147,20 @@ def test_the_architecture_has_a_name_and_a_strategy(spec, name):
     assert strategy.choose(net, torch.device("cpu")) in ("stacked", "looped")
 
 
-def test_single_streams_are_looped_on_a_cpu_and_stacked_elsewhere():
-    """As measured for five replicas on one core: looped takes five sixths of the time."""
-    net = net_of("single_stream")
-    assert strategy.choose(net, torch.device("cpu")) == "looped"
-    assert strategy.choose(net, torch.device("meta")) == "stacked"
+def test_numbers_stored_as_small_integers_are_no_text():
+    data = dataset()
+    packed = PairedData(
+        "p",
+        {"text": IDS, "size": torch.tensor([[1], [2], [6]], dtype=torch.int8)},
+        data.target,
+        data.splits,
+        ("a", "b"),
+    )
+    assert vocabulary(packed) == {"text": 8}
+    assert Mean.of(packed).means["size"].tolist() == [3.0]
+    spec = fill_vocabulary(NetSpec(), packed)
+    logits = Replicas.build(spec, packed, seeds=[0], device="cpu").predict(packed)
+    wide = PairedData(
+        "w", {"text": IDS, "size": packed.modalities["size"].float()}, data.target, data.splits, ("a", "b")
+    )
+    torch.testing.assert_close(logits, Replicas.build(spec, wide, seeds=[0], device="cpu").predict(wide))

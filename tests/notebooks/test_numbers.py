@@ -24,7 +24,7 @@ CLEAR = 0.75
 pytestmark = pytest.mark.kernel
 
 
-@pytest.fixture(scope="module", params=["00_start_here", "01_failure_cases"])
+@pytest.fixture(scope="module", params=["00_start_here", "01_failure_cases", "04_kd_vs_msd"])
 def pair(request, tmp_path_factory):
     """A notebook as it is stored, and as it comes out now; one execution for all tests of it."""
     folder = tmp_path_factory.mktemp(request.param)

@@ -114,7 +114,7 @@ def damage(path, how):
         elif how == "shapes out of bounds":
             meta["shapes"]["speech"] = [10**30]
         elif how == "unknown field":
-            meta["spec"]["depth"] = 3
+            meta["spec"]["layers"] = 3
         elif how == "no shapes":
             del meta["shapes"]
         save_file(tensors, str(path), metadata={"mmkd_lab": json.dumps(meta)})

@@ -1,0 +1,175 @@
+"""KD against MSD: one row per arm, one panel per view, everything as a difference from KD."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from mmkd_lab.base.check import LabError, one_of, require
+from mmkd_lab.plot import palette, tables
+from mmkd_lab.plot.canvas import NOTE_SIZE, LabFigure, jitter, padded, style, zero_line
+from mmkd_lab.plot.tables import Measure
+
+Numbers = npt.NDArray[np.float64]
+
+_ROW = 0.33  # inches of height for one arm
+_PANEL, _NAMES = 2.6, 1.9  # inches of width for a panel, and for the names of the arms
+_UNITS = {
+    "js": ("divergence", "nats"),
+    "ece": ("calibration error", "points"),
+    "agreement": ("agreement", "points"),
+    "w1": ("Wasserstein-1", ""),
+}
+#: An arm whose interval is so many times as wide as the median arm's leaves the frame rather than widen it.
+_OUTLIER = 4.0
+_LOWER = ("nll", "js", "ece", "w1")
+
+
+def msd_figure(
+    table: pd.DataFrame,
+    *,
+    title: str | None = None,
+    metric: str = "accuracy",
+    views: Sequence[str] | None = None,
+    split: str = "test",
+    reference: str = "kd",
+) -> LabFigure:
+    """Every arm minus KD, seed by seed, under each view.
+
+    Args:
+        table: tidy, with the column `view`; see `study.kd_vs_msd`.
+        title: the finding.
+        metric: the task's metric, or 'js', 'agreement', 'w1', 'ece', 'nll'.
+        views: which, the full input first; by default those of the table.
+        split: which split.
+        reference: the arm that is zero.
+
+    Raises:
+        LabError: no column `view`, a metric, split, view or arm that the table lacks, seeds that do not pair
+            up.
+    """
+    require("view" in table.columns, "table", list(table.columns), "lacks the column 'view'")
+    known = list(dict.fromkeys(table["view"]))
+    shown = known if views is None else list(views)
+    parts = {}
+    for view in shown:
+        one_of("view", view, known)
+        parts[view] = tables.select(table[table["view"] == view], Measure(metric, split))
+    rows = rows_of(next(iter(parts.values())))
+    one_of("reference", reference, rows)
+    figure = LabFigure((_NAMES + _PANEL * len(shown), 1.55 + _ROW * len(rows)))
+    with style():
+        axes, cut = figure.subplots(1, len(shown), squeeze=False)[0], False
+        for i, (ax, view) in enumerate(zip(axes, shown, strict=True)):
+            cut = _panel(ax, parts[view], rows, reference, metric) or cut
+            _heading(ax, parts[view], view, reference, metric, full=i == 0)
+            ax.tick_params(labelleft=i == 0)
+        _words(axes[0], metric)
+        figure.headline(title or f"{table['dataset'].iloc[0]}: arms against {palette.look(reference).label}")
+        note = f"{tables.seeds_note(next(iter(parts.values())))} The line at zero is KD of the same seed."
+        ends = " What the frame cuts off goes on." if cut else ""
+        figure.note(f"{note} Bold numbers: the interval excludes zero.{ends}")
+    return figure
+
+
+def rows_of(part: pd.DataFrame) -> list[str]:
+    """The arms of a table from top to bottom, the teacher first."""
+    present = set(part["arm"])
+    return [arm for arm in palette.MSD if arm in present]
+
+
+def _values(part: pd.DataFrame, arm: str, reference: str) -> pd.Series[Any]:
+    role = "teacher" if arm == "teacher" else "student"
+    mine, its = tables.by_seed(part, arm=arm, role=role), tables.by_seed(part, arm=reference)
+    if not mine.index.equals(its.index):
+        shown = f"{list(mine.index)} for {arm!r} and {list(its.index)} for {reference!r}"
+        raise LabError("seeds", shown, "both arms must have the same seeds", "Run the missing seeds.")
+    return mine - its
+
+
+def _panel(ax: Axes, part: pd.DataFrame, rows: list[str], reference: str, metric: str) -> bool:
+    """One view; returns whether a row goes on beyond the frame."""
+    drawn, digits = [np.zeros(1)], 3 if metric in ("nll", "js", "w1") else 1
+    for y, arm in enumerate(rows):
+        if arm == reference:
+            ax.plot(0.0, y, marker="|", markersize=12, markeredgewidth=2, color=palette.look(arm).colour)
+        elif arm in set(part["arm"]):
+            drawn.append(_row(ax, y, _values(part, arm, reference), arm, digits))
+    zero_line(ax, vertical=True)
+    ax.set_yticks(range(len(rows)), [palette.look(arm).label for arm in rows])
+    for text, arm in zip(ax.get_yticklabels(), rows, strict=True):
+        text.set_color(palette.look(arm).colour)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(visible=False, axis="y")
+    ax.spines["left"].set_visible(False)
+    ax.set_ylim(len(rows) - 0.4, -1.0)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+    least = 1.0 if metric not in ("nll", "js", "w1") else 0.02
+    low, high = padded(_framed(drawn).tolist(), share=0.1, least=least)
+    ax.set_xlim(low, high + 0.22 * (high - low))  # room for the numbers, which stand in a column
+    return bool(np.concatenate(drawn).min() < low or np.concatenate(drawn).max() > ax.get_xlim()[1])
+
+
+def _framed(drawn: list[Numbers]) -> Numbers:
+    """Everything that was drawn but for what lies beyond the means in rows of outlying spread."""
+    spreads = [float(np.ptp(one)) for one in drawn[1:]]
+    usual = float(np.median(spreads)) if spreads else 0.0
+    within = [usual == 0 or np.ptp(one) <= _OUTLIER * usual for one in drawn]
+    return np.concatenate([one if fits else one[-1:] for one, fits in zip(drawn, within, strict=True)])
+
+
+def _row(ax: Axes, y: float, values: pd.Series[Any], arm: str, digits: int) -> Numbers:
+    colour, seen = palette.look(arm).colour, tables.interval(values)
+    points = values.to_numpy(dtype=float)
+    if len(points) > 1:
+        across = y + jitter(len(points), width=0.2)
+        faint = max(0.12, min(0.4, 4 / len(points)))
+        ax.scatter(points, across, s=12, color=colour, alpha=faint, linewidths=0, zorder=2)
+        ax.plot([seen.low, seen.high], [y, y], color=colour, linewidth=2.2, zorder=3)
+    face = palette.PAPER if arm == "teacher" else colour
+    mark: Any = {"marker": "D" if arm == "teacher" else "o", "markersize": 5, "markerfacecolor": face}
+    ax.plot(seen.mean, y, color=colour, zorder=4, **mark)
+    ax.annotate(
+        f"{seen.mean:+.{digits}f}".replace("-", "−"),
+        (1.0, y),
+        xycoords=ax.get_yaxis_transform(),
+        ha="right",
+        va="center",
+        fontsize=NOTE_SIZE,
+        color=colour,
+        fontweight="bold" if seen.excludes_zero else "normal",
+        bbox={"facecolor": palette.PAPER, "edgecolor": "none", "pad": 0.4, "alpha": 0.85},
+    )
+    ends = [] if seen.n < 2 else [seen.low, seen.high]
+    return np.array([*points, *ends, seen.mean])
+
+
+def _heading(ax: Axes, part: pd.DataFrame, view: str, reference: str, metric: str, *, full: bool) -> None:
+    mean = float(tables.by_seed(part, arm=reference).mean())
+    percent = metric not in ("nll", "js", "w1", "ece")
+    level = f"{mean:.1f} %" if percent else f"{mean:.3f}"
+    ax.set_title(f"{'full input' if full else f'{view} only'}\nKD {level}")
+    name, unit = _UNITS.get(metric, (metric.replace("_", " "), "points" if percent else "nats"))
+    ax.set_xlabel(f"{name} minus KD's" + (f" ({unit})" if unit else ""), fontsize=NOTE_SIZE)
+
+
+def _words(ax: Axes, metric: str) -> None:
+    sides = ("better", "worse") if metric in _LOWER else ("worse", "better")
+    for text, side in zip(sides, ("right", "left"), strict=True):
+        ax.annotate(
+            text,
+            (0.0, 1.0),
+            xytext=(-4 if side == "right" else 4, -1),
+            textcoords="offset points",
+            xycoords=ax.get_xaxis_transform(),
+            ha=side,
+            va="top",
+            fontsize=NOTE_SIZE,
+            color=palette.QUIET,
+        )

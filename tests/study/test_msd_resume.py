@@ -1,0 +1,75 @@
+"""A comparison killed with SIGKILL goes on and ends with the same table.
+
+python -m tests.study.test_msd_resume <store> <out.csv> <kind>   runs it as a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+
+from mmkd_lab.distill.reliability import UnreliableTeacher
+from mmkd_lab.nets import NetSpec
+from mmkd_lab.runs.store import ResultStore
+from mmkd_lab.study import kd_vs_msd
+from mmkd_lab.train.recipe import Recipe
+from tests.study.tiny import SPEC, paired
+
+REPOSITORY = Path(__file__).parents[2]
+ARMS = ("no_kd", "kd", "kd_drop", "msd_instance", "msd_learned", "fitnet", "multi_teacher", "pruned")
+#: Two teachers, and one for tuning; two for each modality; three candidates of KD, MSD and FitNet; students.
+NETWORKS = 2 + 1 + 4 + 9 + 2 * len(ARMS)
+TIMES = ("seconds_per_step", "steps_of_kd")
+
+
+def write(store, out, kind):
+    """Run the comparison and write its table without the times, which no two runs share."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnreliableTeacher)
+        found = kd_vs_msd(
+            paired(kind),
+            arms=ARMS,
+            seeds=range(2),
+            meta_share=0.2,
+            student_spec=SPEC,
+            teacher_spec=NetSpec(width=4, features=8),
+            recipe=Recipe(epochs=3, batch_size=8, lr=0.01),
+            store=ResultStore(store),
+            device="cpu",
+            progress=False,
+        )
+    found.table[~found.table["metric"].isin(TIMES)].to_csv(out, index=False)
+
+
+def _killed_at(store, out, kind, *, entries):
+    command = [sys.executable, "-m", "tests.study.test_msd_resume", str(store), str(out), kind]
+    process = subprocess.Popen(command, cwd=REPOSITORY, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    while len(ResultStore(store)) < entries:
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize(("kind", "moments"), [("vectors", (2, 14)), ("images", (20,))])
+def test_killed_and_resumed_it_ends_with_the_same_table(tmp_path, kind, moments):
+    store, out = tmp_path / "store", tmp_path / "table.csv"
+    for entries in moments:  # among teachers, candidates or students
+        _killed_at(store, out, kind, entries=entries)
+        assert entries <= len(ResultStore(store)) < NETWORKS
+        assert not out.exists()
+    write(store, out, kind)
+    write(tmp_path / "other", tmp_path / "whole.csv", kind)
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert len(ResultStore(store)) == NETWORKS
+
+
+if __name__ == "__main__":
+    write(*sys.argv[1:4])
