@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from importlib.metadata import version
 
 import numpy as np
 import torch
@@ -59,13 +60,19 @@ def provenance(setting: Setting, *, study: str, profile: str) -> dict[str, objec
         "convention": setting.convention,
         "device": str(setting.device),
         "threads": THREADS,
-        "versions": {
-            "mmkd_lab": __version__,
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
     }
+
+
+def versions(*also: str) -> dict[str, str]:
+    """The versions of the lab, of what every study computes with, and of other packages by name."""
+    found = {
+        "mmkd_lab": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+    return found | {name: version(name) for name in also}
 
 
 def file_name(text: str) -> str:
