@@ -7,7 +7,8 @@ logits together. It pushes the teacher onto directions that the student can expr
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -98,7 +99,7 @@ def align(
         batch_size: samples a step; None for all. The last batch of an epoch may be smaller.
         lr: learning rate.
         momentum: of SGD.
-        seed: of the order of the samples.
+        seed: of the order of the samples, and of dropout.
 
     Raises:
         LabError: one network given twice, a task other than single-label, a setting out of range, a loss that
@@ -120,10 +121,11 @@ def align(
     for epoch in range(epochs):
         order = positions[torch.randperm(len(positions), generator=generator).to(positions.device)]
         total: dict[str, Tensor] = {}
-        for i in range(0, len(order), size):
-            batch = order[i : i + size]
-            found = _step(nets, data, batch, terms, optimiser)
-            total = {name: total.get(name, 0) + term * len(batch) for name, term in found.items()}
+        with _seeded(nets, seed, epoch):
+            for i in range(0, len(order), size):
+                batch = order[i : i + size]
+                found = _step(nets, data, batch, terms, optimiser)
+                total = {name: total.get(name, 0) + term * len(batch) for name, term in found.items()}
         means = {name: float(term) / len(positions) for name, term in total.items()}
         way_out = "Lower lr."
         require(
@@ -136,6 +138,15 @@ def align(
         rows += [(epoch, name, mean) for name, mean in means.items()]
     nets.eval()
     return Aligned(nets[0], nets[1], pd.DataFrame(rows, columns=["epoch", "metric", "value"]))
+
+
+@contextmanager
+def _seeded(nets: nn.Module, seed: int, epoch: int) -> Iterator[None]:
+    """A stream of its own for networks that draw from torch's global generators, such as dropout."""
+    devices = {parameter.device for parameter in nets.parameters() if parameter.device.type == "cuda"}
+    with torch.random.fork_rng(devices=sorted(devices, key=str)):
+        torch.manual_seed(derive(seed, "align", "dropout", str(epoch)))
+        yield
 
 
 def _step(
@@ -224,7 +235,10 @@ def align_linear(
     from mmkd_lab.attribute.alignment_kernel import train  # numba takes a second to import
 
     xa, xb = _stacked("a", a), _stacked("b", b)
-    labels = np.ascontiguousarray(np.asarray(target), dtype=np.int64)
+    given = _plain(target)
+    kind = np.issubdtype(given.dtype, np.integer) or given.dtype == bool
+    require(bool(kind) and given.size > 0, "target", given.dtype, "must hold class numbers")
+    labels = np.ascontiguousarray(given, dtype=np.int64)
     w, n = xa.shape[0], xa.shape[2]
     require(
         xb.shape[0] == w and xb.shape[2] == n,
@@ -259,10 +273,14 @@ def align_linear(
 
 def _stacked(name: str, values: npt.ArrayLike | Tensor) -> Floats:
     """(W, N, d) -> (W, d, N) float32, contiguous."""
-    found = np.asarray(values, dtype=np.float32)
+    found = np.asarray(_plain(values), dtype=np.float32)
     require(found.ndim == 3 and found.size > 0, name, found.shape, "must be (worlds, samples, columns)")
     require(bool(np.isfinite(found).all()), name, "NaN or infinite values", "must be finite")
     return np.ascontiguousarray(found.transpose(0, 2, 1))
+
+
+def _plain(values: npt.ArrayLike | Tensor) -> npt.NDArray[np.generic]:
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 
 def _start(seeds: Sequence[int], modality: str, d: int, k: int) -> Floats:

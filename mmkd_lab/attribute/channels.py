@@ -136,7 +136,8 @@ def by_channel(
         axis: the channel axis of what passes there: 1 for (N, d) and (N, d, H, W), -1 for (N, tokens, d). A
             channel is permuted at all its positions together.
         method: 'closed_form' (exact; needs a linear head that reads the layer, and distance 'mse'),
-            'permutation', or 'auto' for the closed form where it holds. The result says which it was.
+            'permutation', or 'auto' for the closed form where it holds and no permutations are given by row.
+            The result says which it was.
         distance: between logits: 'mse', 'l1', or 'kl' = KL(teacher || student) in nats.
         permutations: how many, or (M, N) int64, each row a permutation of the samples.
         split: of a `PairedData`.
@@ -153,6 +154,8 @@ def by_channel(
     samples = Samples.of(data, split=split)
     n = len(samples)
     require(n >= 2, "data", f"{n} sample", "must hold at least 2 samples to permute")
+    _check_orders(permutations, n)
+    whole("seed", seed, at_least=0)
     whole("batch_size", batch_size)
     with evaluating(teacher), evaluating(student):
         x = _for(teacher, samples)
@@ -167,7 +170,8 @@ def by_channel(
         )
         axis = _axis(axis, passed)
         readout = _readout(cut, x, passed, axis, batch_size)
-        closed = _choose(method, distance, readout, cut)
+        chosen = "permutation" if method == "auto" and isinstance(permutations, Tensor) else method
+        closed = _choose(chosen, distance, readout, cut)
         still = constant_channels(passed, axis)
         if closed:
             assert readout is not None
@@ -284,7 +288,7 @@ def _choose(method: str, kind: str, readout: Readout | None, cut: Cut) -> bool:
     return True
 
 
-def _orders(permutations: int | Tensor, n: int, seed: int) -> Tensor:
+def _check_orders(permutations: int | Tensor, n: int) -> None:
     if isinstance(permutations, Tensor):
         sound = permutations.ndim == 2 and permutations.shape[1] == n and len(permutations) > 0
         sound = sound and permutations.dtype == torch.int64
@@ -292,10 +296,12 @@ def _orders(permutations: int | Tensor, n: int, seed: int) -> Tensor:
         require(sound, "permutations", shown, f"must be a number or (M, {n}) int64")
         each = bool((permutations.cpu().sort(1)[0] == torch.arange(n)).all())
         require(each, "permutations", "rows", f"each row must hold every number from 0 to {n - 1} once")
+    else:
+        whole("permutations", permutations)
+
+
+def _orders(permutations: int | Tensor, n: int, seed: int) -> Tensor:
+    if isinstance(permutations, Tensor):
         return permutations
-    generator = torch.Generator().manual_seed(
-        derive(whole("seed", seed, at_least=0), "attribute", "channels")
-    )
-    return torch.stack(
-        [torch.randperm(n, generator=generator) for _ in range(whole("permutations", permutations))]
-    )
+    generator = torch.Generator().manual_seed(derive(seed, "attribute", "channels"))
+    return torch.stack([torch.randperm(n, generator=generator) for _ in range(permutations)])

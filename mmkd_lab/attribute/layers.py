@@ -31,7 +31,7 @@ def head_of(net: Network, x: Mapping[str, Tensor]) -> str | None:
     """The name of the linear layer whose output is the network's logits; None when the head is not linear."""
     if not isinstance(net, nn.Module):
         raise LabError("net", type(net).__name__, "has no layers by name; give an nn.Module")
-    seen: dict[str, Tensor] = {}
+    seen: dict[str, list[Tensor]] = {}
     linear = {name: module for name, module in net.named_modules() if name and isinstance(module, nn.Linear)}
     hooks = [module.register_forward_hook(_keeper(seen, name)) for name, module in linear.items()]
     try:
@@ -40,7 +40,8 @@ def head_of(net: Network, x: Mapping[str, Tensor]) -> str | None:
     finally:
         for hook in hooks:
             hook.remove()
-    ends = [name for name, out in seen.items() if out.shape == z.shape and torch.equal(out, z)]
+    once = {name: outs[0] for name, outs in seen.items() if len(outs) == 1}
+    ends = [name for name, out in once.items() if out.shape == z.shape and torch.equal(out, z)]
     return ends[-1] if ends else None
 
 
@@ -93,7 +94,7 @@ class Cut:
                     "layer", self.layer, f"must pass one tensor (samples, channels, ...), not {shown}"
                 )
             require(bool(torch.isfinite(one).all()), "layer", self.layer, "passes NaN or infinite values")
-            passed.append(one.clone())
+            passed.append(one)
             said.append(z)
         return torch.cat(passed), torch.cat(said)
 
@@ -124,10 +125,10 @@ class Cut:
     @contextmanager
     def _hooked(self, seen: list[object]) -> Iterator[None]:
         if self.side == "output":
-            hook = self.module.register_forward_hook(lambda _m, _args, out: seen.append(out))
+            hook = self.module.register_forward_hook(lambda _m, _args, out: seen.append(_copied(out)))
         else:
             hook = self.module.register_forward_pre_hook(
-                lambda _m, args: seen.append(args[0] if args else None)
+                lambda _m, args: seen.append(_copied(args[0] if args else None))
             )
         try:
             yield
@@ -137,9 +138,9 @@ class Cut:
     @contextmanager
     def _replaced(self, passed: Tensor) -> Iterator[None]:
         if self.side == "output":
-            hook = self.module.register_forward_hook(lambda _m, _args, _out: passed)
+            hook = self.module.register_forward_hook(lambda _m, _args, _out: passed.clone())
         else:
-            hook = self.module.register_forward_pre_hook(lambda _m, args: (passed, *args[1:]))
+            hook = self.module.register_forward_pre_hook(lambda _m, args: (passed.clone(), *args[1:]))
         try:
             yield
         finally:
@@ -171,8 +172,13 @@ class Readout:
         name = head_of(cut.net, x)
         if name is None:
             return None
-        fed, _ = Cut(cut.net, name, "input").read(x, batch_size=batch_size)
-        weight = cut.net.get_parameter(f"{name}.weight").detach()
+        fed, z = Cut(cut.net, name, "input").read(x, batch_size=batch_size)
+        head = cut.net.get_submodule(name)
+        assert isinstance(head, nn.Linear)
+        weight = head.weight.detach()
+        with torch.no_grad():
+            if not torch.allclose(head(fed), z, rtol=1e-4, atol=1e-5):  # bent only where the trial did not go
+                return None
         pooled = _positions(passed, axis)
         if fed.shape == passed.flatten(1).shape and torch.equal(fed, passed.flatten(1)):
             return cls(pooled, _positions(weight.reshape(len(weight), *passed.shape[1:]), axis))
@@ -196,11 +202,16 @@ def _other(values: Tensor) -> Tensor:
     return values.amin() + values.amax() - values[:1]
 
 
-def _keeper(seen: dict[str, Tensor], name: str) -> Callable[[nn.Module, object, Tensor], None]:
+def _keeper(seen: dict[str, list[Tensor]], name: str) -> Callable[[nn.Module, object, Tensor], None]:
     def keep(_module: nn.Module, _args: object, out: Tensor) -> None:
-        seen[name] = out
+        seen.setdefault(name, []).append(out.clone())
 
     return keep
+
+
+def _copied(out: object) -> object:
+    """What passes a hook as it is now: an activation that works in place would change it later."""
+    return out.clone() if isinstance(out, Tensor) else out
 
 
 def _names(known: Mapping[str, nn.Module]) -> str:

@@ -52,6 +52,7 @@ def by_modality(
     output: str = "logit",
     removal: str | Removal = "zeros",
     labels: Tensor | None = None,
+    subjects: Tensor | None = None,
     split: str = "test",
     steps: int = 64,
     draws: int = 10,
@@ -83,10 +84,12 @@ def by_modality(
         removal: how a modality goes: an operator of `nets`, or its name; 'mean' by name needs a `PairedData`.
             Integrated gradients need 'zeros' or 'mean'.
         labels: (N,) int64, for target='label' and the perceptual score; a `PairedData` brings its own.
+        subjects: (N,) int64, who each sample comes from (a speaker); a `PairedData` brings its groups.
+            Samples of one subject are not independent, and intervals are then over subjects.
         split: of a `PairedData`.
         steps: nodes of the integral.
         draws: permutations.
-        interval: 't' or 'bootstrap', over samples.
+        interval: 't' or 'bootstrap', over samples or subjects, see `tables.tabulate`.
         level: coverage of the intervals.
         seed: of permutations and bootstrap.
         batch_size: samples that pass through the network at once.
@@ -103,7 +106,8 @@ def by_modality(
     one_of("output", output, OUTPUTS)
     whole("draws", draws)
     whole("steps", steps)
-    samples = Samples.of(data, reads=read_by(net), labels=labels, split=split).on(net)
+    samples = Samples.of(data, reads=read_by(net), labels=labels, subjects=subjects, split=split)
+    samples = samples.on(net)
     operator = removal_of(removal, data, seed=seed)
     with evaluating(net):
         case = _Case(net, samples, target=target, output=output, batch_size=batch_size)
@@ -113,6 +117,7 @@ def by_modality(
         index=samples.index.tolist(),
         target=case.target.cpu().numpy(),
         classes=samples.classes,
+        subjects=None if samples.subjects is None else samples.subjects.cpu().numpy(),
         interval=interval,
         level=level,
         seed=seed,

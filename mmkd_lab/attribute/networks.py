@@ -35,22 +35,30 @@ class Samples:
         labels: (N,) int64, or None where the question needs none.
         index: (N,) the samples' own numbers, which name the rows of tables.
         classes: class names, or () to go by number.
+        subjects: (N,) int64, who a sample comes from; None when every sample stands for itself.
     """
 
     x: dict[str, Tensor]
     labels: Tensor | None
     index: Tensor
     classes: tuple[str, ...] = ()
+    subjects: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.index)
 
     def on(self, net: Network) -> Samples:
-        """The same samples on the device of the network's parameters."""
-        parameter = next(net.parameters(), None) if isinstance(net, nn.Module) else None
+        """The same samples on the device of the network's parameters, floating ones in their precision."""
+        if not isinstance(net, nn.Module):
+            return self
+        parameter = next((one for one in net.parameters() if one.is_floating_point()), None)
         if parameter is None:
             return self
-        return replace(self, x={name: values.to(parameter.device) for name, values in self.x.items()})
+        device, kind = parameter.device, parameter.dtype
+        moved = {
+            name: v.to(device, kind) if v.is_floating_point() else v.to(device) for name, v in self.x.items()
+        }
+        return replace(self, x=moved)
 
     @classmethod
     def of(
@@ -59,20 +67,22 @@ class Samples:
         *,
         reads: tuple[str, ...] | None = None,
         labels: Tensor | None = None,
+        subjects: Tensor | None = None,
         split: str = "test",
     ) -> Samples:
         """The samples of a split, or of a plain mapping; only the modalities in `reads`, if given.
 
         Raises:
             LabError: no modality or sample, a modality that is missing, unequal lengths, values that are not
-                finite, labels that are not (N,) int64.
+                finite, labels or subjects that are not (N,) int64.
         """
         if isinstance(data, PairedData):
             positions = data.positions(split)
             single = data.task is Task.SINGLE_LABEL
             own = data.target[positions] if single and labels is None else labels
             x, index = data.batch(positions), data.sample_index[positions]
-            return _checked(x, own, index, reads, data.classes if single else ())
+            who = data.group[positions] if data.group is not None and subjects is None else subjects
+            return _checked(x, own, who, index, reads, data.classes if single else ())
         if not isinstance(data, Mapping):
             raise LabError("data", type(data).__name__, "must be a PairedData or {modality: tensor}")
         require(len(data) > 0, "data", dict(data), "must hold at least one modality")
@@ -83,12 +93,13 @@ class Samples:
         wide = {
             name: v.float() if v.dtype in (torch.float16, torch.bfloat16) else v for name, v in data.items()
         }
-        return _checked(wide, labels, torch.arange(n), reads, ())
+        return _checked(wide, labels, subjects, torch.arange(n), reads, ())
 
 
 def _checked(
     x: dict[str, Tensor],
     labels: Tensor | None,
+    subjects: Tensor | None,
     index: Tensor,
     reads: tuple[str, ...] | None,
     classes: tuple[str, ...],
@@ -109,11 +120,13 @@ def _checked(
             "must be finite",
             "Drop or repair these samples.",
         )
-    if labels is not None:
-        sound = isinstance(labels, Tensor) and labels.shape == (n,) and labels.dtype == torch.int64
-        shown = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else labels
-        require(sound, "labels", shown, f"must be ({n},) int64 class numbers")
-    return Samples({name: x[name].detach() for name in names}, labels, index.detach().cpu(), classes)
+    for argument, each in (("labels", labels), ("subjects", subjects)):
+        if each is not None:
+            sound = isinstance(each, Tensor) and each.shape == (n,) and each.dtype == torch.int64
+            shown = f"{each.dtype} {tuple(each.shape)}" if isinstance(each, Tensor) else each
+            require(sound, argument, shown, f"must be ({n},) int64 numbers")
+    plain = {name: x[name].detach() for name in names}
+    return Samples(plain, labels, index.detach().cpu(), classes, subjects)
 
 
 @contextmanager

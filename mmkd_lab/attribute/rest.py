@@ -50,6 +50,8 @@ def permuted_rest(
     first = {name: v[:1] for name, v in x.items()}
     for k in range(0, len(moving), together):
         channels = moving[k : k + together]
+        taken = passed.index_select(axis, channels)
+        each = torch.arange(len(channels), device=passed.device)
         for i in range(0, n, rows):
             some = slice(i, i + rows)
             c, b = len(channels), len(passed[some])
@@ -58,8 +60,7 @@ def permuted_rest(
                 first if alone else {name: v[some].repeat(c, *[1] * (v.ndim - 1)) for name, v in x.items()}
             )
             for m, order in enumerate(orders):
-                shuffled = passed.index_select(axis, channels)[order[some]].movedim(axis, 0)
-                block.movedim(axis + 1, 1)[torch.arange(c), channels] = shuffled
+                block.movedim(axis + 1, 1)[each, channels] = taken[order[some]].movedim(axis, 0)
                 again = cut.rerun(given, block.flatten(0, 1)).double().reshape(c, b, -1)
                 found[m, channels] += distance(again, student[some], kind=kind).sum(1)
     found /= n

@@ -10,17 +10,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mmkd_lab.attribute.means import INTERVALS, Means
 from mmkd_lab.base.check import LabError, one_of, real, require, whole
-from mmkd_lab.base.seed import derive
-from mmkd_lab.base.stats import Interval, mean_interval
+from mmkd_lab.base.stats import Interval
 
 Numbers = npt.NDArray[np.float64]
 Row = tuple[str, str, str, str, float, float, float, int]
 
 COLUMNS = ("method", "modality", "sample", "target", "value", "low", "high", "n")
-INTERVALS = ("t", "bootstrap")
 ALL = "all"
-RESAMPLES = 2000
+#: The mean residual of an integral, relative to the values' size, that is passed without a word.
+QUADRATURE = 0.05
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +49,13 @@ class Attribution:
         table: columns `COLUMNS`. A row is one modality of one sample (`sample` is the sample's index as text,
             `n` the number of random draws) or of the whole set (`sample` = 'all', `n` the number of samples;
             `target` = 'all', and one row per target class when there are several). Without chance a sample's
-            row has no interval: low and high are NaN. Units: those of the output asked for; the perceptual
-            score is in points of accuracy.
+            row has no interval: low and high are NaN; nor has a mean of one sample, or of one subject. Units:
+            those of the output asked for; the perceptual score is in points of accuracy.
         sums: one row per method: whether theory says that modalities add up (`claim`: 'exact', 'quadrature',
-            'none'), the mean `total` they add up to, the mean `sum` of the shares, and what is left between
-            the two over the samples: `residual` its largest, `mean_residual` its mean absolute value. NaN
-            where there is no claim.
+            'none'), the mean `total` they add up to, the mean `sum` of the values, what is left between the
+            two over the samples (`residual` its largest, `mean_residual` its mean absolute value), and the
+            `size` that this is to be compared with: the mean over samples of the values' absolute sum, or of
+            the absolute total where this is larger. NaN where there is no claim.
         shares: one row per method and modality: mean over samples of |value| / sum of |values|, with its
             interval (MM-SHAP: Parcalabescu and Frank 2023). Samples on which all modalities have
             value 0 have no share; `n` counts the others.
@@ -69,23 +71,22 @@ class Attribution:
         rows = self.table[(self.table["sample"] == ALL) & (self.table["target"] == ALL)]
         return rows.reset_index(drop=True)
 
-    def check(self, *, tolerance: float = 1e-4, quadrature: float = 0.05) -> None:
+    def check(self, *, tolerance: float = 1e-4, quadrature: float = QUADRATURE) -> None:
         """Raise `LabError` unless shares add up, wherever theory says that they do.
 
         Args:
-            tolerance: the largest residual of a sample where the claim is exact, relative to the larger of 1
-                and the mean total.
+            tolerance: the largest residual of a sample where the claim is exact, relative to the values' size
+                (see `sums`).
             quadrature: the mean residual where an integral is approximated by a sum, relative to the same.
         """
         for row in self.sums.to_dict("records"):
-            if row["claim"] == "none":
-                continue
             exact = row["claim"] == "exact"
             kind, share = ("residual", tolerance) if exact else ("mean_residual", quadrature)
-            allowed = share * max(1.0, abs(float(row["total"])))
-            rule = f"the modalities' shares must add up to within {allowed:.3g}"
-            way_out = "" if exact else "Raise steps."
-            require(float(row[kind]) <= allowed, f"{kind} of {row['method']}", row[kind], rule, way_out)
+            allowed = share * float(row["size"]) + ROUNDING
+            rule = f"the modalities' values must add up to within {allowed:.3g}"
+            way_out = "" if exact else "Raise steps: the residual falls about as fast as they rise."
+            sound = row["claim"] == "none" or float(row[kind]) <= allowed
+            require(sound, f"{kind} of {row['method']}", row[kind], rule, way_out)
 
     def __repr__(self) -> str:
         found = self.overall
@@ -93,6 +94,11 @@ class Attribution:
             f"{method}: " + ", ".join(_said(row) for row in rows.to_dict("records"))
             for method, rows in found.groupby("method", sort=False)
         ]
+        for row in self.sums.to_dict("records"):
+            left, size = float(row["mean_residual"]), float(row["size"])
+            if row["claim"] == "quadrature" and left > QUADRATURE * size + ROUNDING:
+                name, share = row["method"], left / max(size, ROUNDING)
+                parts.append(f"  note: {name} misses what it must add up to by {share:.0%}; raise steps.")
         return "\n".join(parts)
 
 
@@ -102,6 +108,7 @@ def tabulate(
     index: Sequence[int],
     target: npt.NDArray[np.int64],
     classes: Sequence[str] = (),
+    subjects: npt.NDArray[np.int64] | None = None,
     interval: str = "t",
     level: float = 0.95,
     seed: int = 0,
@@ -113,18 +120,26 @@ def tabulate(
         index: N numbers that name the samples.
         target: (N,) the class each sample was asked about.
         classes: class names; without them classes go by number.
-        interval: 't' (Student's, over samples) or 'bootstrap' (percentiles of 2,000 resampled means).
+        subjects: (N,) who each sample comes from; None takes all samples as independent.
+        interval: 't' (Student's) or 'bootstrap' (percentiles of 2,000 resampled means), over samples or,
+            where there are several of one subject, over subjects: the variance is then that of the subjects'
+            sums about the mean (Cochran 1977, section 6.3), with one degree of freedom less than subjects.
         level: the coverage of the intervals.
         seed: of the bootstrap.
 
     Raises:
-        LabError: an unknown interval, a level outside (0, 1), values that are not finite.
+        LabError: an unknown interval, a level outside (0, 1), values that are not finite, a class
+            called 'all'.
     """
     one_of("interval", interval, INTERVALS)
     real("level", level, above=0.0, at_most=0.9999)
     whole("seed", seed, at_least=0)
     names = [classes[c] if classes else str(c) for c in target.tolist()]
-    means = _Means(interval, level, seed, len(names))
+    require(
+        ALL not in names, "classes", ALL, "is what the row over all classes is called", "Rename the class."
+    )
+    who = np.arange(len(names)) if subjects is None else np.unique(subjects, return_inverse=True)[1].ravel()
+    means = Means(interval, level, seed, who)
     rows: list[Row] = []
     for values in found:
         for modality, each in values.by_modality.items():
@@ -141,30 +156,12 @@ def _said(row: dict[Any, Any]) -> str:
     return f"{row['modality']} {seen}"
 
 
-@dataclass(frozen=True)
-class _Means:
-    """Means over samples with the interval that was asked for; all share one set of resamples."""
-
-    interval: str
-    level: float
-    seed: int
-    n: int
-
-    def __call__(self, each: Numbers) -> Interval:
-        if self.interval == "t" or len(each) < 2:
-            return mean_interval(each, level=self.level)
-        draw = np.random.default_rng(derive(self.seed, "attribute", "bootstrap"))
-        weights = draw.multinomial(len(each), np.full(len(each), 1 / len(each)), size=RESAMPLES)
-        low, high = np.quantile(weights @ each / len(each), [0.5 - self.level / 2, 0.5 + self.level / 2])
-        return Interval(float(each.mean()), float(low), float(high), len(each), self.level)
-
-
 def _set_rows(
-    method: str, modality: str, each: Numbers, names: npt.NDArray[np.str_], means: _Means
+    method: str, modality: str, each: Numbers, names: npt.NDArray[np.str_], means: Means
 ) -> Iterator[Row]:
     kinds = sorted(set(names.tolist()))
     for kind in [ALL, *(kinds if len(kinds) > 1 else [])]:
-        seen = means(each if kind == ALL else each[names == kind])
+        seen = means(each, names == kind if kind != ALL else np.ones(len(each), dtype=bool))
         yield method, modality, ALL, kind, seen.mean, seen.low, seen.high, seen.n
 
 
@@ -185,10 +182,11 @@ def _sample_rows(
 def _sum(values: Values) -> dict[str, object]:
     name = {"method": values.method}
     if values.total is None:
-        gone = dict.fromkeys(("total", "sum", "residual", "mean_residual"), float("nan"))
+        gone = dict.fromkeys(("total", "sum", "residual", "mean_residual", "size"), float("nan"))
         return {**name, "claim": "none", **gone}
     added = np.sum(list(values.by_modality.values()), axis=0)
     left = np.abs(added - values.total)
+    sizes = np.sum([np.abs(each) for each in values.by_modality.values()], axis=0)
     return {
         **name,
         "claim": "exact" if values.exact else "quadrature",
@@ -196,10 +194,11 @@ def _sum(values: Values) -> dict[str, object]:
         "sum": float(added.mean()),
         "residual": float(left.max()),
         "mean_residual": float(left.mean()),
+        "size": float(np.maximum(sizes, np.abs(values.total)).mean()),
     }
 
 
-def _shares(found: Sequence[Values], means: _Means) -> pd.DataFrame:
+def _shares(found: Sequence[Values], means: Means) -> pd.DataFrame:
     rows = []
     for values in found:
         sizes = {name: np.abs(each.mean(1)) for name, each in values.by_modality.items()}
@@ -207,6 +206,7 @@ def _shares(found: Sequence[Values], means: _Means) -> pd.DataFrame:
         some = whole_size > 0
         for name, size in sizes.items():
             gone = Interval(float("nan"), float("nan"), float("nan"), 0, means.level)
-            seen = means(size[some] / whole_size[some]) if some.any() else gone
+            share = np.divide(size, whole_size, out=np.zeros_like(size), where=some)
+            seen = means(share, some) if some.any() else gone
             rows.append((values.method, name, seen.mean, seen.low, seen.high, seen.n))
     return pd.DataFrame(rows, columns=["method", "modality", "share", "low", "high", "n"])

@@ -28,6 +28,7 @@ from mmkd_lab.attribute.networks import (
     targets,
 )
 from mmkd_lab.attribute.regions import grid, region_sums, window
+from mmkd_lab.attribute.tables import QUADRATURE, ROUNDING
 from mmkd_lab.base.check import LabError, one_of, require, whole
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.nets.removal import Removal
@@ -85,7 +86,14 @@ class Maps:
 
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.values.shape[1:])) or "1"
-        return f"{self.method} maps of {len(self.values)} samples of {self.modality!r}, {shape} cells each"
+        said = f"{self.method} maps of {len(self.values)} samples of {self.modality!r}, {shape} cells each"
+        if self.residual is None:
+            return said
+        total, left = self.values.reshape(len(self.values), -1).sum(1), float(np.abs(self.residual).mean())
+        size = float(np.abs(total - self.residual).mean())
+        if left <= QUADRATURE * size + ROUNDING:
+            return said
+        return f"{said}; they miss what they must add up to by {left:.2g}, of {size:.2g}; raise steps"
 
 
 def within_modality(
@@ -164,13 +172,18 @@ def within_modality(
             values = asked.occluded(patch, stride)
     return Maps(
         values.double().cpu().numpy(),
-        samples.x[modality].cpu().numpy(),
+        _readable(samples.x[modality]),
         modality,
         method,
         chosen.cpu().numpy(),
         None if cut is None else cut.cpu().numpy(),
         residual,
     )
+
+
+def _readable(values: Tensor) -> npt.NDArray[np.generic]:
+    """numpy has no bfloat16."""
+    return (values.float() if values.dtype == torch.bfloat16 else values).cpu().numpy()
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,9 +17,6 @@ from mmkd_lab.plot.canvas import NOTE_SIZE, LabFigure, style
 Numbers = npt.NDArray[np.float64]
 
 KINDS = ("image", "spectrogram", "columns", "tokens")
-#: Diverging and readable without red or green cones: green counts for the class, purple against it.
-ATTRIBUTION_MAP = "PRGn"
-FOR, AGAINST = "#1B7837", "#762A83"
 _MOST = 16
 
 
@@ -134,7 +131,9 @@ def _counted(
 def _map(ax: Axes, one: Numbers, limit: float, *, sound: bool) -> AxesImage:
     _bare(ax)
     place: Any = {"origin": "lower" if sound else "upper", "aspect": "auto" if sound else "equal"}
-    return ax.imshow(one, cmap=ATTRIBUTION_MAP, vmin=-limit, vmax=limit, interpolation="nearest", **place)
+    return ax.imshow(
+        one, cmap=palette.ATTRIBUTION_MAP, vmin=-limit, vmax=limit, interpolation="nearest", **place
+    )
 
 
 def _picture(ax: Axes, one: Numbers, *, sound: bool) -> None:
@@ -146,7 +145,7 @@ def _picture(ax: Axes, one: Numbers, *, sound: bool) -> None:
 
 def _bars(ax: Axes, one: Numbers, limit: float, words: Sequence[str] | None) -> None:
     places = np.arange(len(one))
-    colours = [FOR if value >= 0 else AGAINST for value in one]
+    colours = [palette.FOR if value >= 0 else palette.AGAINST for value in one]
     ax.bar(places, np.clip(one, -limit, limit), width=0.85, color=colours, linewidth=0)
     ax.axhline(0.0, color=palette.INK, linewidth=1.1)
     ax.set_ylim(-1.05 * limit, 1.05 * limit)

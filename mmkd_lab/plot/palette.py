@@ -26,6 +26,11 @@ PAPER = "#FFFFFF"
 PICTURE_MAP = "gray"
 SPECTROGRAM_MAP = "magma"
 
+#: Attributions, diverging and readable without red or green cones: what counts for the class is green, what
+#: counts against it purple. The two colours are those of the map, dark enough for text.
+ATTRIBUTION_MAP = "PRGn"
+FOR, AGAINST = "#1B7837", "#762A83"
+
 
 @dataclass(frozen=True)
 class Look:

@@ -42,7 +42,8 @@ def repair_figure(
     one_of("loss", loss, list(dict.fromkeys(table["loss"])))
     mine = table[table["loss"] == loss]
     if len(set(mine["ratio"])) == 1:
-        return arms_figure(mine, title=title, reference=reference, metric=metric, split=split)
+        size = (9.6, 1.9 + 0.56 * mine["arm"].nunique())  # wider: these arms have long names
+        return arms_figure(mine, title=title, reference=reference, metric=metric, split=split, size=size)
     measure = Measure(metric, split)
     part = tables.select(mine, measure, sweep="ratio")
     arms = tables.arms_of(part)

@@ -9,7 +9,7 @@ from mmkd_lab.plot import palette
 from mmkd_lab.plot.canvas import NOTE_SIZE, LabFigure, style, zero_line
 
 _LABELS = {
-    "gamma": "γ, general share of saliency",
+    "gamma": "γ, share of what the teacher says",
     "non_target_divergence": "non-target divergence (nats)",
     "information_margin": "I(H1;H2) − I(H2;Y) (nats)",
     "teacher_accuracy": "teacher accuracy (%)",

@@ -59,17 +59,25 @@ def venn_figure(
     figure = LabFigure(size)
     with style():
         left, right = figure.subplots(1, 2, width_ratios=[1.12, 1.0])
-        if _xor_type(rows):
-            _refuse(left, rows, names)
-        else:
-            draw_circles(left, rows, names=names)
+        draw_diagram(left, rows, names=names)
         bars_panel(right, rows, names)
     figure.headline(title or _finding(rows, names))
     figure.note(_reading(table, rows))
     return figure
 
 
-def draw_circles(ax: Axes, rows: Rows, *, names: tuple[str, str]) -> list[Annotation]:
+def draw_diagram(ax: Axes, rows: Rows, *, names: tuple[str, str], room: float = 0.44) -> None:
+    """The circles, or in their place why there are none; see `draw_circles`.
+
+    `room` is the panel's share of the figure's width.
+    """
+    if _xor_type(rows):
+        _refuse(ax, rows, names, room)
+    else:
+        draw_circles(ax, rows, names=names, room=room)
+
+
+def draw_circles(ax: Axes, rows: Rows, *, names: tuple[str, str], room: float = 0.44) -> list[Annotation]:
     """Two circles whose regions have the areas alpha, gamma and beta (total 1), with labels beside them.
 
     `rows` is {quantity: {'value', 'low', 'high'}}. Returns the labels of the regions that exist.
@@ -82,7 +90,7 @@ def draw_circles(ax: Axes, rows: Rows, *, names: tuple[str, str]) -> list[Annota
     labels = []
     for part, patch in regions.items():
         anchor, above = _inside(patch), part == "gamma"
-        said = figure.fit(wording[part], size=NOTE_SIZE + 1.0, weight="bold", share=0.15)
+        said = figure.fit(wording[part], size=NOTE_SIZE + 1.0, weight="bold", share=0.34 * room)
         labels.append(
             ax.annotate(
                 f"{said}\n{_percent(rows[_quantity(part)])}",
@@ -144,7 +152,7 @@ def _paint(ax: Axes, rows: Rows) -> tuple[dict[str, Patch], float, float]:
     return regions, middle, top + 0.14
 
 
-def _refuse(ax: Axes, rows: Rows, names: tuple[str, str]) -> None:
+def _refuse(ax: Axes, rows: Rows, names: tuple[str, str], room: float) -> None:
     """In place of circles: why there are none."""
     ax.set_axis_off()
     synergy = rows["synergy"]["value"]
@@ -156,14 +164,14 @@ def _refuse(ax: Axes, rows: Rows, names: tuple[str, str]) -> None:
         )
     else:
         head = "No diagram: XOR-type label"
-        told = "Nothing" if undefined else f"Only {1 - synergy:.0%}"
+        told = "Nothing" if undefined else "Next to nothing" if synergy > 0.995 else f"Only {1 - synergy:.0%}"
         why = (
             f"{told} of what {names[0]} and {names[1]} tell together can be told by one of them alone. "
             "Circles would show shares of that remainder as if they were the whole."
         )
     figure = ax.get_figure(root=True)
     assert isinstance(figure, LabFigure)
-    broken = figure.fit(why, size=10.0, share=0.44)
+    broken = figure.fit(why, size=10.0, share=room)
     ax.text(
         0.0, 0.62, head, fontsize=12.0, fontweight="bold", color=COLOURS["synergy"], transform=ax.transAxes
     )

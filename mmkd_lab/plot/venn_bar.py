@@ -55,7 +55,7 @@ def bars_panel(ax: Axes, rows: Rows, names: tuple[str, str]) -> None:
             xytext=(0.52, place / 100),
             va="center",
             ha="left",
-            color=COLOURS[part] if known and shares[part] > 0 else QUIET,
+            color=COLOURS[part] if known and shares[part] >= EMPTY else QUIET,
             fontsize=NOTE_SIZE + 0.5,
             fontweight="bold" if known and shares[part] >= EMPTY else "normal",
             arrowprops={

@@ -6,37 +6,51 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmkd_lab.study.crowds import crowd_students, crowd_teacher
     from mmkd_lab.study.failure import failure_cases
     from mmkd_lab.study.focusing import repair_teachers
     from mmkd_lab.study.modality_specific import kd_vs_msd
+    from mmkd_lab.study.ranking import table_2_channels
+    from mmkd_lab.study.recovery import known_shares
     from mmkd_lab.study.result import Study
     from mmkd_lab.study.rivals import rival_hypotheses
+    from mmkd_lab.study.sharing import modality_shares
     from mmkd_lab.study.table2 import table_2, table_2_controls, table_2_swap
     from mmkd_lab.study.worlds import figure2, figure3
 
 # A module must not be called as its function is: once imported, it would hide the function.
 _WHERE = {
     "Study": "result",
+    "crowd_students": "crowds",
+    "crowd_teacher": "crowds",
     "failure_cases": "failure",
     "figure2": "worlds",
     "figure3": "worlds",
     "kd_vs_msd": "modality_specific",
+    "known_shares": "recovery",
+    "modality_shares": "sharing",
     "repair_teachers": "focusing",
     "rival_hypotheses": "rivals",
     "table_2": "table2",
+    "table_2_channels": "ranking",
     "table_2_controls": "table2",
     "table_2_swap": "table2",
 }
 
 __all__ = [
     "Study",
+    "crowd_students",
+    "crowd_teacher",
     "failure_cases",
     "figure2",
     "figure3",
     "kd_vs_msd",
+    "known_shares",
+    "modality_shares",
     "repair_teachers",
     "rival_hypotheses",
     "table_2",
+    "table_2_channels",
     "table_2_controls",
     "table_2_swap",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -28,25 +28,29 @@ from mmkd_lab.study.channels import REPLACEMENTS, Channels, Joint, kept_channels
 from mmkd_lab.study.hypotheses import Run
 from mmkd_lab.study.networks import THREADS
 from mmkd_lab.study.profiles import profile as profile_of
-from mmkd_lab.study.repairs import ALONE, LOSSES, WITH_LABELS, Done, Lesson, Repairs, Trained
+from mmkd_lab.study.repair_verdict import sentence, title
+from mmkd_lab.study.repairs import LOSSES, WITH_LABELS, Done, Lesson, Pair, Repairs, Trained
 from mmkd_lab.study.report import file_name, load_data, provenance, score_rows
 from mmkd_lab.study.result import Study
 from mmkd_lab.study.setting import Setting, settle
-from mmkd_lab.study.summary import COLUMNS, difference, primary_metric
+from mmkd_lab.study.summary import COLUMNS
 from mmkd_lab.train.device import resolve, threads
 from mmkd_lab.train.recipe import Recipe
 
 NAME = "repair"
 KNOWN = {name: ARMS[name] for name in ("no_kd", "cm_kd")} | REPAIRS
-#: Removed in the authors' RAVDESS experiment; the verdict is about the ratio nearest to it.
-_HEADLINE = 0.75
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RepairStudy(Study):
-    """A study of repaired teachers, with its runs for `rival_hypotheses`; a loaded one has no runs."""
+    """A study of repaired teachers, with its runs for `rival_hypotheses`; a loaded one has neither.
+
+    `pairs` are the jointly trained teachers and students by seed: `study.pairs[0].saliency` is Algorithm 1's
+    ranking, `study.pairs[0].nets` are the networks.
+    """
 
     runs: tuple[Run, ...] = ()
+    pairs: Mapping[int, Pair] = field(default_factory=dict)
 
 
 @threads(THREADS)
@@ -84,7 +88,9 @@ def repair_teachers(
     channels of the second are ranked on the training split by `attribute.by_channel`, in closed form at the
     input of the head. int(r d) of its d channels are removed: the least modality-general (mg_kd), the most
     (ms_kd), some at random (random_kd), those the head weighs least (weight_kd), or all but the declared ones
-    (oracle_kd, whatever r). Nothing about the students is tuned. Source: Xue et al. 2023 (MFH), Algorithm 1.
+    (oracle_kd, whatever r); dead channels count among the d. Nothing about the students is tuned. Source: Xue
+    et al. 2023 (MFH), Algorithm 1. Every seed has the same split of the samples: intervals say what training
+    anew would give, not what other samples or, where splits part people, other people would.
 
     Args:
         dataset, student, teacher, seeds: as in `failure_cases`.
@@ -105,7 +111,7 @@ def repair_teachers(
     Returns:
         a study of kind 'repair' with columns `ratio` and `loss`. Arms without a ratio stand at each of them
         and no_kd under both losses, so that everything has its control beside it; random_kd is the mean over
-        its draws, one number per seed. `study.runs` has every student by itself.
+        its draws, one number per seed. `study.runs` has every student by itself, `study.pairs` the rankings.
 
     Raises:
         LabError: what `failure_cases` refuses; a task other than single-label; a layer that does not exist
@@ -177,6 +183,7 @@ def repair_teachers(
             "seconds": round(time.perf_counter() - started, 3),
         },
         runs=tuple(_runs(repairs, trained)),
+        pairs=trained.pairs,
     )
 
 
@@ -259,6 +266,7 @@ def _runs(repairs: Repairs, trained: Trained) -> list[Run]:
             runs.append(
                 Run(
                     dataset=data.name,
+                    student=repairs.setting.student,
                     arm=lesson.arm,
                     loss=lesson.loss,
                     ratio=lesson.ratio,
@@ -279,44 +287,3 @@ def _runs(repairs: Repairs, trained: Trained) -> list[Run]:
 
 def _floats(result: Result, name: str) -> npt.NDArray[np.float64]:
     return np.asarray(result.tensors[name], dtype=np.float64)
-
-
-def headline(table: pd.DataFrame) -> tuple[float, str]:
-    """The removal ratio and the loss that the verdict is about."""
-    ratios, losses = table["ratio"].unique().tolist(), table["loss"].unique().tolist()
-    return min(ratios, key=lambda r: abs(r - _HEADLINE)), WITH_LABELS if WITH_LABELS in losses else ALONE
-
-
-def sentence(table: pd.DataFrame, *, student: str, teacher: str) -> str:
-    """The verdict: modality-general KD against every other arm at the headline ratio, with intervals."""
-    ratio, loss = headline(table)
-    part = table[(table["ratio"] == ratio) & (table["loss"] == loss)].drop(columns=["ratio", "loss"])
-    metric, n = primary_metric(part), part["seed"].nunique()
-    students = list(dict.fromkeys(part[part["role"] == "student"]["arm"]))
-    head = (
-        f"On {part['dataset'].iloc[0]} ({teacher} teacher, {student} student, {ratio:.0%} of the channels "
-        f"removed, {loss}, {n} paired seed{'s' if n > 1 else ''})"
-    )
-    if "mg_kd" not in students:
-        return f"{head}, no modality-general teacher was asked for."
-    said = [
-        f"{difference(part, 'mg_kd', arm, metric=metric).show(signed=True)} against {KNOWN[arm].label}"
-        for arm in students
-        if arm != "mg_kd"
-    ]
-    return f"{head}, modality-general KD differs in test {metric} by {', '.join(said)} points."
-
-
-def title(table: pd.DataFrame, *, student: str) -> str:
-    """The finding in a few words: modality-general against regular KD, at the headline ratio."""
-    ratio, loss = headline(table)
-    part = table[(table["ratio"] == ratio) & (table["loss"] == loss)].drop(columns=["ratio", "loss"])
-    students, lead = set(part["arm"]), f"{part['dataset'].iloc[0]}, {student} student"
-    if not {"mg_kd", "cm_kd"} <= students or part["seed"].nunique() < 2:
-        return f"{lead}: repaired teachers compared"
-    found = difference(part, "mg_kd", "cm_kd", metric=primary_metric(part))
-    words: Mapping[bool, str] = {
-        True: "beats" if found.mean > 0 else "falls short of",
-        False: "is not shown to differ from",
-    }
-    return f"{lead}: modality-general KD {words[found.excludes_zero]} crossmodal KD at {ratio:.0%} removed"

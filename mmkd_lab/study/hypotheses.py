@@ -11,9 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from mmkd_lab.attribute import closed_form
 from mmkd_lab.base import check
 from mmkd_lab.base.check import LabError, require
 
@@ -29,7 +27,8 @@ class Run:
     """One taught student, its teacher, and the untaught student of its seed.
 
     Args:
-        dataset, arm, loss, ratio, draw, seed: which run; ratio is None where it does not apply.
+        dataset, student: the data, and the modality that the student sees.
+        arm, loss, ratio, draw, seed: which run; ratio is None where it does not apply.
         split: the split of the arrays, N samples.
         gain: test accuracy minus that of the untaught student, in points.
         teacher_features: (N, d) what the teacher's head reads, removed channels constant.
@@ -41,6 +40,7 @@ class Run:
     """
 
     dataset: str
+    student: str
     arm: str
     loss: str
     ratio: float | None
@@ -55,46 +55,36 @@ class Run:
     student_logits: Numbers
     target: Labels
 
-    @property
-    def silent(self) -> bool:
-        """Whether the teacher's features are the same for every sample, so that it says nothing."""
-        return bool((np.ptp(self.teacher_features, axis=0) == 0).all())
-
     def __repr__(self) -> str:
         at = "" if self.ratio is None else f", {self.ratio:.0%} removed, draw {self.draw}"
         return f"{self.arm}{at}, {self.loss}, seed {self.seed}: gain {self.gain:+.2f} points"
 
 
-def gamma(features: Numbers, head: Numbers, *, teacher: Numbers, student: Numbers) -> float:
-    """MFH's gamma of a teacher, in [0, 1]: the share of its saliency mass that is modality-general.
+def gamma(teacher: Numbers, student: Numbers) -> float:
+    """MFH's gamma of a teacher: the share of its logits' variance that is linear in the student's features.
 
-    Channel i moves the teacher's logits by u_i = mean over c of 2 W_ic² var(f_i), its saliency (Algorithm 1,
-    D_i - D_0) against the teacher itself; against the student it is s_i. What is general of a channel is s_i
-    where it lies in [0, u_i], and gamma is their sum over that of u. With independent channels and a student
-    that says exactly what the shared ones say, it is the share of the logits' variance that they make, and
-    with equal weights gamma_a, the share of the decisive channels that are shared. The paper has no such
-    number for real data and only ranks channels. Source: Xue et al. 2023 (MFH), definition of gamma and
-    Algorithm 1.
+    What the student's modality does not show is noise to the student, and no linear read-out predicts it:
+    where a teacher is a sum of independent shared and specific parts, this is the share of the shared ones,
+    and with equal weights gamma_a, the share of the decisive channels that are shared. All classes together;
+    adjusted for the number of features, so that unrelated ones give 0 on average and it may be slightly
+    negative. The paper has no such number for real data and only ranks channels; saliency mass was tried and
+    given up, since it calls a teacher of few and weak channels general. Source: Xue et al. 2023 (MFH),
+    definition of gamma.
 
     Args:
-        features: (N, d).
-        head: (K, d).
-        teacher: (N, K) the teacher's logits.
-        student: (N, K) the student's.
+        teacher: (N, K) its logits.
+        student: (N, e) features of a student that this teacher did not teach.
 
-    Raises `LabError` for shapes that do not go together and features that no logit depends on.
+    Raises `LabError` for sides of unequal length or that are constant, and no more samples than features.
     """
-    f, w, z, h = (
-        torch.from_numpy(np.asarray(x, dtype=np.float64)) for x in (features, head, teacher, student)
-    )
-    require(
-        z.shape == h.shape, "student", tuple(h.shape), f"must be {tuple(z.shape)}, as the teacher's logits"
-    )
-    whole_mass = closed_form(f, w, torch.zeros_like(z))
-    total = float(whole_mass.sum())
-    require(total > 0, "features", "constant, or of weight 0", "must move the teacher's logits")
-    general = closed_form(f, w, z - h).clamp(min=0).minimum(whole_mass)
-    return float(general.sum()) / total
+    z = _centred("teacher", teacher)
+    q = _orthonormal("student", student)
+    (n, p), rule = q.shape, f"must have {len(z)} samples, as the teacher has"
+    require(n == len(z), "student", n, rule)
+    require(n > p + 1, "student", f"{n} samples", f"must be more than {p + 1}, the features and one")
+    left = 1.0 - float(np.square(q.T @ z).sum() / np.square(z).sum())
+    found: float = 1.0 - left * (n - 1) / (n - p - 1)
+    return found
 
 
 def non_target_divergence(teacher: Numbers, student: Numbers, target: Labels) -> float:
@@ -134,7 +124,7 @@ def gaussian_information(a: Numbers, b: Numbers, *, components: int = COMPONENTS
     more samples than components.
     """
     check.whole("components", components)
-    qa, qb = (_whitened(name, x, components) for name, x in (("a", a), ("b", b)))
+    qa, qb = (_orthonormal(name, x, components) for name, x in (("a", a), ("b", b)))
     n = len(qa)
     require(len(qb) == n, "b", len(qb), f"must have {n} samples, as a has")
     p, q = qa.shape[1], qb.shape[1]
@@ -195,23 +185,34 @@ def _cch(run: Run) -> float:
 
 #: name -> the number of a run.
 RIVALS: dict[str, Callable[[Run], float]] = {
-    "gamma": lambda r: gamma(r.teacher_features, r.head, teacher=r.teacher_logits, student=r.student_logits),
+    "gamma": lambda r: gamma(r.teacher_logits, r.student_features),
     "non_target_divergence": lambda r: non_target_divergence(r.teacher_logits, r.student_logits, r.target),
     "information_margin": _cch,
     "teacher_accuracy": lambda r: accuracy(r.teacher_logits, r.target),
     "teacher_entropy": lambda r: entropy(r.teacher_logits),
     "cka": lambda r: linear_cka(r.teacher_features, r.student_features),
 }
-_OF_FEATURES = ("gamma", "information_margin", "cka")
+_OF_TEACHER_FEATURES = ("information_margin", "cka")
+_OF_STUDENT_FEATURES = ("gamma", "information_margin", "cka")
 
 
 def cannot(name: str, run: Run) -> str | None:
     """Why a rival has no number for a run; None when it has one."""
-    if name == "non_target_divergence" and run.teacher_logits.shape[1] < 3:
+    (n, e), k = run.student_features.shape, run.teacher_logits.shape[1]
+    if name == "non_target_divergence" and k < 3:
         return "two classes have a single non-target class"
-    if name in _OF_FEATURES and run.silent:
+    if name in _OF_TEACHER_FEATURES and _still(run.teacher_features):
         return "the teacher's features are the same for every sample"
-    return None
+    if name == "gamma" and _still(run.teacher_logits):
+        return "the teacher says the same of every sample"
+    if name in _OF_STUDENT_FEATURES and _still(run.student_features):
+        return "the student's features are the same for every sample"
+    needed = {"gamma": e + 2, "information_margin": COMPONENTS + max(COMPONENTS, k) + 2}.get(name, 0)
+    return f"{n} samples of the probe split are fewer than {needed}" if n < needed else None
+
+
+def _still(values: Numbers) -> bool:
+    return bool((np.ptp(values, axis=0) == 0).all())
 
 
 def _logits(name: str, values: Numbers) -> npt.NDArray[np.float64]:
@@ -237,15 +238,14 @@ def _log_softmax(z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _centred(name: str, values: Numbers) -> npt.NDArray[np.float64]:
     x = _logits(name, values)
-    if bool((np.ptp(x, axis=0) == 0).all()):
+    if _still(x):
         raise LabError(name, "constant", "must vary over the samples")
     centred: npt.NDArray[np.float64] = x - x.mean(axis=0)
     return centred
 
 
-def _whitened(name: str, values: Numbers, components: int) -> npt.NDArray[np.float64]:
-    """(N, p) orthonormal columns that span the first principal components."""
+def _orthonormal(name: str, values: Numbers, components: int | None = None) -> npt.NDArray[np.float64]:
+    """(N, p) orthonormal columns that span the first principal components; all of them when None."""
     u, size, _ = np.linalg.svd(_centred(name, values), full_matrices=False)
-    p = min(components, int((size > 1e-9 * size[0]).sum()))
-    kept: npt.NDArray[np.float64] = u[:, :p]
+    kept: npt.NDArray[np.float64] = u[:, : int((size > 1e-9 * size[0]).sum())][:, :components]
     return kept

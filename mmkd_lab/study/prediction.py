@@ -25,6 +25,8 @@ class Prediction:
             one seed are not: they share their control. It is therefore too narrow.
         within: the mean over seeds of the correlation within a seed, with Student's t interval over seeds,
             cut at -1 and 1: the honest one. It says nothing about differences between seeds. n counts seeds.
+        corrected: the same at a level that is Bonferroni's for the number of rivals under that loss, since
+            the best of several noises looks good.
         auc: the chance that a run that gained has the larger number than one that lost, ties counting half;
             None unless there are both.
         gained, lost: how many runs of each.
@@ -35,6 +37,7 @@ class Prediction:
     loss: str
     pooled: Interval
     within: Interval
+    corrected: Interval
     auc: float | None
     gained: int
     lost: int
@@ -43,7 +46,7 @@ class Prediction:
     def as_dict(self) -> dict[str, object]:
         """Plain values; an interval's missing ends become None."""
         plain = asdict(self)
-        for name in ("pooled", "within"):
+        for name in ("pooled", "within", "corrected"):
             plain[name] = {k: None if v != v else v for k, v in plain[name].items()}
         return plain
 
@@ -82,37 +85,45 @@ def auc(x: npt.ArrayLike, gain: npt.ArrayLike) -> float | None:
 
 
 def predictions(table: pd.DataFrame) -> list[Prediction]:
-    """Every rival of a rivals' table under every loss. What does not vary is left out."""
+    """Every rival of a rivals' table under every loss, on the runs for which all of them have a number.
+
+    A rival without a number for any run of a loss is left out, and so is what does not vary.
+    """
     keys = ["arm", "seed", "ratio", "loss", "draw"]
     known = table.assign(ratio=table["ratio"].fillna(-1.0))  # a key that is NaN equals no other
     wide = known.pivot_table(index=keys, columns="metric", values="value").reset_index()
     names = [str(name) for name in dict.fromkeys(table["metric"]) if name != "gain"]
-    found = []
+    found: list[Prediction] = []
     for loss in dict.fromkeys(table["loss"]):
-        for name in names:
-            part = wide[wide["loss"] == loss].dropna(subset=[name, "gain"])
-            one = _prediction(part, name, str(loss))
-            if one is not None:
-                found.append(one)
+        mine = wide[wide["loss"] == loss]
+        here = [name for name in names if mine[name].notna().any()]
+        part = mine.dropna(subset=[*here, "gain"])
+        each = {name: _within(part, name) for name in here}
+        known_here = {name: rhos for name, rhos in each.items() if rhos}
+        level = 1.0 - 0.05 / max(1, len(known_here))
+        found += [_prediction(part, name, str(loss), np.array(r), level) for name, r in known_here.items()]
     return found
 
 
-def _prediction(part: pd.DataFrame, name: str, loss: str) -> Prediction | None:
-    x, gain = part[name].to_numpy(dtype=float), part["gain"].to_numpy(dtype=float)
-    each = [
+def _within(part: pd.DataFrame, name: str) -> list[float]:
+    """Spearman's correlation with the gain, for every seed in which both vary."""
+    return [
         spearman(rows[name], rows["gain"]).mean
         for _, rows in part.groupby("seed")
         if _varies(rows[name]) and _varies(rows["gain"])
     ]
-    if not each:
-        return None
+
+
+def _prediction(part: pd.DataFrame, name: str, loss: str, each: Numbers, level: float) -> Prediction:
+    x, gain = part[name].to_numpy(dtype=float), part["gain"].to_numpy(dtype=float)
     moved = gain != 0
     hits = float((np.sign(x) == np.sign(gain))[moved].mean()) if moved.any() else None
     return Prediction(
         rival=name,
         loss=loss,
         pooled=spearman(x, gain),
-        within=_bounded(mean_interval(np.array(each))),
+        within=_bounded(mean_interval(each)),
+        corrected=_bounded(mean_interval(each, level=level)),
         auc=auc(x, gain),
         gained=int((gain > 0).sum()),
         lost=int((gain < 0).sum()),

@@ -53,6 +53,7 @@ class Trained:
     teachers: dict[Teacher, list[Result]] = field(default_factory=dict)
     students: dict[Lesson, list[Result]] = field(default_factory=dict)
     channels: dict[str, list[list[int]]] = field(default_factory=dict)
+    pairs: dict[int, Pair] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,9 +122,9 @@ class Repairs:
         for kind in self.every_teacher:
             if kind.arm == "cm_kd":
                 trained.teachers[kind] = self._regular(done)
-        pairs = [_Pair(self, seed) for seed in self.setting.seeds]
+        trained.pairs.update({seed: Pair(self, seed) for seed in self.setting.seeds})
         for kind in (one for one in self.every_teacher if one.arm != "cm_kd"):
-            found = [pair.edited(kind, done) for pair in pairs]
+            found = [pair.edited(kind, done) for pair in trained.pairs.values()]
             trained.teachers[kind] = found
             if kind.arm != "aligned_kd":
                 name = f"{kind.arm}, {kind.ratio}, {kind.draw}"
@@ -181,7 +182,7 @@ class Repairs:
 
 
 @dataclass(frozen=True, eq=False)
-class _Pair:
+class Pair:
     """The aligned pair of one seed. Nothing of it is made before some edit of it is missing in the store."""
 
     repairs: Repairs

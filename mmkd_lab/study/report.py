@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from importlib.metadata import version
 
 import numpy as np
 import torch
@@ -70,14 +71,15 @@ def dataset_of(data: PairedData) -> dict[str, object]:
     }
 
 
-def versions() -> dict[str, str]:
-    """Of everything that numbers may depend on."""
-    return {
+def versions(*also: str) -> dict[str, str]:
+    """The versions of the lab, of what every study computes with, and of other packages by name."""
+    found = {
         "mmkd_lab": __version__,
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
+    return found | {name: version(name) for name in also}
 
 
 def file_name(text: str) -> str:

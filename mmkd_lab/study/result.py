@@ -21,7 +21,7 @@ import html
 import io
 import json
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -50,6 +50,8 @@ FIGURES: dict[str, tuple[str, str] | None] = {
     "repair": ("mmkd_lab.plot.repair", "repair_figure"),
     "rivals": ("mmkd_lab.plot.rivals", "rivals_figure"),
     "msd": ("mmkd_lab.plot.msd", "msd_figure"),
+    "sharing": ("mmkd_lab.plot.sharing", "sharing_figure"),
+    "recovery": ("mmkd_lab.plot.recovery", "recovery_figure"),
     "none": None,
 }
 
@@ -110,9 +112,15 @@ class Study:
         """Mean, 95 % interval and n by role, arm and sweep point; see `summary.summarise`."""
         return summary.summarise(self.table, metric=metric, split=split)
 
-    def differences(self, *, metric: str | None = None, split: str = "test") -> pd.DataFrame:
-        """Every student arm against no_kd and um_kd, paired by seed; see `summary.differences`."""
-        return summary.differences(self.table, metric=metric, split=split)
+    def differences(
+        self,
+        *,
+        against: Sequence[str] = ("no_kd", "um_kd"),
+        metric: str | None = None,
+        split: str = "test",
+    ) -> pd.DataFrame:
+        """Every student arm against each control the table has, paired by seed; see `summary.differences`."""
+        return summary.differences(self.table, against=against, metric=metric, split=split)
 
     def save(self, folder: Path | str | None = None) -> Path:
         """Write the four files into `folder`, each atomically; returns the path of the JSON.

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
-import torch
 
-from mmkd_lab import __version__
 from mmkd_lab.base.check import require
 from mmkd_lab.study.hypotheses import COMPONENTS, RIVALS, Run, cannot
 from mmkd_lab.study.prediction import Prediction, predictions
+from mmkd_lab.study.report import file_name, versions
 from mmkd_lab.study.result import Study
 from mmkd_lab.study.summary import COLUMNS
 
@@ -21,7 +20,7 @@ def rival_hypotheses(runs: Sequence[Run]) -> Study:
     """The rivals' numbers of every run, beside its gain, and how well each predicts it.
 
     Args:
-        runs: `repair_teachers(...).runs`, of one dataset.
+        runs: `repair_teachers(...).runs`, of one dataset and student.
 
     Returns:
         a study of kind 'rivals'. The table has one row per run and rival (role 'teacher', the rival as
@@ -32,13 +31,14 @@ def rival_hypotheses(runs: Sequence[Run]) -> Study:
         all constant.
 
     Raises:
-        LabError: no runs (a loaded study has none), or those of several datasets.
+        LabError: no runs (a loaded study has none), or those of several datasets or students.
     """
     started = time.perf_counter()
     rule, way_out = "must hold at least one run", "Run repair_teachers; a study loaded from disk has no runs."
     require(len(runs) > 0, "runs", list(runs), rule, way_out)
-    names = sorted({run.dataset for run in runs})
-    require(len(names) == 1, "runs", names, "must be of one dataset")
+    names = sorted({(run.dataset, run.student) for run in runs})
+    require(len(names) == 1, "runs", names, "must be of one dataset and one student")
+    dataset, student = names[0]
     rows: list[tuple[object, ...]] = []
     left_out: dict[str, str] = {}
     for run in runs:
@@ -52,41 +52,55 @@ def rival_hypotheses(runs: Sequence[Run]) -> Study:
             else:
                 left_out[f"{name}, {run.arm}, {run.ratio}, {run.draw}, seed {run.seed}"] = why
     table = pd.DataFrame(rows, columns=[*COLUMNS, "ratio", "loss", "draw"])
-    found = predictions(table)
+    found, loss = predictions(table), str(table["loss"].iloc[0])
     return Study(
-        name=f"rivals_{names[0]}".replace(" ", "_"),
-        title=_title(found),
+        name=f"rivals_{file_name(dataset)}_{file_name(student)}",
+        title=_title(found, loss),
         table=table,
-        verdict=_verdict(found, names[0]),
+        verdict=_verdict(found, f"{dataset} ({student} student)", Counter(run.loss for run in runs)),
         kind="rivals",
-        options={"loss": str(table["loss"].iloc[0])},
+        options={"loss": loss},
         provenance={
             "study": "rivals",
-            "dataset": names[0],
+            "dataset": dataset,
+            "student": student,
             "prediction": [one.as_dict() for one in found],
             "left_out": left_out,
             "components": COMPONENTS,
             "seeds": sorted({run.seed for run in runs}),
-            "versions": {"mmkd_lab": __version__, "numpy": np.__version__, "torch": torch.__version__},
+            "versions": versions(),
             "seconds": round(time.perf_counter() - started, 3),
         },
     )
 
 
-def _title(found: Sequence[Prediction]) -> str:
-    sure = [one for one in found if one.within.excludes_zero]
+def _title(found: Sequence[Prediction], loss: str) -> str:
+    """What the figure says, of the one loss it shows; the best of several, so at their joint level."""
+    sure = [one for one in found if one.loss == loss and one.corrected.excludes_zero]
     if not sure:
-        return "No rival is shown to order the gains within a seed"
+        return f"No rival is shown to order the gains within a seed ({loss})"
     best = max(sure, key=lambda one: abs(one.within.mean))
-    return f"{best.rival.replace('_', ' ').capitalize()} orders the gains best within a seed ({best.loss})"
+    more = "more" if best.within.mean > 0 else "less"
+    return f"Within a seed, the gain goes best with {more} {_words(best.rival)} ({loss})"
 
 
-def _verdict(found: Sequence[Prediction], dataset: str) -> str:
+def _verdict(found: Sequence[Prediction], where: str, runs: Mapping[str, int]) -> str:
     if not found:
-        return f"On {dataset} nothing could be compared: gains or predictors do not vary."
-    said = [f"{one.rival} {one.within.show(signed=True)} ({one.loss})" for one in found]
-    seeds, runs = found[0].within.n, found[0].pooled.n
+        return f"On {where} nothing could be compared: gains or predictors do not vary."
+    parts = []
+    for loss in dict.fromkeys(one.loss for one in found):
+        mine = [one for one in found if one.loss == loss]
+        said = [f"{_words(one.rival)} {one.within.show(signed=True)}" for one in mine]
+        used, all_runs = mine[0].pooled.n, runs[loss]
+        which = f"{used} runs" if used == all_runs else f"the {used} of {all_runs} runs that all rivals have"
+        parts.append(f"by {loss} ({which}), {', '.join(said)}")
+    seeds = found[0].within.n
     return (
-        f"On {dataset}, Spearman's correlation of each number with the gain within a seed, and its interval "
-        f"over {seeds} seeds: {'; '.join(said)}. {runs} runs a loss; those of a seed share their control."
+        f"On {where}, Spearman's correlation with the gain within a seed, with its interval over {seeds} "
+        f"seed{'s' if seeds > 1 else ''}, uncorrected for the number of rivals: {'; '.join(parts)}. The runs "
+        "of a seed share their control."
     )
+
+
+def _words(rival: str) -> str:
+    return rival.replace("_", " ")

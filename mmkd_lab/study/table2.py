@@ -7,23 +7,21 @@ general teacher sees the shared part alone: it is weaker, and its student better
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 
-from mmkd_lab import __version__
 from mmkd_lab.base.check import require
 from mmkd_lab.base.stats import Interval, mean_interval
 from mmkd_lab.data.gaussian import TABLE2, World, Worlds, worlds
+from mmkd_lab.study.report import versions
 from mmkd_lab.study.result import Study
 from mmkd_lab.study.summary import COLUMNS
+from mmkd_lab.study.verdict import words
 from mmkd_lab.train.worlds import WorldsFit, WorldsRecipe, fit_worlds, student_accuracy, teach_worlds
 
 Numbers = npt.NDArray[np.float64]
@@ -38,6 +36,13 @@ CONTROLS: dict[str, tuple[str, ...]] = {
     "specific": ("specific",),
     "specific + noise": ("specific", "noise"),
 }
+#: The controls of the verdict in words: shared, shared + noise, shared + specific, specific.
+_NAMED = (
+    "a teacher that keeps the shared part alone",
+    "one that only loses its own part",
+    "one that only loses its noise",
+    "one with nothing but its own part",
+)
 EVERYTHING, SWAPPED = "everything", "everything, swapped"
 #: The published cells by rising gamma: (arm, role) -> percent.
 PUBLISHED: Mapping[tuple[str, str], tuple[float, ...]] = {
@@ -123,18 +128,23 @@ def table_2_controls(
     for sees, parts in CONTROLS.items():
         fits[sees] = fit_worlds(drawn.only("a", *parts), arms=("cm_kd",), recipe=recipe, path=path)
     table = _by_teacher(drawn, "table2_controls", fits)
-    only, whole_gain = _over_all(table, "shared + noise"), _over_all(table, "shared")
-    worst = _over_all(table, "specific")
+    worth = {
+        sees: _over_all(table, sees) for sees in ("shared", "shared + noise", "shared + specific", "specific")
+    }
+    only = worth["shared + noise"]
+    named = dict(zip(worth, _NAMED, strict=True))
+    said = [
+        f"of {named[sees]} {words(found, 'is better than', 'is worse than')} the regular teacher's "
+        f"({found.show(signed=True)})"
+        for sees, found in worth.items()
+    ]
     return Study(
         name="table2_controls",
         title=_controls_title(only),
         table=table,
         verdict=(
-            f"Against the student of the regular teacher, a teacher that keeps the shared part alone is "
-            f"worth {whole_gain.show(signed=True)} points, one that only loses its own part "
-            f"{only.show(signed=True)}, one that only loses its noise "
-            f"{_over_all(table, 'shared + specific').show(signed=True)}, and one with nothing but its own "
-            f"part {worst.show(signed=True)} ({only.n} paired seeds, means over {len(specs)} worlds)."
+            f"In points of test accuracy, the student {', '.join(said)} ({only.n} paired seeds, means over "
+            f"{len(specs)} worlds)."
         ),
         kind="controls",
         options={"baseline": EVERYTHING},
@@ -300,12 +310,6 @@ def _provenance(
         "recipe": asdict(recipe),
         "path": path,
         "device": "cpu",
-        "versions": {
-            "mmkd_lab": __version__,
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "numba": version("numba"),
-            "python": platform.python_version(),
-        },
+        "versions": versions("numba"),
         "seconds": round(time.perf_counter() - started, 3),
     }

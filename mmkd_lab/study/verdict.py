@@ -121,12 +121,12 @@ _ENDS = {
 def _clause(found: Comparison, student: str, view: str) -> str:
     parts = []
     if found.teachers is not None:
-        words = _words(found.teachers, "is stronger than", "is weaker than")
-        parts.append(f"the {view} teacher {words} the {student} teacher ({_shown(found.teachers)} points)")
+        differs = words(found.teachers, "is stronger than", "is weaker than")
+        parts.append(f"the {view} teacher {differs} the {student} teacher ({_shown(found.teachers)} points)")
     else:
         parts.append(f"{ARMS[found.arm].label} has a teacher that sees {view}")
     worth = [
-        f"{_words(over, 'is better than', 'is worse than')} {label} ({_shown(over)})"
+        f"{words(over, 'is better than', 'is worse than')} {label} ({_shown(over)})"
         for over, label in ((found.over_um, "unimodal KD's"), (found.over_no, "no KD's"))
         if over is not None
     ]
@@ -135,7 +135,8 @@ def _clause(found: Comparison, student: str, view: str) -> str:
     return f"{', '.join(parts)}: {_ENDS[found.outcome]}"
 
 
-def _words(found: Interval, above: str, below: str) -> str:
+def words(found: Interval, above: str, below: str) -> str:
+    """`above` or `below`, when the interval lies above or below zero, else that nothing is shown."""
     return {1: above, 0: "is not shown to differ from", -1: below}[side(found)]
 
 
@@ -149,8 +150,6 @@ def _without(table: pd.DataFrame, metric: str) -> str:
     arms = list(dict.fromkeys(part["arm"]))
     if {"um_kd", "no_kd"} <= set(arms):
         found = difference(table, "um_kd", "no_kd", metric=metric)
-        return (
-            f"unimodal KD {_words(found, 'is better than', 'is worse than')} no KD ({_shown(found)} points)"
-        )
+        return f"unimodal KD {words(found, 'is better than', 'is worse than')} no KD ({_shown(found)} points)"
     means = ((arm, mean_interval(part[part["arm"] == arm]["value"].to_numpy(dtype=float))) for arm in arms)
     return ", ".join(f"{ARMS[arm].label} reaches {found.show()}" for arm, found in means)

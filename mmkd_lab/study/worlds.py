@@ -6,11 +6,9 @@ part of what decides the label, and not with the accuracy of its teacher.
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -18,12 +16,12 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from mmkd_lab import __version__
 from mmkd_lab.base.check import flat, mapping, of_type, one_of, real, require
 from mmkd_lab.base.stats import Interval, mean_interval, paired_interval
 from mmkd_lab.data.gaussian import FIGURE2, FIGURE3, World, Worlds, worlds
 from mmkd_lab.distill.arms import Arm
 from mmkd_lab.distill.arms import arms as named_arms
+from mmkd_lab.study.report import versions
 from mmkd_lab.study.result import Study, validate_name
 from mmkd_lab.study.summary import COLUMNS
 from mmkd_lab.train.worlds import WorldsFit, WorldsRecipe, fit_worlds
@@ -281,11 +279,5 @@ def _provenance(fit: WorldsFit, specs: Sequence[World], arms: Sequence[str]) -> 
         "arms": list(arms),
         "seeds": list(dict.fromkeys(fit.worlds.seeds)),
         "networks": {"asked": fit.asked, "trained": fit.trained},
-        "versions": {
-            "mmkd_lab": __version__,
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "numba": version("numba"),
-            "python": platform.python_version(),
-        },
+        "versions": versions("numba"),
     }

@@ -19,12 +19,15 @@ import numpy.typing as npt
 from mmkd_lab.base.check import LabError, real, require, whole
 from mmkd_lab.venn.discrete import finite_columns, generator, labels, normal_scores, paired
 from mmkd_lab.venn.shares import ModalityShares, from_masses
+from mmkd_lab.venn.subjects import members, subject_codes, too_sure
 from mmkd_lab.venn.synergy import product_variance
+from mmkd_lab.venn.testing import chance
 
 Floats = npt.NDArray[np.float64]
 Columns = npt.NDArray[np.intp]
 
 _RANK = 1e-9  # eigenvalues of a correlation matrix below this are rounding
+_LEVEL = 0.05  # explained variance that chance reaches more often than this is not shown to be there
 
 
 def commonality_shares(
@@ -36,9 +39,13 @@ def commonality_shares(
     products: bool = True,
     groups: int = 20,
     level: float = 0.95,
+    subjects: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> ModalityShares:
     """Shares of two paired modalities by explained variance.
+
+    Where an F test at 5 % does not show that both together explain anything, nothing is decisive (but for the
+    products) and the shares are undefined: those of noise mean nothing.
 
     Args:
         a: (n, d_a) columns of modality a: inputs, features or predictions.
@@ -48,14 +55,16 @@ def commonality_shares(
         products: search products of a column of a and one of b for synergy (`synergy.product_variance`).
         groups: of the jackknife that gives the intervals.
         level: of the intervals.
+        subjects: (n,) names of what samples belong to (a speaker), which then stay in one group together; as
+            many groups as subjects if these are fewer. The F test takes samples as independent all the same.
         seed: of the groups and of the search.
 
     unobserved is given for two classes without synergy: 1 - rho^2, with rho the biserial correlation of the
-        label
-    with its best linear probe, which takes the label for a thresholded Gaussian score.
+    label with its best linear probe, which takes the label for a thresholded Gaussian score.
 
     Raises:
-        LabError: unpaired sets, constant columns or label, fewer samples than columns, wrong options.
+        LabError: unpaired sets, constant columns or label, fewer samples than columns, fewer than three
+            subjects, wrong options.
     """
     n = paired(a=a, b=b, y=y)
     whole("groups", groups, at_least=3)
@@ -67,11 +76,17 @@ def commonality_shares(
     require(
         n >= 2 * groups, "groups", groups, f"must leave two samples each, of {n}", "Ask for fewer groups."
     )
-    moments = _Moments.of(one, two, target, groups=groups, seed=seed)
+    codes = subject_codes(subjects, n)
+    units = members(codes, n)
+    moments = _Moments.of(one, two, target, units=units, groups=min(groups, len(units)), seed=seed)
     pair = product_variance(one, two, target, seed=seed) if products else 0.0
     full = _masses(moments.total, moments, pair)
     replicates = np.stack([_masses(moments.total - part, moments, pair) for part in moments.parts])
-    notes = _suppression(full)
+    p = _rarity(moments)
+    notes = _suppression(full) if p <= _LEVEL else ()
+    if p > _LEVEL:
+        full[:3], notes = 0.0, (f"What both explain is not shown to exceed chance (p = {p:.2f}).",)
+    notes += too_sure(codes, target)
     if pair > 0 or moments.classes > 2:
         full, replicates = full[:4], replicates[:, :4]
     shares = from_masses(
@@ -104,12 +119,15 @@ class _Moments:
         return len(self.label)
 
     @classmethod
-    def of(cls, a: Floats, b: Floats, y: Columns, *, groups: int, seed: int) -> _Moments:
+    def of(
+        cls, a: Floats, b: Floats, y: Columns, *, units: list[Columns], groups: int, seed: int
+    ) -> _Moments:
         k = int(y.max()) + 1
         centred = [(x - x.mean(0)) / x.std(0) for x in (a, b)]
         rows = np.column_stack([np.ones(len(y)), *centred, np.eye(k)[y]])
-        order = generator(seed, "groups").permutation(len(y))
-        parts = np.stack([rows[some].T @ rows[some] for some in np.array_split(order, groups)])
+        order = generator(seed, "groups").permutation(len(units))
+        held = [np.concatenate([units[i] for i in some]) for some in np.array_split(order, groups)]
+        parts = np.stack([rows[some].T @ rows[some] for some in held])
         ends = np.cumsum([1, a.shape[1], b.shape[1], k])
         where = [np.arange(start, end) for start, end in pairwise(ends)]
         return cls(parts.sum(0), parts, *where)
@@ -128,10 +146,25 @@ def _masses(cross: Floats, moments: _Moments, pair: float) -> Floats:
     return np.array([both - b, both - a, a + b - both, pair, max(score - both, 0.0)])
 
 
+def _rarity(moments: _Moments) -> float:
+    """How often chance makes both modalities explain as much of the label."""
+    n, cross = float(moments.total[0, 0]), moments.total
+    s = cross - np.outer(cross[0], cross[0]) / n
+    r2, rank = _explained(s, np.concatenate([moments.a, moments.b]), moments.label, n)
+    freedom = int(n) - rank - 1
+    return chance(r2, 1.0 - r2, ranks=rank, freedom=freedom, outputs=moments.classes - 1)
+
+
 def _adjusted(s: Floats, seen: Columns, label: Columns, n: float) -> float:
     """Adjusted R^2 (Ezekiel 1930) of the label indicators on the seen columns, whatever their rank."""
-    scale = np.sqrt(np.diag(s)[seen])
-    if (scale <= 0).any():
+    r2, rank = _explained(s, seen, label, n)
+    return 1.0 - (1.0 - r2) * (n - 1.0) / (n - rank - 1.0)
+
+
+def _explained(s: Floats, seen: Columns, label: Columns, n: float) -> tuple[float, int]:
+    """R^2 of the label indicators on the seen columns, and how many of these are independent."""
+    scale = np.sqrt(np.maximum(np.diag(s)[seen], 0.0))  # rounding may leave a constant below 0
+    if (scale**2 <= _RANK * n).any():
         raise LabError(
             "groups", "a column", "is constant once one group of samples is left out", "Drop the column."
         )
@@ -142,7 +175,7 @@ def _adjusted(s: Floats, seen: Columns, label: Columns, n: float) -> float:
     require(n > rank + 1, "samples", int(n), f"must exceed the {rank} independent columns", way_out)
     part = vectors[:, kept].T @ (s[np.ix_(seen, label)] / scale[:, None])
     r2 = float((part**2 / values[kept, None]).sum()) / float(np.trace(s[np.ix_(label, label)]))
-    return 1.0 - (1.0 - min(r2, 1.0)) * (n - 1.0) / (n - rank - 1.0)
+    return min(r2, 1.0), rank
 
 
 def _biserial(rare: float) -> float:

@@ -18,6 +18,7 @@ from mmkd_lab.base.check import one_of, real, require, whole
 from mmkd_lab.venn import channels
 from mmkd_lab.venn.discrete import finite_columns, generator, labels, normal_scores, paired
 from mmkd_lab.venn.shares import ModalityShares, from_masses
+from mmkd_lab.venn.subjects import members, subject_codes, too_sure
 from mmkd_lab.venn.synergy import product_variance
 from mmkd_lab.venn.testing import discoveries, pooled_p_values
 
@@ -95,6 +96,7 @@ def decisive_channels(
     least_shared: float = 0.1,
     resamples: int = 100,
     level: float = 0.95,
+    subjects: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> Decisive:
     """Test every channel of two paired modalities.
@@ -120,10 +122,13 @@ def decisive_channels(
             half-samples (whose variance about the full sample estimates the full sample's own; Politis and
             Romano 1994), centred on the estimate.
         level: of the intervals.
+        subjects: (n,) names of what samples belong to (a speaker): halves are then halves of the subjects.
+            The permutation tests take samples as independent all the same.
         seed: of permutations and half-samples.
 
     Raises:
-        LabError: unpaired sets, constant channels or label, fewer samples than channels, wrong options.
+        LabError: unpaired sets, constant channels or label, fewer samples than channels, fewer than three
+            subjects, wrong options.
     """
     n = paired(a=a, b=b, y=y)
     plan = _plan(test, basis, weight, rate, permutations, least_shared)
@@ -137,7 +142,11 @@ def decisive_channels(
     masses, notes = _masses(found, weight)
     if products:
         masses[3] = _pairs(found, masses, product_variance(sides[0], sides[1], target, seed=seed))
-    replicates = _replicates(sides, target, plan, seed, resamples) if resamples else None
+    codes = subject_codes(subjects, n)
+    units, notes = members(codes, n), notes + too_sure(codes, target)
+    replicates = _replicates(sides, target, plan, seed, resamples, units) if resamples else None
+    if resamples and replicates is None:
+        notes += ("No intervals: a half of the samples is too small to test.",)
     shares = from_masses(
         masses,
         method=f"decisive channels ({test}, {basis}, by {weight})",
@@ -245,15 +254,23 @@ def _pairs(found: list[_Found], masses: Floats, variance: float) -> float:
 
 
 def _replicates(
-    sides: list[Floats], target: npt.NDArray[np.intp], plan: _Plan, seed: int, resamples: int
+    sides: list[Floats],
+    target: npt.NDArray[np.intp],
+    plan: _Plan,
+    seed: int,
+    resamples: int,
+    units: list[npt.NDArray[np.intp]],
 ) -> Floats | None:
     """(R, 4) masses of half-samples; None when a half is too small to test."""
-    stream, half, nulls, drawn = generator(seed, "halves"), len(target) // 2, None, []
+    stream, nulls, drawn = generator(seed, "halves"), None, []
     widest = max(x.shape[1] for x in sides)
-    if half <= widest + 1 or np.bincount(target).min() < 4:
+    if np.bincount(target).min() < 4:
         return None
     for _ in range(resamples):
-        rows = stream.permutation(len(target))[:half]
+        half = stream.permutation(len(units))[: len(units) // 2]
+        rows = np.concatenate([units[i] for i in half])
+        if len(rows) <= widest + 1:
+            continue
         some = [x[rows] for x in sides]
         if len(np.unique(target[rows])) < target.max() + 1 or any(
             (np.ptp(x, axis=0) == 0).any() for x in some

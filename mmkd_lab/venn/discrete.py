@@ -21,8 +21,9 @@ def discretise(
         values: (n,) whole numbers, which are kept as they are (renumbered); (n,) real numbers; or (n, d)
             features or predictions. Rows of probabilities are best given as log-odds.
         bins: the number of bins; ties may leave fewer.
-        how: 'quantile' makes bins of equal mass (one column only), 'kmeans' clusters, 'auto' takes quantiles
-            for one column and clusters otherwise.
+        how: 'quantile' makes bins of equal mass (one column only; tied values share the bin of their mean
+            rank, so that a column that varies never falls into one bin), 'kmeans' clusters, 'auto' takes
+            quantiles for one column and clusters otherwise.
         seed: of the clustering.
         name: what error messages call the values.
 
@@ -35,7 +36,7 @@ def discretise(
     x = np.asarray(values)
     require(x.ndim in (1, 2) and x.size > 0, name, x.shape, "must be (samples,) or (samples, columns)")
     if x.ndim == 1 and (np.issubdtype(x.dtype, np.integer) or x.dtype == bool):
-        return np.unique(x, return_inverse=True)[1].astype(np.intp)
+        return _renumbered(x)
     columns = finite_columns(name, x)
     way_out = "Ask for fewer bins or give more samples."
     require(
@@ -63,7 +64,10 @@ def normal_scores(values: npt.ArrayLike, *, name: str = "x") -> Floats:
 
 def finite_columns(name: str, values: npt.ArrayLike) -> Floats:
     """(n, d) float64. Raises `LabError` for NaN, infinities, no sample, or a column that is constant."""
-    x = np.asarray(values, dtype=float)
+    x = np.asarray(values)
+    numeric = np.issubdtype(x.dtype, np.number) or x.dtype == bool
+    require(bool(numeric), name, x.dtype, "must hold numbers", "Number its values first.")
+    x = x.astype(float)
     x = x[:, None] if x.ndim == 1 else x.reshape(len(x), -1) if x.ndim > 2 else x
     require(x.ndim == 2 and x.size > 0, name, x.shape, "must be (samples, columns), none of them 0")
     require(bool(np.isfinite(x).all()), name, "NaN or infinite values", "must be finite")
@@ -117,14 +121,22 @@ def generator(seed: int, *purpose: str) -> np.random.Generator:
 
 
 def _quantiles(x: Floats, bins: int) -> Codes:
-    edges = np.unique(np.quantile(x, np.arange(1, bins) / bins))
-    return np.searchsorted(edges, x, side="right").astype(np.intp)
+    from scipy.stats import rankdata
+
+    place = (rankdata(x) - 0.5) / len(x) * bins
+    return _renumbered(np.minimum(np.floor(place + 1e-9), bins - 1))
 
 
 def _clusters(x: Floats, bins: int, seed: int) -> Codes:
     from sklearn.cluster import KMeans
 
-    scaled = x / x.std(axis=0)
+    scaled = (x - x.mean(axis=0)) / x.std(axis=0)
+    points, rows = np.unique(scaled, axis=0, return_inverse=True)
+    if len(points) <= bins:
+        return rows.reshape(-1).astype(np.intp)
     state = derive(seed, "venn", "kmeans") % 2**32
-    found = KMeans(bins, n_init=4, random_state=state).fit_predict(scaled)
-    return np.unique(found, return_inverse=True)[1].astype(np.intp)
+    return _renumbered(KMeans(bins, n_init=4, random_state=state).fit_predict(scaled))
+
+
+def _renumbered(codes: npt.ArrayLike) -> Codes:
+    return np.unique(codes, return_inverse=True)[1].astype(np.intp)

@@ -22,12 +22,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.base.check import one_of, real, require
+from mmkd_lab.base.check import one_of, require
+from mmkd_lab.data.gaussian_oracle import information
 from mmkd_lab.venn.pid import PID
 from mmkd_lab.venn.shares import ModalityShares, from_masses
-
-#: The integrand is a product of two bell curves; beyond 12 of its widths it is below 1e-31.
-_REACH, _POINTS = 12.0, 4001
 
 
 class World(Protocol):
@@ -79,7 +77,7 @@ def world_pid(world: World, *, hyperplane: npt.ArrayLike | None = None) -> PID:
     b, both, a, hidden = _energies(world, hyperplane)
     total = a + b + both + hidden
     i_a, i_b, i_ab = (
-        sign_information(float(np.sqrt(seen / total))) for seen in (a + both, b + both, a + b + both)
+        information(float(np.sqrt(seen / total))) for seen in (a + both, b + both, a + b + both)
     )
     return _least(i_a, i_b, i_ab, entropy=1.0)
 
@@ -107,24 +105,6 @@ def gaussian_pid(covariance: npt.ArrayLike, *, width_a: int) -> PID:
     return _least(
         *(_gaussian_information(sigma, seen) for seen in (a, b, np.concatenate([a, b]))), entropy=np.nan
     )
-
-
-def sign_information(rho: float) -> float:
-    """I(sign of a score; a Gaussian part of it with correlation rho), in bits.
-
-    1 - E[h(Phi(rho t / sqrt(1 - rho^2)))] for standard normal t, h the binary entropy, by the trapezoidal
-    rule. Raises `LabError` unless 0 <= rho <= 1.
-    """
-    from scipy.special import log_ndtr
-
-    rho = min(real("rho", rho, at_least=0.0, at_most=1.0 + 1e-12), 1.0)
-    if rho in (0.0, 1.0):
-        return rho
-    slope = np.sqrt(1.0 - rho * rho) / rho
-    u = np.linspace(-_REACH, _REACH, _POINTS) * rho
-    entropy = -sum(np.exp(log_p) * log_p for log_p in (log_ndtr(u), log_ndtr(-u))) / np.log(2.0)
-    density = slope * np.exp(-0.5 * (slope * u) ** 2) / np.sqrt(2.0 * np.pi)
-    return 1.0 - float(np.sum(entropy * density) * (u[1] - u[0]))
 
 
 def _least(i_a: float, i_b: float, i_ab: float, *, entropy: float) -> PID:

@@ -12,13 +12,18 @@ import numpy.typing as npt
 
 from mmkd_lab.base.check import one_of, real, require, whole
 from mmkd_lab.venn.discrete import Codes, discretise, generator, labels, paired
-from mmkd_lab.venn.pid import PIDStack, pid_stack, table_of
+from mmkd_lab.venn.pid import PIDStack, mutual_information, pid_stack, table_of
 from mmkd_lab.venn.shares import ModalityShares, from_masses
+from mmkd_lab.venn.subjects import settled, subject_codes
 
 Floats = npt.NDArray[np.float64]
 
 #: With fewer samples than this per cell of the table, the estimate is mostly bias.
 _THIN = 5.0
+#: Information that shuffled labels reach more often than this is not shown to be there.
+_LEVEL = 0.05
+#: More different values of one modality than this are no codes; tables and times grow with their product.
+_MOST = 256
 
 
 def information_shares(
@@ -32,16 +37,19 @@ def information_shares(
     bootstrap: int = 200,
     interval: str = "recentred",
     level: float = 0.95,
+    subjects: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> ModalityShares:
     """Shares of two paired modalities by what they tell about the label.
 
     The plug-in decomposition is corrected by label shuffles: their mean of I1, I2, I12 and R is taken off;
-    parts follow by the identities R + U1 = I1, R + U2 = I2, R + U1 + U2 + S = I12, cut at 0. Intervals
-    resample the table.
+    parts follow by the identities R + U1 = I1, R + U2 = I2, R + U1 + U2 + S = I12, cut at 0. Where I12 does
+    not exceed 95 % of the shuffles (20 or more), nothing is decisive and the shares are undefined: those of
+    noise mean nothing. Intervals resample the table.
 
     Args:
-        a: (n,) codes, (n,) scores, or (n, d) features or predictions of modality a.
+        a: (n,) codes (at most 256 different ones), (n,) scores, or (n, d) features or predictions of
+            modality a.
         b: the same of modality b, sample by sample.
         y: (n,) class numbers.
         bins: bins per modality.
@@ -51,10 +59,13 @@ def information_shares(
         interval: 'recentred', 'percentile' or 'basic', see `from_masses`. A resample is biased once more than
             the sample; 'recentred' takes that off by its centre, the others by correcting twice.
         level: of the intervals.
+        subjects: (n,) names of what samples belong to (a speaker), whose samples are then resampled together.
+            Labels are shuffled over subjects where all samples of each have one label, else over samples.
         seed: of clusters, shuffles and resamples.
 
     Raises:
-        LabError: unpaired sets, a constant label or modality, fewer samples than bins, wrong options.
+        LabError: unpaired sets, a constant label or modality, fewer samples than bins, too many codes, fewer
+            than three subjects, wrong options.
     """
     n = paired(a=a, b=b, y=y)
     one_of("interval", interval, ("percentile", "basic", "recentred"))
@@ -65,23 +76,25 @@ def information_shares(
     one = discretise(a, bins=bins, how=how, seed=seed, name="a")
     two = discretise(b, bins=bins, how=how, seed=seed, name="b")
     for name, codes in (("a", one), ("b", two)):
-        require(
-            int(codes.max()) > 0,
-            name,
-            "one bin",
-            "must fall into at least two bins",
-            "A constant has no shares.",
-        )
+        count = int(codes.max()) + 1
+        rule, way_out = f"must be between 2 and {_MOST}", "Give real numbers to have them binned."
+        require(2 <= count <= _MOST, name, f"{count} different codes", rule, way_out)
+    units = subject_codes(subjects, n)
     table = table_of(one, two, target)
     found = pid_stack(table[None])
-    bias = _bias(one, two, target, permutations=permutations, seed=seed)
+    shuffled = _shuffled(one, two, target, units, permutations=permutations, seed=seed)
+    bias = shuffled.mean(axis=0) if permutations else np.zeros(4)
     masses = _masses(found, bias)[0]
+    notes = _thin(n, table)
+    total = _informations(found)[0, 2]
+    rarity = (1 + int((shuffled[:, 2] >= total - 1e-12).sum())) / (1 + permutations)
+    if permutations >= 1 / _LEVEL and rarity > _LEVEL:
+        masses = np.array([0.0, 0.0, 0.0, 0.0, float(found.entropy[0])])
+        notes += (f"{total:.3f} bits are not shown to exceed what shuffled labels give (p = {rarity:.2f}).",)
     replicates = None
     if bootstrap:
-        stream = generator(seed, "bootstrap")
-        drawn = stream.multinomial(n, table.ravel() / n, size=bootstrap).reshape(-1, *table.shape)
+        drawn = _resamples(table, (one, two, target), units, generator(seed, "bootstrap"), bootstrap)
         replicates = _masses(pid_stack(drawn), bias if interval == "recentred" else 2.0 * bias)
-    notes = _thin(n, table)
     method = f"information (BROJA, {table.shape[0]} x {table.shape[1]} bins)"
     return from_masses(
         masses, method=method, replicates=replicates, kind=interval, level=level, n=n, notes=notes
@@ -114,18 +127,37 @@ def pairing_p_value(
         for rows in members:
             broken[rows] = two[stream.permutation(rows)]
         tables.append(table_of(one, broken, target))
-    informations = pid_stack(np.stack(tables))
-    total = informations.redundancy + informations.unique_1 + informations.unique_2 + informations.synergy
+    stacked = np.stack(tables)
+    total = mutual_information(stacked.reshape(len(stacked), -1, stacked.shape[-1]))
     return float((1 + (total[1:] >= total[0] - 1e-9).sum()) / (1 + permutations))
 
 
-def _bias(one: Codes, two: Codes, target: Codes, *, permutations: int, seed: int) -> Floats:
-    """(4,) mean of I1, I2, I12 and R over label shuffles."""
+def _shuffled(
+    one: Codes, two: Codes, target: Codes, units: Codes | None, *, permutations: int, seed: int
+) -> Floats:
+    """(P, 4) I1, I2, I12 and R under label shuffles."""
     if not permutations:
-        return np.zeros(4)
-    stream = generator(seed, "shuffle")
-    tables = np.stack([table_of(one, two, stream.permutation(target)) for _ in range(permutations)])
-    return np.asarray(_informations(pid_stack(tables)).mean(axis=0))
+        return np.zeros((0, 4))
+    stream, labels = generator(seed, "shuffle"), settled(units, target)
+
+    def drawn() -> Codes:
+        return stream.permutation(target) if labels is None else stream.permutation(labels)[units]
+
+    return _informations(pid_stack(np.stack([table_of(one, two, drawn()) for _ in range(permutations)])))
+
+
+def _resamples(
+    table: Floats, codes: tuple[Codes, Codes, Codes], units: Codes | None, stream: np.random.Generator, b: int
+) -> Floats:
+    """(B, n1, n2, K) tables of resampled samples, or of resampled subjects with all their samples."""
+    if units is None:
+        n = int(table.sum())
+        return stream.multinomial(n, table.ravel() / n, size=b).reshape(-1, *table.shape).astype(float)
+    cell = np.ravel_multi_index(codes, table.shape)
+    count = int(units.max()) + 1
+    each = np.bincount(units * table.size + cell, minlength=count * table.size).reshape(count, -1)
+    weights = stream.multinomial(count, np.full(count, 1 / count), size=b)
+    return np.asarray(weights @ each, dtype=float).reshape(-1, *table.shape)
 
 
 def _informations(found: PIDStack) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmkd_lab.base.check import LabError, one_of, real, require
-from mmkd_lab.venn.gaussian import sign_information
+from mmkd_lab.data.gaussian_oracle import information
 from mmkd_lab.venn.shares import ModalityShares, from_masses
 
 Floats = npt.NDArray[np.float64]
@@ -38,12 +38,14 @@ def performance_shares(
         both: the same of a model that sees both.
         scale: 'accuracy' adds what lies above chance; 'latent' turns a two-class accuracy into rho^2 first;
             'information' adds bits.
-        chance: percent; the accuracy of guessing.
+        chance: percent; what guessing reaches. Where classes differ in size, plain accuracy has the largest
+            one's share for it; balanced accuracies (the mean recall over K classes) have 100 / K.
         entropy: H(Y) in bits, for the unobserved share on the scale of bits.
         level: of the intervals, by the jackknife over seeds (none with fewer than three).
 
     Raises:
-        LabError: values that do not pair up by seed, lie outside their range, or are all at chance.
+        LabError: values that do not pair up by seed or lie outside their range. At or below chance, nothing
+            is decisive and the shares are undefined.
     """
     one_of("scale", scale, SCALES)
     real("chance", chance, at_least=0.0, at_most=99.9)
@@ -85,7 +87,7 @@ def latent_from_information(bits: float) -> float:
     real("bits", bits, at_least=0.0, at_most=1.0)
     if bits in (0.0, 1.0):
         return bits
-    return float(brentq(lambda rho: sign_information(float(rho)) - bits, 0.0, 1.0, xtol=1e-12)) ** 2
+    return float(brentq(lambda rho: information(float(rho)) - bits, 0.0, 1.0, xtol=1e-12)) ** 2
 
 
 def _masses(views: Floats, scale: str, chance: float, top: float) -> Floats:

@@ -34,6 +34,7 @@ _TO_THE_WALL = 0.99  # how much of its mass or slack a cell may lose in one step
 _LEAST_CENTRE = 1e-3
 _LONGEST = 3.0  # nats a multiplier may move in one step
 _FLOOR = 0.2  # of the tolerance
+_NUMBERS = 1 << 22  # of Newton systems held at once; several copies are made of them
 
 _BARRIER_FROM, _BARRIER_SHRINK, _BARRIER_STEPS = 1e-2, 0.1, 60
 
@@ -53,6 +54,14 @@ def solve(p: Floats, *, tolerance: float) -> Solution:
 
     Tables that are done leave the stack. A gap that could not be closed is reported, not hidden.
     """
+    _, n1, n2, k = p.shape
+    size = max(1, _NUMBERS // ((n1 + n2) * k) ** 2)
+    parts = [_solve(p[i : i + size], tolerance) for i in range(0, len(p), size)]
+    value, gap, q = (np.concatenate([getattr(one, name) for one in parts]) for name in ("value", "gap", "q"))
+    return Solution(value, gap, q, max(one.steps for one in parts))
+
+
+def _solve(p: Floats, tolerance: float) -> Solution:
     best = _Best(p)
     best.steps = _primal_dual(best, p, tolerance)
     for i in np.flatnonzero(best.gap > tolerance):

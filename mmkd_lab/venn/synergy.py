@@ -1,4 +1,9 @@
-"""Synergy that shows in products: a column of a times a column of b tells what neither tells alone (XOR)."""
+"""Synergy that shows in products: a column of a times a column of b tells what neither tells alone (XOR).
+
+A product of columns that both modalities share tells nothing beyond them: where a_1 and b_1 are one latent,
+a_1 b_1 is its square, and a modality that knows its own squares needs no partner for it. What a product has
+of this kind, a_i times b_j as a predicts it and b_j times a_i as b predicts it, is taken off first.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +12,28 @@ import numpy.typing as npt
 
 from mmkd_lab.base.check import real, whole
 from mmkd_lab.venn.discrete import Codes, generator
-from mmkd_lab.venn.testing import discoveries, pooled_p_values
+from mmkd_lab.venn.testing import chance, discoveries, pooled_p_values
 
 Floats = npt.NDArray[np.float64]
 
 #: No more products than this enter the regression, the strongest first.
 _MOST = 40
+#: Samples of a half that each product needs there.
+_SAMPLES = 20
+#: What is explained by products must be rarer than this under chance to count.
+_LEVEL = 0.05
+_NOTHING = 1e-12
 
 
 def product_variance(
     a: Floats, b: Floats, y: Codes, *, rate: float = 0.05, permutations: int = 20, seed: int = 0
 ) -> float:
-    """Share of the label's variance explained by products a_i b_j beyond the columns themselves.
+    """Share of the label's variance explained by products a_i b_j beyond what either modality has of them.
 
     Products are chosen on one half of the samples (permutation test of each, false discovery rate `rate`) and
-    measured on the other (adjusted R^2), both ways round; the mean is returned, 0 when nothing is found.
-    Linear, so that XOR of signs shows with 2 / pi of its correlation, and synergy of other shapes may not
-    show at all.
+    measured on the other (adjusted R^2 beyond the columns and their own products, 0 unless an F test passes
+    at 5 %), both ways round; the mean is returned. Linear, so that XOR of signs shows with 2 / pi of its
+    correlation, and synergy of other shapes may not show at all.
 
     Args:
         a: (n, d_a) columns.
@@ -59,32 +69,53 @@ def _one_way(
     stream: np.random.Generator,
 ) -> float:
     one, two, rest = _ready(a, b, indicators, chosen)
+    if min(float((rest**2).mean()), float(np.ptp(indicators[measured], axis=0).max())) < _NOTHING:
+        return 0.0  # a half with one class, or with a label that the columns settle
     strengths = _strengths(one, two, rest)
     null = np.stack([_strengths(one, two, rest[stream.permutation(len(rest))]) for _ in range(permutations)])
     p = pooled_p_values(strengths.ravel(), null.reshape(permutations, -1))
     hits = np.flatnonzero(discoveries(p, rate=rate))
+    hits = hits[np.argsort(-strengths.ravel()[hits])][: min(_MOST, len(measured) // _SAMPLES)]
     if hits.size == 0:
         return 0.0
-    hits = hits[np.argsort(-strengths.ravel()[hits])][: min(_MOST, len(measured) // 10)]
     i, j = np.unravel_index(hits, strengths.shape)
-    one, two, rest = _ready(a, b, indicators, measured)
-    columns = one[:, i] * two[:, j]
-    columns = columns - columns.mean(0)
-    basis, values, _ = np.linalg.svd(columns, full_matrices=False)
-    basis = basis[:, values > 1e-9 * values[0]]
-    total = float(((indicators[measured] - indicators[measured].mean(0)) ** 2).sum())
-    explained = float(((basis.T @ rest) ** 2).sum())
+    to_a, to_b = _fit(two, one[:, i]), _fit(one, two[:, j])
+    one, two, y = (x[measured] - x[measured].mean(0) for x in (a, b, indicators))
+    own = np.column_stack([one, two, one[:, i] * (one @ to_b), (two @ to_a) * two[:, j]])
+    known = _orthonormal(own - own.mean(0))
+    products = one[:, i] * two[:, j]
+    products = products - products.mean(0)
+    added = _orthonormal(products - known @ (known.T @ products), scale=np.linalg.norm(products, axis=0))
+    rest, rank = y - known @ (known.T @ y), added.shape[1]
+    freedom = len(measured) - 1 - known.shape[1] - rank
+    if rank == 0 or freedom < 1:
+        return 0.0
+    explained = float(((added.T @ rest) ** 2).sum())
     left = float((rest**2).sum()) - explained
-    freedom = len(measured) - 1 - basis.shape[1]
-    return float((explained - left * basis.shape[1] / freedom) / total)
+    if chance(explained, left, ranks=rank, freedom=freedom, outputs=y.shape[1] - 1) > _LEVEL:
+        return 0.0
+    return float((explained - left * rank / freedom) / (y**2).sum())
+
+
+def _fit(x: Floats, y: Floats) -> Floats:
+    """(d, m) least-squares coefficients of the columns of y (n, m) on those of x (n, d)."""
+    return np.asarray(np.linalg.lstsq(x, y, rcond=1e-9)[0], dtype=float)
+
+
+def _orthonormal(columns: Floats, *, scale: Floats | None = None) -> Floats:
+    """(n, r) basis of the columns, each taken at its own length, or at that of `scale`."""
+    length = np.linalg.norm(columns, axis=0) if scale is None else scale
+    basis, values, _ = np.linalg.svd(columns / np.where(length > 0, length, 1.0), full_matrices=False)
+    return np.asarray(basis[:, values > 1e-6])
 
 
 def _ready(a: Floats, b: Floats, indicators: Floats, rows: Codes) -> tuple[Floats, Floats, Floats]:
-    """Centred columns of some rows, and what a linear fit of both leaves of the label."""
+    """Centred columns of some rows, and what a linear fit of both and their squares leaves of the label."""
     one, two, target = (x[rows] - x[rows].mean(0) for x in (a, b, indicators))
     both = np.column_stack([one, two])
-    fit, *_ = np.linalg.lstsq(both, target, rcond=1e-9)
-    return one, two, target - both @ fit
+    if 4 * both.shape[1] < len(rows):  # squares take as many degrees of freedom again
+        both = np.column_stack([both, both**2 - (both**2).mean(0)])
+    return one, two, target - both @ _fit(both, target)
 
 
 def _strengths(one: Floats, two: Floats, rest: Floats) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.base.check import real, require
+from mmkd_lab.base.check import real, require, whole
 
 Floats = npt.NDArray[np.float64]
 
@@ -41,3 +41,25 @@ def discoveries(p: npt.ArrayLike, *, rate: float = 0.05) -> npt.NDArray[np.bool_
     ordered = np.sort(values)
     passed = np.flatnonzero(ordered <= rate * np.arange(1, len(values) + 1) / max(len(values), 1))
     return np.asarray(values <= ordered[passed[-1]]) if passed.size else np.zeros(len(values), dtype=bool)
+
+
+def chance(explained: float, left: float, *, ranks: int, freedom: int, outputs: int) -> float:
+    """How often chance explains as much: the p-value of an F test.
+
+    Args:
+        explained: sum of squares of `outputs` columns that `ranks` predictors explain.
+        left: sum of squares that they leave.
+        ranks: independent predictors.
+        freedom: degrees of freedom that are left per column.
+        outputs: independent columns; with more than one this is the pseudo-F of McArdle and Anderson 2001,
+            which takes their residuals for uncorrelated and equally large.
+
+    Raises `LabError` for degrees of freedom below 1.
+    """
+    from scipy.special import fdtrc
+
+    for name, count in (("ranks", ranks), ("freedom", freedom), ("outputs", outputs)):
+        whole(name, count)
+    if left <= 0:
+        return 0.0
+    return float(fdtrc(ranks * outputs, freedom * outputs, max(explained, 0.0) / left * freedom / ranks))

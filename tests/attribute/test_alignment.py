@@ -9,6 +9,7 @@ from torch import nn
 
 from mmkd_lab.attribute import Alignment, align, align_linear, closed_form, top_k_precision, weight_magnitude
 from mmkd_lab.attribute.saliency import permuted_mse
+from mmkd_lab.base.check import LabError
 from mmkd_lab.data import gaussian
 from mmkd_lab.data.paired import PairedData
 
@@ -170,3 +171,44 @@ def test_top_k_precision_on_gaussian_worlds(spec):
         assert wanted is None or abs(value - wanted) <= 0.02
     assert precise[0] > precise[2] > precise[3]
     assert np.isfinite(precise).all()
+
+
+class Dropping(nn.Module):
+    def __init__(self, modality):
+        super().__init__()
+        torch.manual_seed(0)
+        self.modalities = (modality,)
+        self.body = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 2))
+
+    def forward(self, x):
+        return self.body(x[self.modalities[0]])
+
+
+def test_dropout_draws_from_the_seed_and_leaves_the_global_stream_alone():
+    g = torch.Generator().manual_seed(0)
+    x = {name: torch.randn(20, 3, generator=g) for name in "ab"}
+    splits = {"train": torch.arange(16), "test": torch.arange(16, 20)}
+    classes = ("no", "yes")
+    data = PairedData(name="t", modalities=x, target=torch.arange(20) % 2, classes=classes, splits=splits)
+    nets, found = (Dropping("a"), Dropping("b")), []
+    for state, seed in ((1, 0), (2, 0), (2, 1)):
+        torch.manual_seed(state)
+        before = torch.random.get_rng_state()
+        pair = align(*nets, data, epochs=2, batch_size=None, seed=seed)
+        assert torch.equal(torch.random.get_rng_state(), before)
+        found.append(pair.teacher.body[0].weight)
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+
+
+def test_labels_that_are_no_class_numbers_are_refused():
+    a = np.zeros((1, 4, 2))
+    with pytest.raises(LabError, match=r"target = dtype\('float64'\).*must hold class numbers"):
+        align_linear(a, a, np.array([[0.0, 0.5, 1.0, 1.0]]), seeds=[0])
+
+
+def test_tensors_that_need_gradients_are_read():
+    a = torch.randn(1, 8, 2, requires_grad=True)
+    target = torch.arange(8).unsqueeze(0) % 2
+    plain = align_linear(a.detach().numpy(), a.detach().numpy(), target.numpy(), seeds=[0], steps=3)
+    assert torch.equal(align_linear(a, a, target, seeds=[0], steps=3).weight_a, plain.weight_a)

@@ -186,7 +186,7 @@ def test_check_refuses_an_integral_that_does_not_add_up():
     net = build(NetSpec(width=4, features=8), {k: v.shape[1:] for k, v in x.items()}, 3, seed=0)
     found = by_modality(net, x, methods="integrated_gradients", steps=1)
     with pytest.raises(
-        LabError, match=r"mean_residual of integrated_gradients = 0.*add up to within 0.001.*Raise steps"
+        LabError, match=r"mean_residual of integrated_gradients = 0.*add up to within 0.0.*Raise steps"
     ):
         found.check(quadrature=0.001)
 

@@ -13,32 +13,51 @@ from pathlib import Path
 
 import pytest
 
+from mmkd_lab import data
 from mmkd_lab.study import Study
 from tests.notebooks import execution
 
 #: Points that a mean, or an end of its interval, may move by. Wrong data, seeds or arms move them by more.
 TOLERANCE = 1.5
+#: Shares between 0 and 1 move less: between processors only probes and networks do.
+SHARE_TOLERANCE = 0.05
+#: Notebooks of three seeds, where the ends of intervals move twice as far as with five.
+THREE_SEEDS = ("03_modality_focusing",)
+#: The notebooks that print shares, and no comparison of arms.
+SHARES = ("02_modality_venn_diagram",)
 #: An interval whose ends are further than this from zero must be put in the same words.
 CLEAR = 0.75
 
 pytestmark = pytest.mark.kernel
 
 
-@pytest.fixture(scope="module", params=["00_start_here", "01_failure_cases", "04_kd_vs_msd"])
+NAMES = ["00_start_here", "01_failure_cases", *THREE_SEEDS, *SHARES, "04_kd_vs_msd"]
+
+
+@pytest.fixture(scope="module", params=NAMES)
 def pair(request, tmp_path_factory):
     """A notebook as it is stored, and as it comes out now; one execution for all tests of it."""
     folder = tmp_path_factory.mktemp(request.param)
-    return execution.stored(request.param), execution.execute(request.param, folder), folder
+    return execution.stored(request.param), execution.execute(request.param, folder), folder, request.param
 
 
 def test_every_printed_number_is_nearly_the_same(pair):
-    for before, after in zip(execution.texts(pair[0]), execution.texts(pair[1]), strict=True):
-        assert execution.numbers(after) == pytest.approx(execution.numbers(before), abs=TOLERANCE), before
+    votes = "needs-crema_votes"
+    apart = "" if data.where("crema_votes")[0].exists else votes  # without the file these cells say so
+    known = [execution.texts(notebook, without=apart) for notebook in pair[:2]]
+    accuracies = set(execution.texts(pair[0])) - set(execution.texts(pair[0], without=votes))
+    for before, after in zip(*known, strict=True):
+        near = TOLERANCE * (2 if pair[3] in THREE_SEEDS else 1)
+        near = SHARE_TOLERANCE if pair[3] in SHARES and before not in accuracies else near
+        assert execution.numbers(after) == pytest.approx(execution.numbers(before), abs=near), before
 
 
 def test_clear_intervals_are_put_in_the_same_words(pair):
     before, after = (execution.comparisons(execution.verdict(notebook)) for notebook in pair[:2])
-    assert len(before) == len(after) > 0
+    assert len(before) == len(after)
+    assert (len(before) > 0) == (pair[3] not in SHARES)
+    if pair[3] in SHARES:
+        return
     clear = [(old.says, new.says) for old, new in zip(before, after, strict=True) if old.distance > CLEAR]
     assert clear
     assert [old for old, _ in clear] == [new for _, new in clear]
@@ -47,8 +66,20 @@ def test_clear_intervals_are_put_in_the_same_words(pair):
 def test_the_saved_study_says_what_the_last_cell_printed(pair):
     saved = [path for path in sorted(Path(pair[2]).rglob("*.json")) if path.with_suffix(".csv").exists()]
     assert saved
-    said = execution.verdict(pair[1]).splitlines()
-    assert {Study.load(path).verdict for path in saved} == set(said)
+    said = "\n".join(execution.texts(pair[1])).splitlines()
+    verdicts = {Study.load(path).verdict for path in saved}
+    assert set(execution.verdict(pair[1]).splitlines()) <= verdicts <= set(said)
+
+
+def test_declared_shares_are_found_by_the_methods_the_text_says(tmp_path):
+    execution.execute(SHARES[0], tmp_path, {"seeds": 2})
+    saved = {path.stem: Study.load(path) for path in tmp_path.rglob("known_shares_*.json")}
+    plain, mixed = (saved[f"known_shares_{name}"].provenance for name in ("columns", "tanh"))
+    assert plain["seeds"] == [0, 1]
+    assert plain["errors"]["count"] < 0.02
+    assert plain["errors"]["canonical"] < 0.03 > mixed["errors"]["canonical"]
+    assert mixed["errors"]["count"] > 0.05
+    assert mixed["errors"]["information"] > 0.3 < plain["errors"]["information"]
 
 
 def test_a_parameter_that_is_set_takes_effect(tmp_path):

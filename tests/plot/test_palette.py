@@ -91,6 +91,18 @@ def test_colours_can_be_read_as_text_on_white(name):
     assert contrast(colour) >= 4.5
 
 
+@pytest.mark.parametrize("eye", EYES)
+def test_for_and_against_are_the_colours_of_the_attribution_map(eye):
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    shades = colormaps[palette.ATTRIBUTION_MAP](np.linspace(0, 1, 256))[:, :3]
+    for colour, half in ((palette.FOR, shades[128:]), (palette.AGAINST, shades[:128])):
+        assert contrast(colour) >= 4.5
+        assert min(distance(colour, to_hex(shade), EYES["usual"]) for shade in half) < 2.3
+    assert distance(palette.FOR, palette.AGAINST, EYES[eye]) > 14
+
+
 def test_an_arm_without_a_look_is_refused():
     with pytest.raises(LabError, match=r"arm = 'zz_kd'.*no_kd"):
         palette.look("zz_kd")

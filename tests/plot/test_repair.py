@@ -11,6 +11,7 @@ from mmkd_lab.plot import palette
 from mmkd_lab.plot.controls import controls_figure
 from mmkd_lab.plot.repair import repair_figure
 from mmkd_lab.plot.rivals import rivals_figure
+from tests.plot.geometry import faults
 
 ARMS = {"no_kd": 60.0, "cm_kd": 62.0, "mg_kd": 64.0, "ms_kd": 59.0}
 
@@ -50,6 +51,7 @@ def test_students_are_drawn_as_differences_and_teachers_as_they_are():
 def test_one_ratio_is_drawn_as_a_row_per_arm():
     figure = repair_figure(repaired(ratios=(0.5,)))
     assert len(figure.axes) == 3
+    assert faults(figure) == []
 
 
 def seen(kinds=("everything", "shared", "specific + noise"), gammas=(0.25, 0.5), seeds=3):

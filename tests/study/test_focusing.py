@@ -16,36 +16,16 @@ from mmkd_lab.data.gaussian import load as gaussian
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.nets import NetSpec
 from mmkd_lab.runs.store import ResultStore
-from mmkd_lab.study import Study, failure_cases, repair_teachers
+from mmkd_lab.study import Study, failure_cases
 from mmkd_lab.study.channels import Editor, Joint, aligned_pair, kept_channels
-from mmkd_lab.study.focusing import sentence, title
+from mmkd_lab.study.repair_verdict import sentence, title
 from mmkd_lab.study.report import file_name
 from mmkd_lab.study.summary import COLUMNS, differences
 from mmkd_lab.train.recipe import Recipe
 from mmkd_lab.train.replicas import Replicas
-from tests.study.tiny import RECIPE, SPEC, paired
+from tests.study.tiny import RECIPE, SPEC, TEACHER, paired, repair
 
-TEACHER = NetSpec(width=4, features=8)
 EDITED = ("mg_kd", "ms_kd", "random_kd", "weight_kd", "oracle_kd")
-
-
-def repair(store, /, data=None, **options):
-    settings = {
-        "student": "b",
-        "seeds": range(2),
-        "ratios": (0.25, 0.5),
-        "draws": 2,
-        "truth": [0, 5],
-        "joint": Joint(epochs=3, batch_size=16),
-        "student_spec": SPEC,
-        "teacher_spec": TEACHER,
-        "recipe": RECIPE,
-        "store": ResultStore(store),
-        "device": "cpu",
-        "progress": False,
-        **options,
-    }
-    return repair_teachers(paired() if data is None else data, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -309,6 +289,18 @@ def test_random_channels_are_the_mean_of_their_draws(once):
     np.testing.assert_allclose(gains, accuracy["random_kd"] - accuracy["no_kd"], atol=1e-5)
 
 
+def test_pairs_hold_the_ranking_that_the_channels_were_kept_by(once):
+    root, study = once
+    for seed in range(2):
+        kept = study.provenance["channels"]["mg_kd, 0.5, 0"][seed]
+        assert study.pairs[seed].saliency.top(4).tolist() == kept
+    again = repair(root)  # from the store alone
+    for name in ("values", "magnitude"):
+        np.testing.assert_array_equal(
+            getattr(again.pairs[1].saliency, name), getattr(study.pairs[1].saliency, name)
+        )
+
+
 def test_runs_hold_the_untaught_student_and_their_own_teacher(once):
     study = once[1]
     assert len(study.runs) == 2 * 2 * (
@@ -402,7 +394,9 @@ def test_title_and_verdict_follow_the_numbers(once, shift, word):
     table.loc[mine, "value"] = table.loc[part, "value"].to_numpy() + shift + wobble - wobble.mean()
     assert f"modality-general KD {word} crossmodal KD at 50% removed" in title(table, student="b")
     said = sentence(table, student="b", teacher="a")
-    assert f"{shift:+.2f}".replace("-", "−") + " [" in said
+    says = {"beats": "is better than", "falls short of": "is worse than"}.get(word, word)
+    shown = f"{shift:+.2f}".replace("-", "−")
+    assert f"{says} crossmodal KD ({shown} [" in said
     assert "2 paired seeds" in said
 
 

@@ -195,3 +195,10 @@ def test_differences_refuse_a_split_or_metric_the_table_has_not():
         alone.differences(split="tset")
     with pytest.raises(LabError, match="metric = 'f1'"):
         alone.differences(metric="f1")
+
+
+def test_differences_are_taken_from_any_control_that_is_asked_for():
+    found = _study(table=table({"no_kd": 70.0, "cm_kd": 71.0, "mm_kd": 73.5}), kind="none")
+    against = found.differences(against=["cm_kd"]).set_index("arm")
+    assert against["mean"].to_dict() == pytest.approx({"no_kd": -1.0, "mm_kd": 2.5})
+    assert set(against["against"]) == {"cm_kd"}

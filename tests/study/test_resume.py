@@ -15,16 +15,18 @@ from mmkd_lab.runs.store import ResultStore
 from tests.study import tiny
 
 REPOSITORY = Path(__file__).parents[2]
-NETWORKS = 16  # two seeds of three teachers and five students
+#: Entries of the store: two seeds of three teachers and five students; of a regular teacher, an aligned pair,
+#: six edits of it, 14 taught students and one without a teacher.
+ENTRIES = {"failure": 16, "repair": 46}
 
 
-def _start(store, out, kind):
-    command = [sys.executable, "-m", "tests.study.tiny", str(store), str(out), kind, "b"]
+def _start(store, out, kind, which):
+    command = [sys.executable, "-m", "tests.study.tiny", str(store), str(out), kind, "b", which]
     return subprocess.Popen(command, cwd=REPOSITORY, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
-def _run(store, out, kind):
-    tiny.write(store, out, kind, "b")  # in this process: the ones that were killed were others
+def _run(store, out, kind, which):
+    tiny.write(store, out, kind, "b", which)  # in this process: the ones that were killed were others
     return out.read_bytes()
 
 
@@ -40,31 +42,38 @@ def _kill_when(store, process, *, entries):
 def uninterrupted(tmp_path_factory):
     found = {}
 
-    def table(kind):
-        if kind not in found:
-            folder = tmp_path_factory.mktemp(kind)
-            found[kind] = _run(folder / "store", folder / "table.csv", kind)
-        return found[kind]
+    def table(kind, which):
+        if (kind, which) not in found:
+            folder = tmp_path_factory.mktemp(f"{which}_{kind}")
+            found[kind, which] = _run(folder / "store", folder / "table.csv", kind, which)
+        return found[kind, which]
 
     return table
 
 
-@pytest.mark.parametrize(("kind", "moments"), [("images", (2, 9)), ("vectors", (3,))])
-def test_killed_and_resumed_it_ends_with_the_same_table(tmp_path, uninterrupted, kind, moments):
+@pytest.mark.parametrize(
+    ("which", "kind", "moments"),
+    [
+        ("failure", "images", (2, 9)),  # among the teachers, and for images among the students too
+        ("failure", "vectors", (3,)),
+        ("repair", "images", (3, 8, 25)),  # at the first pair, among the edits of a pair, among the students
+    ],
+)
+def test_killed_and_resumed_it_ends_with_the_same_table(tmp_path, uninterrupted, which, kind, moments):
     store, out = tmp_path / "store", tmp_path / "table.csv"
-    for entries in moments:  # among the teachers, and for images among the students too
-        process = _start(store, out, kind)
+    for entries in moments:
+        process = _start(store, out, kind, which)
         _kill_when(store, process, entries=entries)
-        assert entries <= len(ResultStore(store)) < NETWORKS
+        assert entries <= len(ResultStore(store)) < ENTRIES[which]
         assert not out.exists()
-    assert _run(store, out, kind) == uninterrupted(kind)
-    assert len(ResultStore(store)) == NETWORKS
+    assert _run(store, out, kind, which) == uninterrupted(kind, which)
+    assert len(ResultStore(store)) == ENTRIES[which]
 
 
 def test_two_at_once_on_one_store_end_with_equal_tables(tmp_path, uninterrupted):
     outs = [tmp_path / "first.csv", tmp_path / "second.csv"]
-    both = [_start(tmp_path / "store", out, "images") for out in outs]
+    both = [_start(tmp_path / "store", out, "images", "failure") for out in outs]
     assert [process.wait(timeout=240) for process in both] == [0, 0]
     first, second = (out.read_bytes() for out in outs)
-    assert first == second == uninterrupted("images")
-    assert len(ResultStore(tmp_path / "store")) == NETWORKS
+    assert first == second == uninterrupted("images", "failure")
+    assert len(ResultStore(tmp_path / "store")) == ENTRIES["failure"]

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 from mmkd_lab.base.check import LabError
+from mmkd_lab.base.stats import mean_interval
+from mmkd_lab.data.gaussian import World, worlds
 from mmkd_lab.runs.store import ResultStore
 from mmkd_lab.study import Study, rival_hypotheses
 from mmkd_lab.study.hypotheses import (
@@ -25,6 +27,7 @@ from mmkd_lab.study.hypotheses import (
 )
 from mmkd_lab.study.prediction import auc, predictions, spearman
 from mmkd_lab.study.summary import COLUMNS
+from tests.study.tiny import repair
 
 #: Every combination of signs: columns of variance 1 without any correlation.
 SIGNS = np.array(list(product([-1.0, 1.0], repeat=4)))
@@ -36,6 +39,8 @@ def numbers(seed, *shape):
 
 # MFH
 
+MANY = np.tile(SIGNS, (2000, 1))  # so many samples that the adjustment for features does not count
+
 
 def weights(*sizes):
     return np.array([[-w for w in sizes], list(sizes)])
@@ -43,32 +48,55 @@ def weights(*sizes):
 
 @pytest.mark.parametrize(("shared", "share"), [(0, 0.0), (1, 0.25), (2, 0.5), (3, 0.75), (4, 1.0)])
 def test_with_equal_weights_gamma_is_the_share_of_shared_channels(shared, share):
-    head = weights(1, 1, 1, 1)
-    known = np.where(np.arange(4) < shared, 1.0, 0.0) * head
-    assert gamma(SIGNS, head, teacher=SIGNS @ head.T, student=SIGNS @ known.T) == pytest.approx(share)
+    own = numbers(0, len(MANY), 1)
+    student = np.concatenate([MANY[:, :shared], own], axis=1)
+    assert gamma(MANY @ weights(1, 1, 1, 1).T, student) == pytest.approx(share, abs=1e-3)
 
 
 def test_gamma_is_the_share_of_the_variance_that_shared_channels_make():
-    head = weights(1, 1, 2, 3)
-    known = weights(1, 0, 2, 0)
-    found = gamma(SIGNS, head, teacher=SIGNS @ head.T, student=SIGNS @ known.T)
-    assert found == pytest.approx((1 + 4) / (1 + 1 + 4 + 9))
+    found = gamma(MANY @ weights(1, 1, 2, 3).T, MANY[:, [0, 2]])
+    assert found == pytest.approx((1 + 4) / (1 + 1 + 4 + 9), abs=1e-3)
 
 
-def test_gamma_counts_no_channel_for_more_than_it_moves_nor_for_less_than_nothing():
-    head = weights(1, 2, 1, 1)
-    z = SIGNS @ head.T
-    shared = SIGNS @ weights(1, 0, 0, 0).T
-    assert gamma(SIGNS, head, teacher=z, student=5 * shared) == pytest.approx(1 / 7)
-    assert gamma(SIGNS, head, teacher=z, student=-shared) == pytest.approx(0.0)
-    assert gamma(SIGNS, head, teacher=z, student=z) == pytest.approx(1.0)
+def test_gamma_knows_no_scale_no_rotation_and_no_offset():
+    z, student = numbers(0, 60, 5), numbers(1, 60, 4) + numbers(0, 60, 5)[:, :4]
+    expected = gamma(z, student)
+    turn, _ = np.linalg.qr(numbers(2, 4, 4))
+    assert gamma(0.01 * z + 3.0, -7.0 * student @ turn - 1.0) == pytest.approx(expected)
+    assert gamma(
+        z, np.concatenate([student, np.full((60, 2), 4.0), student[:, :1]], axis=1)
+    ) == pytest.approx(expected)  # dead and repeated features are none
 
 
-def test_removed_channels_and_biases_do_not_move_gamma():
-    head = weights(1, 1, 1, 1)
-    kept = SIGNS * [1, 1, 1, 0] + [0, 0, 0, 0.3]  # the last one is a constant
-    student = SIGNS @ weights(1, 0, 0, 1).T
-    assert gamma(kept, head, teacher=kept @ head.T + 2.0, student=student - 7.0) == pytest.approx(1 / 3)
+def test_unrelated_features_give_a_gamma_of_zero_on_average():
+    found = [gamma(numbers(2 * s, 40, 3), numbers(2 * s + 1, 40, 12)) for s in range(300)]
+    assert abs(np.mean(found)) < 4 * np.std(found) / np.sqrt(300)
+    assert np.std(found) > 0.02
+
+
+@pytest.mark.parametrize(("shared", "own"), [(2, 8), (5, 5), (8, 2)])
+def test_in_declared_worlds_gamma_is_one_for_shared_channels_and_zero_for_the_rest(shared, own):
+    world = World(
+        shared,
+        own,
+        0,
+        hidden=0,
+        width_a=20,
+        width_b=20,
+        n_train=2000,
+        hyperplane="ones",
+        stream="independent",
+    )
+    drawn = worlds(world, [0])
+    rows = drawn.rows("train")
+    seen, student = drawn.a[0, rows], drawn.b[0, rows]
+    general = world.columns("a", "shared")
+    specific = np.setdiff1d(np.arange(20), general)
+    assert gamma(seen[:, general] @ weights(*[1] * shared).T, student) == pytest.approx(1.0)
+    assert gamma(seen[:, specific] @ weights(*[1] * (20 - shared)).T, student) == pytest.approx(0.0, abs=0.02)
+    decisive = np.concatenate([general, world.columns("a", "specific")])
+    regular = gamma(seen[:, decisive] @ weights(*[1] * (shared + own)).T, student)
+    assert regular == pytest.approx(world.gamma_a, abs=0.03)
 
 
 # NTDH
@@ -222,6 +250,33 @@ def test_a_planted_order_is_found_within_seeds():
     assert found["information_margin"].hits == pytest.approx((2 * 5 + 2) / 20)
 
 
+def test_rivals_are_compared_on_the_runs_that_all_of_them_have():
+    table = planted()
+    without = table[~((table["metric"] == "bad") & (table["arm"] == "cm_kd"))]
+    found = {one.rival: one for one in predictions(without)}
+    assert {name: one.pooled.n for name, one in found.items()} == dict.fromkeys(found, 15)
+    nowhere = table[table["metric"] != "bad"]
+    assert {one.pooled.n for one in predictions(nowhere)} == {20}
+
+
+def test_the_corrected_interval_is_bonferronis():
+    noisy = planted()
+    where = noisy["metric"] == "good"
+    noisy.loc[where, "value"] += numbers(3, int(where.sum()))
+    found = {one.rival: one for one in predictions(noisy)}
+    each = [
+        spearman(rows["good"], rows["gain"]).mean
+        for _, rows in noisy.pivot_table(index=["seed", "arm"], columns="metric", values="value").groupby(
+            "seed"
+        )
+    ]
+    for name, level in (("within", 0.95), ("corrected", 1 - 0.05 / 3)):
+        wanted = mean_interval(np.array(each), level=level)
+        one = getattr(found["good"], name)
+        assert (one.mean, one.low) == pytest.approx((wanted.mean, wanted.low))
+        assert one.high == pytest.approx(min(1.0, wanted.high))
+
+
 # The study
 
 
@@ -232,6 +287,7 @@ def run(arm="mg_kd", seed=0, *, classes=3, gain=1.0, ratio=0.5, draw=0, loss="ce
     student = numbers(stream + 2, n, 4) + features[:, :4]
     return Run(
         dataset="toy",
+        student="b",
         arm=arm,
         loss=loss,
         ratio=ratio,
@@ -278,9 +334,57 @@ def test_what_cannot_be_computed_is_left_out_and_named():
     study = rival_hypotheses(mute)
     assert study.table.groupby("metric").size()["teacher_entropy"] == 21
     assert study.table.groupby("metric").size()["cka"] == 20
+    assert "the 20 of 21 runs that all rivals have" in study.verdict
+    assert {p["pooled"]["n"] for p in study.provenance["prediction"]} == {20}
     assert set(study.provenance["left_out"]) == {
-        f"{name}, random_kd, 0.5, 0, seed 0" for name in ("gamma", "information_margin", "cka")
+        f"{name}, random_kd, 0.5, 0, seed 0" for name in ("information_margin", "cka")
     }
+
+
+@pytest.mark.parametrize(
+    ("change", "names", "why"),
+    [
+        ({"teacher_logits": np.ones((40, 3))}, {"gamma"}, "says the same"),
+        (
+            {"student_features": np.ones((40, 4))},
+            {"gamma", "information_margin", "cka"},
+            "student's features",
+        ),
+    ],
+)
+def test_whoever_is_silent_is_named(change, names, why):
+    left = rival_hypotheses([*runs(), replace(run("random_kd"), **change)]).provenance["left_out"]
+    assert {name.split(",")[0] for name in left} == names
+    assert all(why in reason for reason in left.values())
+
+
+def test_too_few_samples_leave_out_what_needs_more():
+    left = rival_hypotheses(runs(n=6)).provenance["left_out"]
+    assert {name.split(",")[0] for name in left} == {"information_margin"}
+    assert "6 samples of the probe split are fewer than 18" in left.values()
+    left = rival_hypotheses(runs(n=5)).provenance["left_out"]
+    assert {name.split(",")[0] for name in left} == {"gamma", "information_margin"}
+
+
+@pytest.mark.parametrize(("sign", "word"), [(1.0, "more"), (-1.0, "less")])
+def test_the_title_is_about_the_loss_that_is_drawn(sign, word):
+    both = [
+        replace(one, loss=loss, gain=factor * accuracy(one.teacher_logits, one.target))
+        for loss, factor in (("ce + kd", sign), ("kd alone", -sign))
+        for one in runs()
+    ]
+    study = rival_hypotheses(both)
+    assert study.title == f"Within a seed, the gain goes best with {word} teacher accuracy (ce + kd)"
+    assert study.options["loss"] == "ce + kd"
+    sides = {1.0: "+1.00", -1.0: "−1.00"}
+    assert "by ce + kd (20 runs), gamma" in study.verdict
+    assert study.verdict.index(f"teacher accuracy {sides[sign]}") < study.verdict.index("by kd alone")
+
+
+def test_runs_of_two_students_are_refused():
+    mixed = [*runs(), replace(run(), student="a")]
+    with pytest.raises(LabError, match=r"runs = \[\('toy', 'a'\), \('toy', 'b'\)\].*one student"):
+        rival_hypotheses(mixed)
 
 
 def test_saved_it_loads_with_its_figure(tmp_path):
@@ -291,11 +395,9 @@ def test_saved_it_loads_with_its_figure(tmp_path):
 
 
 def test_a_repaired_teachers_runs_are_taken_as_they_are(tmp_path):
-    from tests.study.test_focusing import repair
-
     study = repair(tmp_path, ratios=[0.5], arms=["no_kd", "cm_kd", "mg_kd", "ms_kd"], losses=["ce + kd"])
     found = rival_hypotheses(study.runs)
-    assert found.name == "rivals_tiny_vectors"
+    assert found.name == "rivals_tiny_vectors_b"
     assert len(found.table.query("metric == 'gain'")) == 2 * 3
     assert len(ResultStore(tmp_path)) > 0
 
@@ -306,12 +408,10 @@ Z, Y = numbers(0, 20, 3), np.arange(20) % 3
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: gamma(Z, numbers(1, 3, 4), teacher=Z, student=Z), ["features, weight, gap"]),
-        (lambda: gamma(Z, numbers(1, 3, 3), teacher=Z, student=Z[:, :2]), ["student = (20, 2)", "(20, 3)"]),
-        (
-            lambda: gamma(np.ones((20, 3)), numbers(1, 3, 3), teacher=Z, student=Z),
-            ["features", "move the teacher's logits"],
-        ),
+        (lambda: gamma(Z, Z[:9]), ["student = 9", "20 samples"]),
+        (lambda: gamma(np.ones((20, 3)), Z), ["teacher = 'constant'"]),
+        (lambda: gamma(Z, np.ones((20, 3))), ["student = 'constant'"]),
+        (lambda: gamma(Z[:4], numbers(3, 4, 3)), ["student = '4 samples'", "more than 4"]),
         (lambda: non_target_divergence(Z[:, :2], Z[:, :2], Y % 2), ["(20, 2)", "three classes"]),
         (lambda: non_target_divergence(Z, Z[:9], Y), ["student = (9, 3)", "(20, 3)"]),
         (lambda: non_target_divergence(Z, Z, Y[:9]), ["target = (9,)", "(20,)"]),
@@ -332,7 +432,7 @@ Z, Y = numbers(0, 20, 3), np.arange(20) % 3
         (lambda: rival_hypotheses([]), ["runs = []", "loaded from disk"]),
         (
             lambda: rival_hypotheses([run(), replace(run(), dataset="b")]),
-            ["runs = ['b', 'toy']", "one dataset"],
+            ["runs = [('b', 'b'), ('toy', 'b')]", "one dataset"],
         ),
     ],
 )

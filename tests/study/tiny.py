@@ -1,6 +1,7 @@
-"""Small paired data that trains in a second, and the study on it as a process of its own.
+"""Small paired data that trains in a second, and the studies on it as a process of their own.
 
-python -m tests.study.tiny <store> <out.csv> <kind> <student>
+python -m tests.study.tiny <store> <out.csv> <kind> <student>            failure cases
+python -m tests.study.tiny <store> <out.csv> <kind> <student> repair     repaired teachers and their rivals
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from pathlib import Path
 
 import torch
 
+from mmkd_lab.base import atomic
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.nets import NetSpec
 from mmkd_lab.runs.store import ResultStore
-from mmkd_lab.study import Study, failure_cases
+from mmkd_lab.study import Study, failure_cases, repair_teachers, rival_hypotheses
+from mmkd_lab.study.channels import Joint
+from mmkd_lab.study.focusing import RepairStudy
 from mmkd_lab.train.device import threads
 from mmkd_lab.train.recipe import Recipe
 
@@ -42,30 +46,44 @@ def paired(kind="vectors", *, classes=3, seed=0, modalities=("a", "b"), without=
 
 
 SPEC = NetSpec(width=2, features=4)
+TEACHER = NetSpec(width=4, features=8)
 RECIPE = Recipe(epochs=3, batch_size=16, lr=0.01)
 
 
-def study(store: Path | str, /, *, kind="vectors", student="b", **options) -> Study:
-    settings = {
+def _settings(store: Path | str, /, **options):
+    return {
+        "student": "b",
         "seeds": range(2),
         "student_spec": SPEC,
-        "teacher_spec": NetSpec(width=4, features=8),
+        "teacher_spec": TEACHER,
         "recipe": RECIPE,
         "store": ResultStore(store),
         "device": "cpu",
         "progress": False,
         **options,
     }
-    data = settings.pop("data", None) or paired(kind)
-    return failure_cases(data, student=student, **settings)
 
 
-def write(store: Path | str, out: Path | str, kind: str, student: str) -> None:
-    """Run the study on one thread and write its table."""
+def study(store: Path | str, /, *, kind="vectors", data=None, **options) -> Study:
+    return failure_cases(data or paired(kind), **_settings(store, **options))
+
+
+def repair(store: Path | str, /, data=None, *, kind="vectors", **options) -> RepairStudy:
+    asked = {"ratios": (0.25, 0.5), "draws": 2, "truth": [0, 5], "joint": Joint(epochs=3, batch_size=16)}
+    return repair_teachers(data or paired(kind), **_settings(store, **{**asked, **options}))
+
+
+def write(store: Path | str, out: Path | str, kind: str, student: str, which: str = "failure") -> None:
+    """Run the study on one thread and write its table; for a repair study the rivals' after it."""
+    longer = Recipe(epochs=5, batch_size=8, lr=0.01)
     with threads(1):
-        found = study(store, kind=kind, student=student, recipe=Recipe(epochs=5, batch_size=8, lr=0.01))
-    found.table.to_csv(out, index=False)
+        if which == "failure":
+            tables = [study(store, kind=kind, student=student, recipe=longer).table]
+        else:
+            found = repair(store, kind=kind, student=student, ratios=[0.5], draws=1, recipe=longer)
+            tables = [found.table, rival_hypotheses(found.runs).table]
+    atomic.write_text(Path(out), "".join(table.to_csv(index=False) for table in tables))
 
 
 if __name__ == "__main__":
-    write(*sys.argv[1:5])
+    write(*sys.argv[1:6])

@@ -256,10 +256,10 @@ def test_the_latent_scale_returns_the_declared_energies():
 
 
 def test_bits_turn_back_into_latent_variance():
-    from mmkd_lab.venn.gaussian import sign_information
+    from mmkd_lab.data.gaussian_oracle import information
 
     for rho2 in (0.0, 0.2, 0.7, 1.0):
-        assert latent_from_information(sign_information(np.sqrt(rho2))) == pytest.approx(rho2, abs=1e-9)
+        assert latent_from_information(information(np.sqrt(rho2))) == pytest.approx(rho2, abs=1e-9)
 
 
 def test_more_together_than_apart_is_called_synergy():
@@ -366,3 +366,14 @@ def test_wrong_options_are_refused(call, words):
     with pytest.raises(LabError) as caught:
         call(*draw(n=300))
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [1.0, 0.1, 1e6])
+def test_a_column_that_varies_in_one_sample_alone_is_refused(size):
+    """Left without that sample it is constant but for rounding, on either side of zero."""
+    stream = np.random.default_rng(0)
+    a, b = stream.normal(size=(2, 300, 2))
+    a[:, 1] = 3.3
+    a[17, 1] += size
+    with pytest.raises(LabError, match="groups = 'a column': is constant once one group"):
+        commonality_shares(a, b, (a[:, 0] > 0).astype(int))

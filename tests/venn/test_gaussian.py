@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mmkd_lab.base.check import LabError
-from mmkd_lab.venn.gaussian import declared, gaussian_pid, sign_information, world_pid
+from mmkd_lab.data.gaussian_oracle import information
+from mmkd_lab.venn.gaussian import declared, gaussian_pid, world_pid
 from mmkd_lab.venn.pid import pid
 from tests.venn.worlds import Small
 
@@ -44,7 +45,7 @@ def test_wrong_arguments_are_refused():
     with pytest.raises(LabError, match="by = 'mass'"):
         declared(Small(), by="mass")
     with pytest.raises(LabError, match=r"rho = 1\.5"):
-        sign_information(1.5)
+        information(1.5)
     with pytest.raises(LabError, match="width_a = 2"):
         gaussian_pid(np.eye(3), width_a=2)
     with pytest.raises(LabError, match="covariance = -"):
@@ -52,22 +53,22 @@ def test_wrong_arguments_are_refused():
 
 
 def test_information_of_a_sign_by_numbers():
-    assert sign_information(0.0) == 0.0
-    assert sign_information(1.0) == 1.0
+    assert information(0.0) == 0.0
+    assert information(1.0) == 1.0
     t = np.linspace(-9, 9, 200_001)
     for rho in (0.1, 0.5, 0.9, 0.999):
         p = np.array([0.5 * math.erfc(-u / math.sqrt(2)) for u in rho * t / math.sqrt(1 - rho**2)])
         p = np.clip(p, 1e-300, 1 - 1e-16)
         h = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
         expected = 1 - float((h * np.exp(-t * t / 2)).sum() * (t[1] - t[0]) / math.sqrt(2 * math.pi))
-        assert sign_information(rho) == pytest.approx(expected, abs=1e-7)
+        assert information(rho) == pytest.approx(expected, abs=1e-7)
 
 
 def test_two_modalities_that_see_different_latents_equally_well_are_redundant_to_pid():
     found = world_pid(Small(shared=0, specific_a=4, specific_b=4, hidden=0))
     assert found.unique_1 == 0.0
     assert found.unique_2 == 0.0
-    assert found.redundancy == pytest.approx(sign_information(math.sqrt(0.5)))
+    assert found.redundancy == pytest.approx(information(math.sqrt(0.5)))
     assert declared(Small(shared=0, specific_a=4, specific_b=4, hidden=0)).gamma == 0.0
 
 

@@ -1,0 +1,156 @@
+"""Estimated shares against declared ones, in worlds where the truth is known.
+
+Union and hidden latents stay as many in all worlds; the declared gamma is the share of the union that both
+modalities see, and the rest is dealt to them in equal parts. All latents weigh alike, so that the declared
+shares by count and by energy are one. Source: Xue et al. 2023 (MFH), section 3 and its Gaussian worlds.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mmkd_lab import __version__
+from mmkd_lab.base import check
+from mmkd_lab.base.check import one_of
+from mmkd_lab.base.seed import derive
+from mmkd_lab.data.gaussian import World, worlds
+from mmkd_lab.study.estimators import ESTIMATORS, LABELS, Sides
+from mmkd_lab.study.result import Study
+from mmkd_lab.study.summary import COLUMNS
+from mmkd_lab.venn import declared, world_pid
+
+Floats = npt.NDArray[np.float64]
+
+NAME = "known_shares"
+ENCODERS = ("none", "tanh")
+#: Decisive latents that at least one modality sees, and how many of them both see, world by world.
+UNION, SHARED, HIDDEN = 16, (0, 4, 8, 12, 16), 4
+
+
+def known_shares(
+    *,
+    methods: Sequence[str] = tuple(ESTIMATORS),
+    encoder: str = "none",
+    seeds: Iterable[int] = range(4),
+    samples: int = 2000,
+) -> Study:
+    """Every method's alpha, beta and gamma in worlds of declared gamma 0, 0.25, 0.5, 0.75 and 1.
+
+    Args:
+        methods: names from `study.estimators.ESTIMATORS`.
+        encoder: what the modalities look like. 'none': every latent is a column. 'tanh': tanh of a random
+            rotation of the columns, drawn once a seed, so that no column is a latent any more.
+        seeds: of the worlds; each draws its own samples.
+        samples: in each world.
+
+    Returns:
+        a study of kind 'recovery': a row per method (as arm), seed, declared gamma (column `gamma`) and
+        quantity alpha, beta, gamma_union. Undefined quantities have no row. `provenance['pid']` is what the
+        partial information decomposition says in truth of each world: R / (R + U1 + U2).
+
+    Raises:
+        LabError: an unknown method or encoder, repeated seeds, fewer than 200 samples.
+    """
+    started = time.perf_counter()
+    chosen = [str(name) for name in check.flat("methods", methods, "a list of methods")]
+    for name in chosen:
+        one_of("method", name, list(ESTIMATORS))
+    one_of("encoder", encoder, ENCODERS)
+    check.whole("samples", samples, at_least=200)
+    numbers = check.seeds("seeds", seeds)
+    rows: list[tuple[object, ...]] = []
+    truth = {}
+    for shared in SHARED:
+        spec = world_of(shared, samples=samples)
+        parts = world_pid(spec)
+        gamma = declared(spec).gamma
+        truth[f"{gamma:g}"] = parts.redundancy / (parts.redundancy + parts.unique_1 + parts.unique_2)
+        for seed in numbers:
+            sides = sides_of(spec, seed, encoder=encoder)
+            for name in chosen:
+                found = ESTIMATORS[name](sides, seed, 0)
+                for quantity in ("gamma_union", "alpha", "beta"):
+                    if found.defined:
+                        head = (NAME, "gaussian", name, "shares", seed, "all", quantity)
+                        rows.append((*head, found.value(quantity), gamma))
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "gamma"])
+    errors = mean_errors(table)
+    return Study(
+        name=f"{NAME}_{'columns' if encoder == 'none' else encoder}",
+        title=_title(errors),
+        table=table,
+        verdict=_verdict(errors, encoder, len(SHARED) * len(numbers), samples),
+        kind="recovery",
+        options={"samples": samples, "encoder": encoder},
+        provenance={
+            "study": NAME,
+            "encoder": encoder,
+            "seeds": list(numbers),
+            "samples": samples,
+            "latents": {"union": UNION, "shared": list(SHARED), "hidden": HIDDEN},
+            "pid": truth,
+            "errors": errors,
+            "versions": {
+                "mmkd_lab": __version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+            "seconds": round(time.perf_counter() - started, 3),
+        },
+    )
+
+
+def world_of(shared: int, *, samples: int) -> World:
+    """The world in which so many of the 16 latents of the union are seen by both."""
+    own = (UNION - shared) // 2
+    return World(
+        shared=shared,
+        specific_a=own,
+        specific_b=own,
+        hidden=HIDDEN,
+        hyperplane="ones",
+        n_train=samples,
+        n_test=1,
+        stream="independent",
+    )
+
+
+def sides_of(spec: World, seed: int, *, encoder: str = "none") -> Sides:
+    """One world's training samples as the estimators want them."""
+    drawn = worlds(spec, [seed])
+    rows = drawn.rows("train")
+    a, b = (np.asarray(x[0][rows], dtype=float) for x in (drawn.a, drawn.b))
+    if encoder == "tanh":
+        stream = np.random.default_rng(derive(seed, NAME, "encoder"))
+        a, b = (np.tanh(x @ _rotation(stream, x.shape[1])) for x in (a, b))
+    return Sides.of(a, b, np.asarray(drawn.target[0][rows]), seed=seed)
+
+
+def mean_errors(table: pd.DataFrame) -> dict[str, float]:
+    """{method: mean absolute error of gamma}, over all worlds in which it gave one."""
+    part = table[table["metric"] == "gamma_union"]
+    error = (part["value"] - part["gamma"]).abs()
+    return {str(name): float(error[part["arm"] == name].mean()) for name in dict.fromkeys(part["arm"])}
+
+
+def _rotation(stream: np.random.Generator, width: int) -> Floats:
+    q, r = np.linalg.qr(stream.standard_normal((width, width)))
+    return np.asarray(q * np.sign(np.diag(r)))
+
+
+def _title(errors: dict[str, float]) -> str:
+    best, worst = min(errors, key=errors.__getitem__), max(errors, key=errors.__getitem__)
+    said = f"The declared gamma: {LABELS[best]} off by {errors[best]:.2f}"
+    return said if best == worst else f"{said}, {LABELS[worst]} by {errors[worst]:.2f}"
+
+
+def _verdict(errors: dict[str, float], encoder: str, n: int, samples: int) -> str:
+    seen = "latents as columns" if encoder == "none" else "latents behind tanh of a rotation"
+    said = ", ".join(f"{error:.3f} by {LABELS[name]}" for name, error in errors.items())
+    return f"In {n} Gaussian worlds of {samples:,} samples ({seen}), gamma is off by {said} on average."

@@ -1,0 +1,271 @@
+"""What two modalities of real data share, by every estimator: the modality Venn diagram as a study.
+
+Estimators answer different questions, so that a share without its method means little: every number of the
+table has one. Source: Xue et al. 2023 (MFH), section 3, for the diagram.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mmkd_lab import __version__
+from mmkd_lab.base import check
+from mmkd_lab.base.check import LabError, one_of, require
+from mmkd_lab.base.stats import Interval
+from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.distill import Objective
+from mmkd_lab.runs.store import ResultStore
+from mmkd_lab.study.estimators import ESTIMATORS, LABELS, Codes, Floats, Sides, leading, lively, probed
+from mmkd_lab.study.networks import Network, Workshop
+from mmkd_lab.study.profiles import profile as profile_of
+from mmkd_lab.study.report import file_name, load_data
+from mmkd_lab.study.result import Study
+from mmkd_lab.study.setting import teacher_seed
+from mmkd_lab.study.summary import COLUMNS
+from mmkd_lab.train.device import resolve
+from mmkd_lab.venn.shares import QUANTITIES, XOR_FROM, ModalityShares
+
+NAME = "modality_shares"
+LAYERS = ("input", "predictions", "features", "given")
+_RESAMPLES = 100
+#: gamma comes first: it is what a study of shares is about.
+_ORDER = ("gamma_union", *(name for name in QUANTITIES if name != "gamma_union"))
+
+
+def modality_shares(
+    dataset: str | PairedData,
+    *,
+    modalities: Sequence[str] | None = None,
+    estimator: str = "canonical",
+    methods: Sequence[str] = tuple(ESTIMATORS),
+    layer: str = "input",
+    seeds: Iterable[int] = (0,),
+    profile: str = "quick",
+    store: ResultStore | None = None,
+    device: str = "auto",
+) -> Study:
+    """alpha, beta, gamma, synergy and the unobserved share of two modalities, by every method.
+
+    Args:
+        dataset: a name for `data.load`, with the profile's parameters, or your own paired data.
+        modalities: a, the teacher's, and b, the student's; may be left out when there are only two.
+        estimator: whose shares the diagram shows, one of `methods`.
+        methods: names from `study.estimators.ESTIMATORS`.
+        layer: what is looked at. 'input': the columns of the inputs, or their first 50 principal components;
+            all samples. 'predictions': class probabilities of linear probes of these, each from a probe that
+            has not seen the sample's fold (nor its group); all samples. 'features': what the head of a
+            trained network reads, one network a modality and seed; the test split. 'given': the modalities
+            are class probabilities already (votes); all samples.
+        seeds: of probes, permutations and resamples, and of the networks of 'features'. The share is the mean
+            over seeds, its interval reaches from the lowest end to the highest.
+        profile: 'quick' or 'full', see `study.profiles`; the size of the networks of 'features'.
+        store: where finished networks are kept; the default store when None.
+        device: for the networks of 'features'.
+
+    Intervals are each estimator's own; where the data have groups (actors), the samples of a group are
+    resampled together. None of them covers what another method says.
+
+    Returns:
+        a study of kind 'sharing'. The table has a row per method (as arm), seed and quantity, and rows
+        '<quantity> low' and '<quantity> high' where there is an interval; shares between 0 and 1. Undefined
+        quantities have no row.
+
+    Raises:
+        LabError: an unknown modality, method, layer or profile; more than two modalities and none named; a
+            target that is not a single label; 'given' columns that are no class probabilities.
+        DamagedFile: a file of the dataset is missing or damaged.
+    """
+    started = time.perf_counter()
+    one_of("layer", layer, LAYERS)
+    chosen = [str(name) for name in check.flat("methods", methods, "a list of methods")]
+    for name in (*chosen, estimator):
+        one_of("method", name, list(ESTIMATORS))
+    one_of("estimator", estimator, chosen)
+    numbers, size = check.seeds("seeds", seeds), profile_of(profile)
+    require(store is None or isinstance(store, ResultStore), "store", store, "must be a ResultStore or None")
+    data = load_data(dataset, size)
+    names = _pair(data, modalities)
+    rows: list[tuple[object, ...]] = []
+    counted, notes = 0, {}
+    for seed in numbers:
+        if layer == "features":
+            sides = _trained(data, names, seed, profile, store or ResultStore(), device)
+        else:
+            sides = _sides(data, names, layer, seed)
+        counted = len(sides.y)
+        for name in chosen:
+            found = ESTIMATORS[name](sides, seed, _RESAMPLES)
+            notes[name] = list(found.notes)
+            rows += _rows(found, (NAME, data.name, name, "shares", seed, _split(layer)))
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return Study(
+        name=f"{NAME}_{file_name(data.name)}_{'_'.join(map(file_name, names))}_{layer}",
+        title=_title(table, estimator, names),
+        table=table,
+        verdict=_verdict(table, estimator, names, counted, layer),
+        kind="sharing",
+        options={"method": estimator, "names": list(names), "n": counted, "layer": layer},
+        provenance={
+            "study": NAME,
+            "dataset": data.name,
+            "fingerprint": data.fingerprint,
+            "modalities": list(names),
+            "layer": layer,
+            "methods": chosen,
+            "seeds": list(numbers),
+            "samples": counted,
+            "subjects": None if data.group is None else len(torch.unique(data.group)),
+            "notes": notes,
+            "versions": {
+                "mmkd_lab": __version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+            "seconds": round(time.perf_counter() - started, 3),
+        },
+    )
+
+
+def shares_of(table: pd.DataFrame, method: str) -> dict[str, Interval]:
+    """{quantity: share and interval} of one method: the mean over seeds, and the ends that hold every seed's.
+
+    A quantity without an interval has NaN ends. Raises `LabError` for a method that the table lacks.
+    """
+    one_of("method", method, list(dict.fromkeys(table["arm"])))
+    part = table[table["arm"] == method]
+    values = {name: group["value"].to_numpy(dtype=float) for name, group in part.groupby("metric")}
+    found = {}
+    for name in (name for name in _ORDER if name in values):
+        low, high = (values.get(f"{name} {end}", np.array([np.nan])) for end in ("low", "high"))
+        n = len(values[name])
+        found[name] = Interval(float(values[name].mean()), float(low.min()), float(high.max()), n)
+    return found
+
+
+def _pair(data: PairedData, modalities: Sequence[str] | None) -> tuple[str, str]:
+    single = data.task is Task.SINGLE_LABEL
+    require(single, "dataset", data.task.value, "must have one label a sample: shares are those of a class")
+    known = list(data.modalities)
+    if modalities is None:
+        rule = "must be named unless there are exactly two"
+        require(len(known) == 2, "modalities", known, rule, 'For example ["a", "b"].')
+        return known[0], known[1]
+    named = [str(one) for one in check.flat("modalities", modalities, "two names of modalities")]
+    require(len(named) == 2 and named[0] != named[1], "modalities", named, "must be two different names")
+    for name in named:
+        one_of("modality", name, known)
+    return named[0], named[1]
+
+
+def _columns(data: PairedData, name: str) -> Floats:
+    values = data.modalities[name]
+    rule = "must be floating: token numbers are no quantities"
+    require(values.is_floating_point(), f"modality {name!r}", values.dtype, rule, "Use layer='features'.")
+    return np.asarray(values.cpu().flatten(1).numpy(), dtype=float)
+
+
+def _sides(data: PairedData, names: tuple[str, str], layer: str, seed: int) -> Sides:
+    y = data.target.cpu().numpy()
+    subjects = None if data.group is None else data.group.cpu().numpy()
+    a, b = (_columns(data, name) for name in names)
+    if layer == "given":
+        return _given(a, b, y, subjects, data.num_classes, seed)
+    sides = Sides.of(leading(a), leading(b), y, subjects=subjects, seed=seed)
+    if layer == "input":
+        return sides
+    return replace(sides, a=np.exp(sides.said_a)[:, :-1], b=np.exp(sides.said_b)[:, :-1])
+
+
+def _given(a: Floats, b: Floats, y: Codes, subjects: Codes | None, classes: int, seed: int) -> Sides:
+    """Class probabilities as the columns and as what is said; a probe puts the pair together."""
+    for name, x in (("a", a), ("b", b)):
+        fine = x.shape[1] == classes and (x >= 0).all() and np.allclose(x.sum(1), 1.0, atol=1e-4)
+        rule = f"must be probabilities of the {classes} classes for layer='given'"
+        require(bool(fine), f"modality {name}", x.shape, rule, "Use layer='input'.")
+    both = probed(np.column_stack([a, b]), y, subjects=subjects, seed=seed)
+    return Sides(lively("a", a[:, :-1]), lively("b", b[:, :-1]), y, a, b, both, subjects)
+
+
+def _trained(
+    data: PairedData, names: tuple[str, str], seed: int, profile: str, store: ResultStore, device: str
+) -> Sides:
+    """Features of two trained networks on the test split, which neither was fitted or selected on."""
+    size = profile_of(profile)
+    if "test" not in data.splits:
+        raise LabError("layer", "features", f"needs a test split, and {data.name} has none")
+    found = []
+    for name in names:
+        workshop = Workshop(
+            data=data,
+            spec=size.teacher.on(name),
+            recipe=size.recipe,
+            device=resolve(device),
+            store=store,
+            keep=("test",),
+            features=("test",),
+        )
+        one = Network("teacher", name, seed, teacher_seed(seed), Objective(task=data.task))
+        (result,) = workshop.train([one], done=lambda network, how: None)
+        found.append(np.asarray(result.tensors["features/test"], dtype=float))
+    where = data.positions("test").cpu()
+    subjects = None if data.group is None else data.group.cpu()[where].numpy()
+    return Sides.of(found[0], found[1], data.target.cpu()[where].numpy(), subjects=subjects, seed=seed)
+
+
+def _split(layer: str) -> str:
+    return "test" if layer == "features" else "all"
+
+
+def _rows(found: ModalityShares, head: tuple[object, ...]) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    for name in _ORDER:
+        if np.isfinite(found.value(name)):
+            rows.append((*head, name, found.value(name)))
+        if name in found.intervals and np.isfinite(found.intervals[name].low):
+            rows.append((*head, f"{name} low", found.intervals[name].low))
+            rows.append((*head, f"{name} high", found.intervals[name].high))
+    return rows
+
+
+def _title(table: pd.DataFrame, estimator: str, names: tuple[str, str]) -> str:
+    found, head = shares_of(table, estimator), table["dataset"].iloc[0]
+    synergy = found["synergy"].mean if "synergy" in found else 0.0
+    if "gamma_union" not in found:
+        what = "XOR-type label" if synergy else "nothing decisive"
+        return f"{head}, by {LABELS[estimator]}: {what}, {names[0]} and {names[1]} by themselves tell nothing"
+    if synergy > XOR_FROM:
+        return f"{head}, by {LABELS[estimator]}: XOR-type, {synergy:.0%} of what the pair carries is synergy"
+    shown = found["gamma_union"]
+    ends = "" if np.isnan(shown.low) else f" [{100 * shown.low:.0f}, {100 * shown.high:.0f}]"
+    share = f"{shown.mean:.0%}{ends}"
+    return f"{head}, by {LABELS[estimator]}: {share} of what {names[0]} or {names[1]} carries is in both"
+
+
+def _verdict(table: pd.DataFrame, estimator: str, names: tuple[str, str], n: int, layer: str) -> str:
+    head = f"On {table['dataset'].iloc[0]} ({names[0]} and {names[1]}, {layer}, {n:,} samples)"
+    by = {str(method): shares_of(table, str(method)) for method in dict.fromkeys(table["arm"])}
+    mine = by.pop(estimator)
+    if "gamma_union" in mine:
+        said = [f"gamma {_shown(mine['gamma_union'])}", f"only {names[0]} {_shown(mine['alpha'])}"]
+        said += [f"only {names[1]} {_shown(mine['beta'])}"]
+    else:
+        said = ["alpha, beta and gamma are undefined"]
+    said += [f"{name} {_shown(mine[name])}" for name in ("synergy", "unobserved") if name in mine]
+    sentence = f"{head}, by {LABELS[estimator]}: {', '.join(said)}"
+    others = [
+        f"{_shown(one['gamma_union']) if 'gamma_union' in one else 'undefined'} by {LABELS[method]}"
+        for method, one in by.items()
+    ]
+    return f"{sentence}; gamma is {', '.join(others)}." if others else f"{sentence}."
+
+
+def _shown(found: Interval) -> str:
+    ends = "" if np.isnan(found.low) else f" [{found.low:.2f}, {found.high:.2f}]"
+    return f"{found.mean:.2f}{ends}"

@@ -1,0 +1,194 @@
+"""Shares of two modalities by every method: closed forms, symmetry, subjects, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mmkd_lab import data
+from mmkd_lab.base.check import LabError
+from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.runs.store import ResultStore
+from mmkd_lab.study import Study, modality_shares
+from mmkd_lab.study.estimators import ESTIMATORS, LABELS, Sides, leading, lively
+from mmkd_lab.study.sharing import shares_of
+
+rng = np.random.default_rng(0)
+
+
+def paired(a, b, y, *, classes=None, group=None, task=Task.SINGLE_LABEL):
+    rows = torch.arange(len(y))
+    third = len(y) // 3
+    return PairedData(
+        name="made",
+        modalities={"left": torch.as_tensor(a), "right": torch.as_tensor(b)},
+        target=torch.as_tensor(y),
+        splits={"train": rows[:third], "val": rows[third : 2 * third], "test": rows[2 * third :]},
+        classes=tuple("abcdef"[: classes or int(np.max(y)) + 1]),
+        task=task,
+        group=group,
+    )
+
+
+def votes(codes, classes):
+    """All raters agree on one class."""
+    return np.eye(classes, dtype=np.float32)[codes]
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    """Four classes by two bits: left tells the first bit, right both, so that left is in right."""
+    bits = rng.integers(0, 2, size=(1200, 2))
+    y = 2 * bits[:, 0] + bits[:, 1]
+    return paired(votes(2 * bits[:, 0], 4), votes(y, 4), y)
+
+
+def test_information_of_votes_is_that_of_the_bits(crowd):
+    found = shares_of(modality_shares(crowd, layer="given", estimator="information").table, "information")
+    assert found["gamma_union"].mean == pytest.approx(0.5, abs=0.02)
+    assert found["alpha"].mean == pytest.approx(0.0, abs=0.01)
+    assert found["beta"].mean == pytest.approx(0.5, abs=0.02)
+    assert found["unobserved"].mean == pytest.approx(0.0, abs=0.02)
+    assert found["gamma_a"].mean == pytest.approx(1.0, abs=0.02)
+    assert found["gamma_union"].low <= found["gamma_union"].mean <= found["gamma_union"].high
+
+
+def test_naming_the_modalities_the_other_way_swaps_their_shares(crowd):
+    asked = {"layer": "given", "estimator": "information", "methods": ["information"]}
+    one = shares_of(modality_shares(crowd, modalities=["left", "right"], **asked).table, "information")
+    other = shares_of(modality_shares(crowd, modalities=["right", "left"], **asked).table, "information")
+    for name, swapped in (("alpha", "beta"), ("gamma_a", "gamma_b"), ("gamma_union", "gamma_union")):
+        assert one[name].mean == pytest.approx(other[swapped].mean, abs=1e-6)
+
+
+def test_every_method_finds_the_declared_share_but_information():
+    shares = {"shared": 6, "specific_a": 5, "specific_b": 5, "hidden": 4, "hyperplane": "ones"}
+    world = data.load("gaussian", **shares, n_train=1400, n_val=0, n_test=100)
+    found = modality_shares(world)
+    assert found.options["n"] == 1500
+    for method in ESTIMATORS:
+        gamma = shares_of(found.table, method)["gamma_union"]
+        assert gamma.low <= gamma.mean <= gamma.high, method  # and neither is NaN
+        assert (abs(gamma.mean - 6 / 16) < 0.1) == (method != "information"), method
+        assert LABELS[method] in found.verdict
+    assert "gamma 0." in found.verdict
+    assert "only a 0." in found.verdict
+
+
+def test_samples_of_one_subject_do_not_count_as_many(crowd):
+    left = crowd.modalities["left"][:120].clone()
+    left[::7] = left.flip(0)[::7]  # not everybody agrees, or there would be no spread
+    rows = torch.arange(120).repeat_interleave(10)
+    a, b, y = left[rows], crowd.modalities["right"][rows], crowd.target[rows].numpy()
+    asked = {"layer": "given", "estimator": "information", "methods": ["information"]}
+    widths = []
+    for group in (None, rows):
+        table = modality_shares(paired(a, b, y, group=group), **asked).table
+        found = shares_of(table, "information")["gamma_union"]
+        widths.append(found.high - found.low)
+    assert widths[1] > 1.5 * widths[0]
+
+
+def test_no_subject_is_on_both_sides_of_a_probe():
+    """Columns that name the subject, and a label that is the subject's: only a leak could tell it."""
+    subjects = np.repeat(np.arange(60), 10)
+    y = (subjects % 2).astype(np.int64)
+    names = np.eye(60)[subjects] + 0.01 * rng.normal(size=(600, 60))
+    leaky = Sides.of(names, names, y)
+    sound = Sides.of(names, names, y, subjects=subjects)
+    assert (leaky.said_a.argmax(1) == y).mean() > 0.9
+    assert (sound.said_a.argmax(1) == y).mean() < 0.7
+
+
+def test_xor_gets_no_diagram():
+    a, b = rng.normal(size=(2, 1500, 1)).astype(np.float32)
+    y = ((a[:, 0] > 0) ^ (b[:, 0] > 0)).astype(np.int64)
+    said = [np.stack([1.0 - p, p], 1) for p in (1 / (1 + np.exp(-4 * x[:, 0])) for x in (a, b))]
+    found = modality_shares(paired(*said, y), layer="given", estimator="information", methods=["information"])
+    assert "XOR-type" in found.title
+    assert any("No diagram" in text.get_text() for text in found.plot().axes[0].texts)
+
+
+def test_features_are_those_of_networks_on_the_test_split(tmp_path):
+    y = rng.integers(0, 2, size=300)
+    a, b = (np.float32(rng.normal(size=(300, 6)) + y[:, None] * np.eye(6)[0]) for _ in range(2))
+    made, store = paired(a, b, y), ResultStore(tmp_path)
+    asked = {"layer": "features", "methods": ["canonical", "information"], "store": store, "seeds": [3]}
+    first, again = (modality_shares(made, **asked) for _ in range(2))
+    assert first.options["n"] == 100
+    assert set(first.table["split"]) == {"test"}
+    assert first.table.equals(again.table)
+
+
+def test_a_study_comes_back_as_it_was_saved(crowd, tmp_path):
+    asked = {"layer": "given", "estimator": "commonality", "methods": ["commonality"]}
+    found = modality_shares(crowd, seeds=[0, 1], **asked)
+    found.save(tmp_path)
+    again = Study.load(tmp_path / found.name)
+    assert again.table.equals(found.table)
+    assert again.plot().png() == found.plot().png()
+    assert set(found.table["seed"]) == {0, 1}
+
+
+def test_wide_inputs_become_their_leading_components():
+    base = rng.normal(size=(200, 3))
+    wide = base @ rng.normal(size=(3, 80)) + 1e-6 * rng.normal(size=(200, 80))
+    found = leading(wide, components=3)
+    fitted = found @ np.linalg.lstsq(found, wide - wide.mean(0), rcond=None)[0]
+    np.testing.assert_allclose(fitted, wide - wide.mean(0), atol=1e-4)
+    np.testing.assert_array_equal(leading(base), base)
+
+
+def test_columns_that_hardly_ever_vary_are_left_out():
+    x = rng.normal(size=(200, 3))
+    x[:197, 1] = 0.0
+    np.testing.assert_array_equal(lively("a", x), x[:, [0, 2]])
+    with pytest.raises(LabError, match=r"b = \(200, 1\): must hold a column that varies"):
+        lively("b", x[:, [1]])
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"layer": "deep"}, "layer = 'deep'"),
+        ({"estimator": "guess"}, "method = 'guess'"),
+        ({"methods": ["count", "guess"]}, "method = 'guess'"),
+        ({"estimator": "canonical", "methods": ["count"]}, "estimator = 'canonical': must be one of 'count'"),
+        ({"modalities": ["left", "left"]}, "modalities = .*must be two different names"),
+        ({"modalities": ["left", "top"]}, "modality = 'top'"),
+        ({"seeds": [1, 1]}, "seeds"),
+        ({"profile": "huge"}, "profile"),
+        ({"store": "here"}, "store = 'here'"),
+    ],
+    ids=["layer", "estimator", "methods", "not asked", "twice", "modality", "seeds", "profile", "store"],
+)
+def test_wrong_questions_are_refused(asked, expected, crowd):
+    with pytest.raises(LabError, match=expected):
+        modality_shares(crowd, **asked)
+
+
+def test_columns_that_are_no_probabilities_are_refused(crowd):
+    y = crowd.target.numpy()
+    with pytest.raises(LabError, match=r"modality a = \(1200, 2\): must be probabilities of the 4 classes"):
+        modality_shares(paired(rng.random((1200, 2)), rng.random((1200, 2)), y), layer="given")
+
+
+def test_three_modalities_must_be_named(crowd):
+    third = PairedData(
+        name="made",
+        modalities={**crowd.modalities, "top": crowd.modalities["left"]},
+        target=crowd.target,
+        splits=crowd.splits,
+        classes=crowd.classes,
+    )
+    with pytest.raises(LabError, match=r"modalities = .*must be named unless there are exactly two"):
+        modality_shares(third)
+
+
+def test_many_labels_a_sample_are_refused():
+    y = rng.integers(0, 2, size=(90, 3)).astype(np.float32)
+    x = np.float32(rng.normal(size=(90, 2)))
+    made = paired(x, x, y, classes=3, task=Task.MULTI_LABEL)
+    with pytest.raises(LabError, match=r"dataset = .*must have one label a sample"):
+        modality_shares(made)
