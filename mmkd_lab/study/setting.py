@@ -121,7 +121,9 @@ def settle(
     for arm in found.arms:
         found.objective(arm)
     for spec in (found.student_spec.on(student), *(found.teacher_spec.on(*v) for v in found.views.values())):
-        build(fill_vocabulary(spec, data), data.shapes, data.num_classes, seed=0)  # now, rather than after the teachers are trained
+        build(
+            fill_vocabulary(spec, data), data.shapes, data.num_classes, seed=0
+        )  # now, rather than after the teachers are trained
     return found
 
 

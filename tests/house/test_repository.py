@@ -52,7 +52,9 @@ def test_no_registry_hosts(path):
 
 @pytest.mark.parametrize("path", TEXTS, ids=_id)
 def test_nothing_is_left_for_later(path):
-    assert _found(r"\b(?:TODO|FIXME|XXX)\b|raise NotImplementedError", path.read_text(encoding="utf-8")) == []
+    """A notebook's figures are letters too, and say anything."""
+    text = re.sub(r'"image/png": "[^"]*"', "", path.read_text(encoding="utf-8"))
+    assert _found(r"\b(?:TODO|FIXME|XXX)\b|raise NotImplementedError", text) == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=_id)
