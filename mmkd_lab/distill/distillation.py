@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mmkd_lab.base.check import LabError, of_type, position, real, require
+from mmkd_lab.data.paired import Task
 from mmkd_lab.distill.learned import LearnedWeights
 from mmkd_lab.distill.method import Method, Needs, Outputs
 from mmkd_lab.distill.msd import Msd
@@ -34,7 +35,7 @@ class Distillation:
     Raises:
         LabError: a weight that is negative or not finite, a method given twice, views without a removal,
             weights for different numbers of replicas, learned weights without MSD or by instance with 'dist',
-            MSD for another task than the base's.
+            a method for another task than the base's.
     """
 
     base: Objective
@@ -59,9 +60,10 @@ class Distillation:
         counts = {len(weight) for weight, _ in pairs if isinstance(weight, Tensor)} | {self.base.replicas}
         counts.discard(None)
         require(len(counts) < 2, "methods", sorted(counts, key=str), "weights must be for as many replicas")
-        if self.msd is not None:
-            rule = f"must be the base's, {self.base.task.value}"
-            require(self.msd[1].task is self.base.task, "Msd.task", self.msd[1].task.value, rule)
+        rule = f"must be the base's, {self.base.task.value}"
+        for _, method in pairs:
+            task: Task = getattr(method, "task", self.base.task)
+            require(task is self.base.task, f"{type(method).__name__}.task", task.value, rule)
         what = "a LearnedWeights or None"
         of_type("learned", self.learned, (LearnedWeights, type(None)), what)
         if self.learned is not None:

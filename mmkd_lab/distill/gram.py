@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mmkd_lab.base.check import LabError, flat, of_type, one_of, require
 from mmkd_lab.distill.method import Method, Needs, Outputs
-from mmkd_lab.distill.operands import widened
+from mmkd_lab.distill.operands import unit, widened
 from mmkd_lab.nets.views import View
 
 SOURCES = ("features", "logits")
-_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -106,5 +104,5 @@ def gram_relation(student: Tensor, teacher: Tensor) -> Tensor:
     same = student.shape[:-1] == teacher.shape[:-1]
     rule = f"must hold the samples and views of the student, {tuple(student.shape)}"
     require(same, "teacher", tuple(teacher.shape), rule, "Only the last axis may differ.")
-    unit_s, unit_t = (F.normalize(widened(x), dim=-1, eps=_TINY) for x in (student, teacher.detach()))
+    unit_s, unit_t = (unit(widened(x)) for x in (student, teacher.detach()))
     return (unit_s @ unit_s.mT - unit_t @ unit_t.mT).square().mean(dim=(-3, -2, -1))

@@ -8,6 +8,9 @@ from torch import Tensor
 from mmkd_lab.base.check import of_type, require
 from mmkd_lab.data.paired import Task
 
+#: A vector so many times shorter than the longest beside it is rounding noise.
+_NOTHING = 1e-6
+
 #: The axes of one replica's logits: batch and classes, and for a dense task height and width.
 _AXES = {Task.SINGLE_LABEL: 2, Task.MULTI_LABEL: 2, Task.DENSE: 4}
 
@@ -57,6 +60,15 @@ def features_pair(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
         "Only the last axis, the length of the features, may differ.",
     )
     return widened(student), widened(teacher.detach())
+
+
+def unit(values: Tensor) -> Tensor:
+    """The vectors (..., n, F) at length 1. One that is 0, but for rounding, beside the longest of its n stays 0
+    and passes no gradient on: it has no direction, and dividing by its length would make the gradient endless.
+    """
+    length = values.norm(dim=-1, keepdim=True)
+    alive = length > _NOTHING * length.amax(dim=-2, keepdim=True)
+    return torch.where(alive, values / torch.where(alive, length, 1.0), 0.0)
 
 
 def widened(values: Tensor) -> Tensor:

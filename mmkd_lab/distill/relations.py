@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmkd_lab.base.check import real, require
 from mmkd_lab.distill.method import Method, Needs, Outputs
-from mmkd_lab.distill.operands import features_pair
+from mmkd_lab.distill.operands import features_pair, unit
 
 #: Lengths below this are those of coincident samples.
 _TINY = 1e-12
@@ -119,7 +119,7 @@ def similarity_relation(student: Tensor, teacher: Tensor) -> Tensor:
     preserving knowledge distillation", section 3.
     """
     s, t = features_pair(student, teacher)
-    gram_s, gram_t = (F.normalize(x @ x.mT, dim=-1, eps=_TINY) for x in (s, t))
+    gram_s, gram_t = (unit(x @ x.mT) for x in (s, t))
     return (gram_s - gram_t).square().mean(dim=(-2, -1))
 
 
@@ -135,5 +135,5 @@ def _relative(features: Tensor) -> Tensor:
 def _cosines(features: Tensor) -> Tensor:
     """(..., B, B, B): at [j, i, k] the cosine of the angle at sample j between i and k."""
     towards = features[..., None, :, :] - features[..., :, None, :]
-    unit = F.normalize(towards, dim=-1, eps=_TINY)
-    return unit @ unit.mT
+    directions = unit(towards)
+    return directions @ directions.mT

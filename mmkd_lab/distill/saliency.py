@@ -104,14 +104,22 @@ def difference(
     For 'loss' and 'correctness' `target` is (N,) or, by the task, (N, K) or (N, H, W). See `saliency`.
     """
     one_of("delta", delta, DELTAS)
+    full, other = _exact(full), _exact(other)
     if task is Task.DENSE:
         full, other = full.movedim(2, -1), other.movedim(2, -1)
     if delta in ("loss", "correctness"):
         labels = of_type("target", target, Tensor, "the labels", f"delta={delta!r} compares with them.")
         measure = _loss if delta == "loss" else _wrong
-        return _positions(measure(other.float(), labels, task) - measure(full.float(), labels, task))
-    each = _CHANGES[delta](full.float(), other.float(), task is Task.MULTI_LABEL)
-    return _positions(each)
+        return _positions(measure(other, labels, task) - measure(full, labels, task)).float()
+    each = _CHANGES[delta](full, other, task is Task.MULTI_LABEL)
+    return _positions(each).float()
+
+
+def _exact(logits: Tensor) -> Tensor:
+    """In double precision: in single, the divergence of two outputs that agree is noise of either sign about
+    1e-7, from which weights by saliency would be made. (Apple's devices have no double.)
+    """
+    return logits.float() if logits.device.type == "mps" else logits.double()
 
 
 def _positions(each: Tensor) -> Tensor:
@@ -128,13 +136,13 @@ def _logs(logits: Tensor, labels: bool) -> Tensor:
 
 def _kl(full: Tensor, other: Tensor, labels: bool) -> Tensor:
     p, q = _logs(full, labels), _logs(other, labels)
-    return (p.exp() * (p - q)).sum((-2, -1))
+    return (p.exp() * (p - q)).sum((-2, -1)).clamp(min=0)
 
 
 def _js(full: Tensor, other: Tensor, labels: bool) -> Tensor:
     p, q = _logs(full, labels), _logs(other, labels)
     middle = torch.logaddexp(p, q) - log(2)
-    return 0.5 * (p.exp() * (p - middle) + q.exp() * (q - middle)).sum((-2, -1))
+    return 0.5 * (p.exp() * (p - middle) + q.exp() * (q - middle)).sum((-2, -1)).clamp(min=0)
 
 
 def _tv(full: Tensor, other: Tensor, labels: bool) -> Tensor:

@@ -14,9 +14,7 @@ from mmkd_lab.data.paired import Task
 from mmkd_lab.distill.distances import Distance
 from mmkd_lab.distill.hints import regress, regressor
 from mmkd_lab.distill.method import Method, Needs, Outputs
-from mmkd_lab.distill.operands import features_pair
-
-_TINY = 1e-12
+from mmkd_lab.distill.operands import features_pair, unit
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def feature_relation(student: Tensor, teacher: Tensor, *, temperature: float = 1
         f"must have the teacher's features, {tuple(t.shape)}",
         "Map the student's features first, see regress().",
     )
-    unit_s, unit_t = (F.normalize(x, dim=-1, eps=_TINY) for x in (s, t))
+    unit_s, unit_t = unit(s), unit(t)
     log_t = F.log_softmax(unit_t @ unit_t.mT / temperature, dim=-1)
     log_s = F.log_softmax(unit_t @ unit_s.mT / temperature, dim=-1)
     return (log_t.exp() * (log_t - log_s)).sum(dim=-1).mean(dim=-1)

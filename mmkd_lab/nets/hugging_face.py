@@ -42,7 +42,8 @@ class HuggingFaceNet(OwnNet):
 
     Raises:
         LabError: a model that takes other inputs, a head that it lacks, or ids that its table lacks. In use:
-            a text longer than its positions, features of another length, or a removal it cannot do.
+            ids that its table lacks (on the CPU), a text longer than its positions, features of another
+            length, or a removal it cannot do.
     """
 
     def __init__(
@@ -105,15 +106,19 @@ class _Tower(nn.Module):
                 raise LabError("x", sorted(x), f"this network reads {self.text!r} and {self.visual!r}")
         ids, seen = self._words(x[self.text], x.get(kept_key(ATTENTION, self.text)))
         features, there = self._features(x[self.visual], x.get(kept_key(ATTENTION, self.visual)))
-        out = self.base(
-            input_ids=ids,
-            attention_mask=seen.long(),
-            token_type_ids=torch.zeros_like(ids),
-            visual_embeds=features,
-            visual_attention_mask=there.long(),
-            visual_token_type_ids=torch.ones_like(there, dtype=torch.long),
-            return_dict=True,
-        )
+        try:
+            out = self.base(
+                input_ids=ids,
+                attention_mask=seen.long(),
+                token_type_ids=torch.zeros_like(ids),
+                visual_embeds=features,
+                visual_attention_mask=there.long(),
+                visual_token_type_ids=torch.ones_like(there, dtype=torch.long),
+                return_dict=True,
+            )
+        except IndexError as error:
+            rule = f"must be ids of the model's vocabulary of {self.base.config.vocab_size}"
+            raise LabError(f"x[{self.text!r}]", str(error), rule, "Use the model's own tokeniser.") from error
         pooled = getattr(out, "pooler_output", None)
         logits: Tensor = self.head(out.last_hidden_state[:, 0] if pooled is None else pooled)
         return logits

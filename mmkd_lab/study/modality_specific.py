@@ -210,9 +210,7 @@ def _study(setting: MsdSetting, ran: Ran, extra: dict[str, object], started: flo
         },
         reliability=ran.school.reliability,
         weights_over_time=msd_table.over_time(ran.results, seeds),
-        weights_by_sample=msd_table.by_sample("msd_instance", instance, seeds, data)
-        if instance
-        else pd.DataFrame(),
+        weights_by_sample=msd_table.by_sample("msd_instance", instance, seeds if instance else (), data),
         outputs=outputs,
         target=data.target[data.positions("test")].cpu(),
         task=data.task,

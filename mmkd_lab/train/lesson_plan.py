@@ -86,7 +86,9 @@ def require_fits(job: Job) -> None:
             "views",
             view.label,
             f"must keep a modality that the student reads: {listing(names)}",
-            "A student of one modality has no other views; compare full outputs with Objective.",
+            "Leave this view out."
+            if len(names) > 1
+            else "A student of one modality has no other views; compare full outputs with Objective.",
         )
     if loss.learned is not None:
         require(

@@ -109,6 +109,17 @@ def test_small_batches_and_coincident_samples_stay_finite(relation, batch):
     assert torch.isfinite(student.grad).all()
 
 
+@pytest.mark.parametrize("relation", [*PAIRS[1:]])
+def test_a_vector_without_direction_pulls_no_harder_than_the_others(relation):
+    """Divided by its length, a zero or a difference of equal samples has a gradient of 1e10."""
+    student, teacher = draw(2, 6, 5, 4)
+    student[:, :, 1] = 0.0
+    student[:, :, 3] = student[:, :, 2]
+    student.requires_grad_(True)
+    relation(student, teacher).sum().backward()
+    assert 0 < float(student.grad.abs().max()) < 10
+
+
 def test_too_small_a_batch_has_no_relation():
     student, teacher = draw(2, 4)
     assert float(angle_relation(student, teacher)) == 0.0

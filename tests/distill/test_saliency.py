@@ -48,6 +48,15 @@ def test_the_saliency_of_one_of_two_is_read_from_the_other_alone():
     assert float(found["t"]) == pytest.approx(0, abs=1e-7)
 
 
+@pytest.mark.parametrize("delta", ["kl", "js", "tv"])
+def test_outputs_that_agree_but_for_rounding_have_no_saliency(delta):
+    """Weights by instance are ratios: noise of 1e-7 would become weights from 0 to M."""
+    full = 3 * torch.randn(2, 500, 3, generator=torch.Generator().manual_seed(0))
+    found = difference(full, full * (1 + 1e-7) - 5.0, delta=delta)
+    assert float(found.min()) >= 0
+    assert float(found.max()) < (1e-9 if delta != "tv" else 1e-5)
+
+
 def test_deltas_by_hand():
     full, other = (torch.tensor([p, 1 - p]).log()[None, None] for p in (0.9, 0.4))
     middle = (0.65, 0.35)
