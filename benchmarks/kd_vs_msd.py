@@ -32,6 +32,7 @@ MAIN = (
     "no_kd",
     "kd",
     "kd_drop",
+    "kd_views",
     "msd_uniform",
     "msd_population",
     "msd_instance",

@@ -21,13 +21,13 @@ def set_aside(data: PairedData, *, share: float = 0.1, seed: int = 0) -> PairedD
     The validation split selects models and the test split reports: neither may also teach weights. Groups, as
     speakers, stay together; without groups, classes keep their shares as nearly as whole samples allow.
 
-    Nothing else is kept apart: where a picture is paired with several sounds and `group` is the speaker, as in
-    av_digits, samples of both splits may show it.
+    Nothing else is kept apart: where a picture is paired with several sounds and `group` is the speaker, as
+    in av_digits, samples of both splits may show it.
 
     Args:
         data: paired data without a 'meta' split.
-        share: of the training samples, between 0 and 1. Whole groups are taken until it is reached, so that it
-            may be far exceeded where groups are large: one of the three speakers of av_mnist is a third.
+        share: of the training samples, between 0 and 1. Whole groups are taken until it is reached, so that
+            it may be far exceeded where groups are large: one of av_mnist's three speakers is a third.
         seed: of the draw.
 
     Raises:

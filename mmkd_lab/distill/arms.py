@@ -57,6 +57,13 @@ _MSD = (
     ARMS["no_kd"],
     Arm("kd", "KD", "all", True, "The student mimics the teacher on the full input."),
     Arm("kd_drop", "KD + modality drop", "all", True, "Control: KD while the student loses modalities."),
+    Arm(
+        "kd_views",
+        "KD on all views",
+        "all",
+        True,
+        "Control: MSD's views, but the target is of the full input.",
+    ),
     Arm("msd_uniform", "MSD uniform", "all", True, "KD and one term per modality, all weights 1."),
     Arm("msd_population", "MSD population", "all", True, "A modality weighs by its mean saliency."),
     Arm("msd_instance", "MSD by instance", "all", True, "A modality weighs by its saliency for the sample."),
@@ -72,7 +79,7 @@ _MSD = (
     Arm("dist", "DIST", "all", True, "Correlations of outputs in the place of KD."),
     Arm("telme", "TelME", "all", True, "DIST and a feature loss in the place of KD."),
     Arm("multi_teacher", "several teachers", "all", True, "KD from this teacher and one per modality."),
-    Arm("pruned", "pruned teacher", "all", True, "The teacher itself, pruned to the student's size."),
+    Arm("pruned", "pruned teacher", "all", True, "The teacher pruned to this size: twice the steps."),
 )
 
 MSD_ARMS: dict[str, Arm] = {arm.name: arm for arm in _MSD}

@@ -63,8 +63,9 @@ def features_pair(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def unit(values: Tensor) -> Tensor:
-    """The vectors (..., n, F) at length 1. One that is 0, but for rounding, beside the longest of its n stays 0
-    and passes no gradient on: it has no direction, and dividing by its length would make the gradient endless.
+    """The vectors (..., n, F) at length 1. One that is 0, but for rounding, beside the longest of its n stays
+    0 and passes no gradient on: it has no direction, and dividing by its length would make the gradient
+    endless.
     """
     length = values.norm(dim=-1, keepdim=True)
     alive = length > _NOTHING * length.amax(dim=-2, keepdim=True)

@@ -28,9 +28,10 @@ class UnreliableTeacher(UserWarning):
 def reliability(teacher: TeacherViews, data: PairedData, *, split: str = "val") -> pd.DataFrame:
     """One row per teacher and view, the full input first, on samples the teacher was not trained on.
 
-    Columns: replica, view, accuracy (percent; multi-label: of the labels), chance (percent: always saying the
-    commonest), entropy (nats, mean over samples; over labels too for multi-label, over positions if dense),
-    calibration (expected calibration error, points), n, split.
+    Columns: replica, view, accuracy (percent; multi-label: micro F1, since where labels are rare, saying none
+    is right nearly always), chance (the same of the best answer that is always the same), entropy (nats, mean
+    over samples; over labels too for multi-label, over positions if dense), calibration (expected calibration
+    error, points), n, split.
 
     Raises `LabError` for an unknown split, or samples the teacher was not asked about.
     """
@@ -93,9 +94,7 @@ def warn_unreliable(table: pd.DataFrame, *, margin: float = 5.0, calibration: fl
         mean = rows[["accuracy", "chance", "calibration"]].mean()
         where = f"Seeing {view} only, the teacher" if "+" not in str(view) else f"Seeing {view}, the teacher"
         if mean["accuracy"] - mean["chance"] < margin:
-            said.append(
-                f"{where} is right in {mean['accuracy']:.1f} % of the cases (chance {mean['chance']:.1f} %)."
-            )
+            said.append(f"{where} reaches {mean['accuracy']:.1f} % (chance {mean['chance']:.1f} %).")
         elif mean["calibration"] > calibration:
             said.append(f"{where} is {mean['calibration']:.0f} points off in its confidence.")
     if said:
@@ -115,7 +114,9 @@ def _is_table(table: object) -> None:
 
 def _accuracy(logits: Tensor, target: Tensor, task: Task) -> Tensor:
     if task is Task.MULTI_LABEL:
-        return 100.0 * ((logits > 0) == (target > 0.5)).double().mean((-2, -1))
+        said, there = logits > 0, target > 0.5
+        hits = (said & there).double().sum((-2, -1))
+        return 100.0 * 2 * hits / (said.double().sum((-2, -1)) + there.double().sum()).clamp(min=1)
     if task is Task.DENSE:
         known = target >= 0
         right = (logits.argmax(2) == target) & known
@@ -125,8 +126,9 @@ def _accuracy(logits: Tensor, target: Tensor, task: Task) -> Tensor:
 
 def _chance(target: Tensor, data: PairedData) -> float:
     if data.task is Task.MULTI_LABEL:
-        share = (target > 0.5).double().mean(0)
-        return float(100.0 * torch.maximum(share, 1 - share).mean())
+        counts, _ = (target > 0.5).double().sum(0).sort(descending=True)
+        said = len(target) * torch.arange(1, len(counts) + 1, device=counts.device)
+        return float((100.0 * 2 * counts.cumsum(0) / (said + counts.sum())).max())
     known = target[target >= 0]
     return float(100.0 * torch.bincount(known, minlength=data.num_classes).max() / len(known))
 

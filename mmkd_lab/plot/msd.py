@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from mmkd_lab.base.check import LabError, one_of, require
 from mmkd_lab.plot import palette, tables
 from mmkd_lab.plot.canvas import NOTE_SIZE, LabFigure, jitter, padded, style, zero_line
+from mmkd_lab.plot.density import fullest, view_name
 from mmkd_lab.plot.tables import Measure
 
 Numbers = npt.NDArray[np.float64]
@@ -68,13 +69,11 @@ def msd_figure(
         axes, cut = figure.subplots(1, len(shown), squeeze=False)[0], False
         for i, (ax, view) in enumerate(zip(axes, shown, strict=True)):
             cut = _panel(ax, parts[view], rows, reference, metric) or cut
-            _heading(ax, parts[view], view, reference, metric, full=i == 0)
+            _heading(ax, parts[view], view_name(view, fullest(known)), reference, metric)
             ax.tick_params(labelleft=i == 0)
         _words(axes[0], metric)
         figure.headline(title or f"{table['dataset'].iloc[0]}: arms against {palette.look(reference).label}")
-        note = f"{tables.seeds_note(next(iter(parts.values())))} The line at zero is KD of the same seed."
-        ends = " What the frame cuts off goes on." if cut else ""
-        figure.note(f"{note} Bold numbers: the interval excludes zero.{ends}")
+        figure.note(_note(next(iter(parts.values())), reference, (len(rows) - 1) * len(shown), cut=cut))
     return figure
 
 
@@ -150,13 +149,22 @@ def _row(ax: Axes, y: float, values: pd.Series[Any], arm: str, digits: int) -> N
     return np.array([*points, *ends, seen.mean])
 
 
-def _heading(ax: Axes, part: pd.DataFrame, view: str, reference: str, metric: str, *, full: bool) -> None:
+def _heading(ax: Axes, part: pd.DataFrame, view: str, reference: str, metric: str) -> None:
     mean = float(tables.by_seed(part, arm=reference).mean())
     percent = metric not in ("nll", "js", "w1", "ece")
     level = f"{mean:.1f} %" if percent else f"{mean:.3f}"
-    ax.set_title(f"{'full input' if full else f'{view} only'}\nKD {level}")
+    ax.set_title(f"{view}\n{palette.look(reference).label} {level}")
     name, unit = _UNITS.get(metric, (metric.replace("_", " "), "points" if percent else "nats"))
-    ax.set_xlabel(f"{name} minus KD's" + (f" ({unit})" if unit else ""), fontsize=NOTE_SIZE)
+    shown = f"{name} minus {palette.look(reference).label}'s" + (f" ({unit})" if unit else "")
+    ax.set_xlabel(shown, fontsize=NOTE_SIZE)
+
+
+def _note(part: pd.DataFrame, reference: str, intervals: int, *, cut: bool) -> str:
+    said = f"{tables.seeds_note(part)} The line at zero is {palette.look(reference).label} of the same seed."
+    if len(set(part["seed"])) > 1:
+        said += f" Bold numbers: the interval excludes zero; the {intervals} intervals are not corrected for "
+        said += "their number."
+    return f"{said}{' What the frame cuts off goes on.' if cut else ''}"
 
 
 def _words(ax: Axes, metric: str) -> None:

@@ -67,6 +67,7 @@ MSD: dict[str, Look] = {
     "no_kd": ARMS["no_kd"],
     "kd": Look(ARMS["mm_kd"].colour, "KD"),
     "kd_drop": Look(_CONTROL, "KD + modality drop"),
+    "kd_views": Look(_CONTROL, "KD on all views"),
     "msd_uniform": Look(_MSD, "MSD uniform"),
     "msd_population": Look(_MSD, "MSD population"),
     "msd_instance": Look(_MSD, "MSD by instance"),

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from mmkd_lab.base.check import one_of, require
 from mmkd_lab.plot import palette
 from mmkd_lab.plot.canvas import NOTE_SIZE, LabFigure, spread, style
-from mmkd_lab.plot.density import view_colour
+from mmkd_lab.plot.density import fullest, view_colour, view_name
 
 BINS = 24
 
@@ -99,8 +99,9 @@ def sample_weights_figure(
         ax.spines["left"].set_visible(False)
         ax.set_ylim(len(kinds) - 0.9, -1.0)
         ax.set_xlim(0, edges[-1])
-        ax.set_xlabel(f"weight of the term '{view} only'")
-        figure.headline(title or f"How much each sample minds its teacher's word on {view} alone")
+        said = view_name(view, fullest(list(dict.fromkeys(table["view"]))))
+        ax.set_xlabel(f"weight of the term '{said}'")
+        figure.headline(title or f"How the weight of '{said}' is spread over the samples")
         figure.note("Bars: share of the training samples, each row by itself. Black: the mean.")
     return figure
 
@@ -119,7 +120,7 @@ def _over_time(ax: Axes, part: pd.DataFrame, views: list[str]) -> None:
     heights = spread([end for end, _, _ in ends], gap=0.09 * (high - low))
     for (_, view, colour), y in zip(ends, heights, strict=True):
         ax.annotate(
-            f"{view} only",
+            view_name(view, fullest(views)),
             (1.0, y),
             xycoords=ax.get_yaxis_transform(),
             xytext=(4, 0),

@@ -22,7 +22,7 @@ from mmkd_lab.distill.learned import LearnedWeights
 from mmkd_lab.distill.weights import Weighting
 from mmkd_lab.nets import NetSpec
 from mmkd_lab.runs.store import ResultStore
-from mmkd_lab.study import msd_table, msd_verdict, summary
+from mmkd_lab.study import msd_notes, msd_table, msd_verdict, summary
 from mmkd_lab.study.msd_run import Ran, run, total
 from mmkd_lab.study.msd_setting import MsdSetting, settle
 from mmkd_lab.study.msd_sizes import profile as profile_of
@@ -110,14 +110,17 @@ def kd_vs_msd(
 ) -> MsdStudy:
     """Train a small student by every arm on paired seeds; it reads all modalities, as its teacher does.
 
-    All arms train on the same samples: the training split without the part 'meta' on which weights are
-    learned. Before any student, the teacher's word on each modality alone is checked (`UnreliableTeacher`
-    warns). With `tune` every method's strength is chosen among three on the validation split with one seed of
-    its own (`msd_tuning`); the epoch is chosen on validation too; the test split chooses nothing.
+    All arms train on the training split without its part 'meta'; the learned arms alone see the labels of
+    'meta' too. Before any student, the teacher's word on each modality alone is checked (`UnreliableTeacher`
+    warns). With `tune` every method's strength is chosen among three by the full input's validation score,
+    with one seed of its own (`msd_tuning`); the epoch is chosen on validation too, and nothing on test.
+    Two arms are controls of MSD's terms: 'kd_views' (same views, weights, strength and compute, but what the
+    teacher says of the full input is the target under every view) and 'kd_drop' (no further view at all).
 
     Args:
         dataset: a name for `data.load`, with the profile's parameters, or your own paired data.
-        arms: names from `distill.MSD_ARMS`, 'kd' among them; None for all that the task and removal allow.
+        arms: names from `distill.MSD_ARMS`, 'kd' among them; None for all that can be had: what cannot, and
+            why, is `provenance['left_out']`.
         seeds: distinct whole numbers; the profile's number of seeds by default.
         removal: how modalities go, in training and at test, for teacher and student alike.
         aux: the views of MSD's terms, 'only' m or all but m ('drop'); the same for two modalities.
@@ -126,12 +129,13 @@ def kd_vs_msd(
         learned: how the learned arms learn.
         temperature: T of all terms on outputs.
         kd_weight: rho of (1 - rho) CE + rho KD, when not tuned.
-        msd_weight: c, the factor of all MSD arms' terms, when not tuned.
+        msd_weight: c, the factor of the terms of all MSD arms and kd_views, when not tuned.
         tune: whether to choose strengths on validation.
         teacher_dropout: train the teachers with so much modality dropout: they then know masked inputs.
-        drop: modality dropout of the control kd_drop.
+        drop: modality dropout of the control kd_drop, when not tuned.
         gate: lower the weights of views by the teacher's reliability on validation.
-        meta_share: part of the training split set aside, where the data has no split 'meta'.
+        meta_share: part of the training split set aside, where the data has no split 'meta'; see
+            `data.set_aside`, which takes whole groups.
         profile: 'quick' or 'full', see `msd_sizes`.
         recipe, teacher_recipe, student_spec, teacher_spec, store, device, progress: as in `failure_cases`.
             Text modalities get their vocabulary here.
@@ -139,7 +143,8 @@ def kd_vs_msd(
     Returns:
         a study of kind 'msd', with the column `view`. Metrics by view: see `msd_table.metrics`; on 'train'
         also weight and ess (effective share of the samples) of MSD's terms, seconds_per_step (processor time
-        on a CPU, validation included) and steps_of_kd, its ratio to KD's.
+        on a CPU, validation included) and steps_of_kd, its ratio to KD's. `provenance['notes']` says what a
+        reader must know of the comparison.
 
     Raises:
         LabError: an unknown dataset, arm, removal or profile; fewer than two modalities; a dense task; a
@@ -199,6 +204,7 @@ def _study(setting: MsdSetting, ran: Ran, extra: dict[str, object], started: flo
             "study": NAME,
             **dataset_of(data),
             **setting.describe(),
+            "notes": msd_notes.notes(setting, table),
             "strengths": ran.strengths.describe(),
             "tuning": ran.tuning,
             "reliability": ran.school.reliability.round(6).to_dict("records"),

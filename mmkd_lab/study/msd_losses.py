@@ -28,9 +28,10 @@ from mmkd_lab.study.msd_setting import MsdSetting
 #: What KD's rho is chosen from; the middle one is the default.
 KD_WEIGHTS = (0.25, 0.5, 0.75)
 #: What the factor of each method is chosen from, as many candidates as KD has. One factor serves every MSD
-#: arm. The middle ones are MSD's own c = 1, 3,000 for SP (Tung and Mori 2019), and 1 for the others, whose
-#: inner weights are the published ones.
+#: arm, and KD on all views. The middle ones are MSD's own c = 1, 3,000 for SP (Tung and Mori 2019), and 1 for
+#: the others, whose inner weights are the published ones. That of kd_drop is the rate of dropping.
 FACTORS: Mapping[str, tuple[float, ...]] = {
+    "kd_drop": (0.1, 0.3, 0.5),
     "msd": (0.5, 1.0, 2.0),
     "fitnet": (0.25, 1.0, 4.0),
     "rkd": (0.25, 1.0, 4.0),
@@ -62,8 +63,9 @@ class Strengths:
 
 
 def family(arm: str) -> str:
-    """'msd' for all MSD arms: they share one factor, so that strength is not confounded with the scheme."""
-    return "msd" if arm.startswith("msd_") else arm
+    """'msd' for all MSD arms and KD on all views: they share one factor, so that strength is not confounded
+    with the scheme or the target."""
+    return "msd" if arm.startswith("msd_") or arm == "kd_views" else arm
 
 
 def loss(setting: MsdSetting, arm: str, *, kd: Sequence[float], factor: Sequence[float]) -> Distillation:
@@ -109,7 +111,7 @@ def weighting_of(setting: MsdSetting, arm: str) -> Weighting | None:
     if family(arm) != "msd":
         return None
     by_sample = setting.weighting
-    if arm in ("msd_uniform", *LEARNED):
+    if arm in ("kd_views", "msd_uniform", *LEARNED):
         return Weighting("uniform")
     if arm == "msd_population":
         return replace(by_sample, scheme="population")
@@ -146,7 +148,8 @@ def lesson(
         return TeacherViews.of(teacher.index, mixed, removal=teacher.removal)
     weighting = weighting_of(setting, arm)
     if weighting is not None:
-        return _weighed(setting, weighting, teacher, stream, gate)
+        found = _weighed(setting, weighting, teacher, stream, gate)
+        return replace(found, views=dict.fromkeys(found.views, found.logits)) if arm == "kd_views" else found
     method = _method(setting, arm)
     if method is None or not (method.needs.features or method.needs.views):
         return bare

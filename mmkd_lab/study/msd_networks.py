@@ -16,7 +16,7 @@ from mmkd_lab.distill.objective import Objective
 from mmkd_lab.distill.teacher_views import TeacherViews
 from mmkd_lab.nets import NetSpec, View
 from mmkd_lab.runs.store import Arrays, Key, Result, ResultStore, key
-from mmkd_lab.study.msd_losses import loss
+from mmkd_lab.study.msd_losses import LEARNED, loss
 from mmkd_lab.study.msd_setting import MsdSetting
 from mmkd_lab.train import strategy
 from mmkd_lab.train.fit import Fit, fit
@@ -91,37 +91,51 @@ class MsdWorkshop:
         """The outcomes of one arm's students."""
         if arm == "pruned":
             return self._pruned(pupils)
+        if arm == "kd_drop" and len({pupil.factor for pupil in pupils}) > 1:  # one recipe has one rate
+            return [self.students(arm, [pupil])[0] for pupil in pupils]
         setting = self.setting
         streams = [pupil.stream for pupil in pupils]
         untrained = Replicas.build(setting.student_spec, setting.data, seeds=streams, device=setting.device)
         mode = strategy.choose(untrained.net, setting.device)
         recipe = setting.student_recipe
         if arm == "kd_drop":
-            recipe = replace(recipe, modality_dropout=setting.drop)
+            recipe = replace(recipe, modality_dropout=pupils[0].factor)
         keys = [self._student_key(arm, pupil, recipe, mode) for pupil in pupils]
 
         def make(group: list[int]) -> list[tuple[dict[str, object], Arrays]]:
             some = [pupils[i] for i in group]
-            objective = loss(setting, arm, kd=[p.kd for p in some], factor=[p.factor for p in some])
-            taught = [pupil.teacher for pupil in some if pupil.teacher is not None]
+            if (
+                arm in LEARNED
+            ):  # torch loads what looking ahead needs at first use, which is no part of a step
+                one = replace(recipe, epochs=None, steps=1)
+                self._fitted(arm, untrained[group[:1]], some[:1], one, mode)
             before = self._clock()
-            fitted = fit(
-                untrained[group],
-                setting.data,
-                objective.to(setting.device),
-                recipe,
-                teacher=TeacherViews.stack(taught).to(setting.device) if taught else None,
-                mode=mode,
-                dropout_removal=setting.operator() if recipe.modality_dropout else None,
-                progress=False,
-            )
-            each = (self._clock() - before) / (self._steps(recipe) * len(group))
+            fitted = self._fitted(arm, untrained[group], some, recipe, mode)
+            each = (self._clock() - before) / sum(steps_run(fitted, recipe, self._samples))
             return [self._outcome(fitted, r, each) for r in range(len(group))]
 
         return self._each(keys, make, stacked=mode == "stacked", name=arm)
 
+    def _fitted(
+        self, arm: str, untrained: Replicas, pupils: Sequence[Pupil], recipe: Recipe, mode: str
+    ) -> Fit:
+        setting = self.setting
+        objective = loss(setting, arm, kd=[p.kd for p in pupils], factor=[p.factor for p in pupils])
+        taught = [pupil.teacher for pupil in pupils if pupil.teacher is not None]
+        return fit(
+            untrained,
+            setting.data,
+            objective.to(setting.device),
+            recipe,
+            teacher=TeacherViews.stack(taught).to(setting.device) if taught else None,
+            mode=mode,
+            dropout_removal=setting.operator() if recipe.modality_dropout else None,
+            progress=False,
+        )
+
     def _pruned(self, pupils: Sequence[Pupil]) -> list[Result]:
-        """UPop's search on the labels, then training of what is left; each network by itself."""
+        """UPop's search on the labels, then training of what is left, each as long as a student's training;
+        each network by itself."""
         setting, recipe = self.setting, self.setting.student_recipe
         student = Replicas.build(setting.student_spec, setting.data, seeds=[0], device=setting.device)
         size = sum(value[0].numel() for value in student.parameters.values())
@@ -134,7 +148,8 @@ class MsdWorkshop:
             left = prune(pupil.from_teacher, setting.data, recipe, parameters=size, progress=False).nets[0]
             alone = Objective(task=setting.data.task)
             fitted = fit(left, setting.data, alone, recipe, progress=False)
-            return [self._outcome(fitted, 0, (self._clock() - before) / (2 * self._steps(recipe)))]
+            steps = recipe.length(self._samples)[1] + sum(steps_run(fitted, recipe, self._samples))
+            return [self._outcome(fitted, 0, (self._clock() - before) / steps)]
 
         return self._each(keys, make, stacked=False, name="pruned")
 
@@ -187,8 +202,9 @@ class MsdWorkshop:
             return time.perf_counter()
         return time.process_time()
 
-    def _steps(self, recipe: Recipe) -> int:
-        return recipe.length(len(self.setting.data.positions("train")))[1]
+    @property
+    def _samples(self) -> int:
+        return len(self.setting.data.positions("train"))
 
     def _common(self) -> dict[str, object]:
         return {
@@ -231,6 +247,13 @@ class MsdWorkshop:
             parameters=size,
             seed=pupil.from_teacher.seeds[0],
         )
+
+
+def steps_run(fitted: Fit, recipe: Recipe, samples: int) -> list[int]:
+    """How many steps each replica took of a recipe that may stop early, for so many training samples."""
+    per_epoch, most = recipe.length(samples)
+    epochs = fitted.history.groupby("replica")["epoch"].max()
+    return [min(per_epoch * int(last), most) for last in epochs.sort_index()]
 
 
 def said(teacher: TeacherViews) -> str:

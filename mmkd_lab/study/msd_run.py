@@ -21,6 +21,10 @@ from mmkd_lab.study.setting import teacher_seed
 from mmkd_lab.train.replicas import Replicas
 from mmkd_lab.train.teach import cache_views
 
+#: Over how many draws from the marginal a teacher's word is averaged, where modalities are permuted: a target
+#: should not rest on one random partner.
+DRAWS = 8
+
 
 @dataclass(frozen=True, eq=False)
 class School:
@@ -56,11 +60,11 @@ def total(setting: MsdSetting) -> int:
 def run(setting: MsdSetting, store: ResultStore, done: Done) -> Ran:
     """Train what is not in the store. Warns of an unreliable teacher before any student is trained."""
     workshop = MsdWorkshop(setting, store, done)
-    school = _school(workshop, setting.seeds, others="multi_teacher" in setting.names)
+    school = school_of(workshop, setting.seeds, others="multi_teacher" in setting.names)
     unreliable = _warned(school.reliability)
     strengths, seen = untuned(setting), list[dict[str, object]]()
     if setting.tune:
-        apart = _school(workshop, (TUNING,), others=False)
+        apart = school_of(workshop, (TUNING,), others=False)
 
         def train(arm: str, candidates: Sequence[tuple[float, float]]) -> list[Result]:
             taught = _lesson(setting, arm, apart, 0)
@@ -86,7 +90,8 @@ def run(setting: MsdSetting, store: ResultStore, done: Done) -> Ran:
     return Ran(school, strengths, seen, results, lessons, unreliable)
 
 
-def _school(workshop: MsdWorkshop, seeds: Sequence[int], *, others: bool) -> School:
+def school_of(workshop: MsdWorkshop, seeds: Sequence[int], *, others: bool) -> School:
+    """The teachers of some seeds and what they say; with `others` those of each modality too."""
     setting = workshop.setting
     streams = [teacher_seed(seed) for seed in seeds]
     networks = workshop.teachers(streams)
@@ -98,6 +103,7 @@ def _school(workshop: MsdWorkshop, seeds: Sequence[int], *, others: bool) -> Sch
         removal=setting.operator(),
         features=bool(felt),
         view_features="gram" in setting.names,
+        draws=DRAWS,
     )
     found = reliability(said, setting.data)
     gate = gates(found, said) if setting.gate else None

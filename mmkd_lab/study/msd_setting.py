@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,6 +22,7 @@ from mmkd_lab.distill.weights import Weighting
 from mmkd_lab.nets import NetSpec, View, build
 from mmkd_lab.nets.network import MultimodalNet
 from mmkd_lab.nets.removal import REMOVALS, Removal, removal_named
+from mmkd_lab.study.msd_refusals import cannot_be_had
 from mmkd_lab.study.msd_sizes import dense
 from mmkd_lab.study.profiles import Profile
 from mmkd_lab.train.recipe import Recipe
@@ -46,7 +47,7 @@ class MsdSetting:
         aux: the views of MSD's terms: 'only' or 'drop'.
         temperature: T of every term on outputs.
         kd_weight, msd_weight: rho and c where nothing is tuned.
-        drop: the modality dropout of kd_drop.
+        drop: the modality dropout of kd_drop where nothing is tuned.
         gate: whether weights are lowered by the teacher's unreliability.
         tune: whether strengths are chosen on the validation split.
         device: where the networks are trained.
@@ -167,16 +168,20 @@ def settle(
         recipe if teacher_recipe is None else of_type("teacher_recipe", teacher_recipe, Recipe, "a Recipe")
     )
     lost = real("teacher_dropout", teacher_dropout, at_least=0.0, at_most=0.99)
-    chosen, left_out = _arms(arms, data.task, removal)
+    taught = replace(taught, modality_dropout=lost) if lost else taught
     known = data if META in data.splits else set_aside(data, share=meta_share)
-    setting = MsdSetting(
+    student = _spec("student_spec", student_spec, profile.student, known)
+    teacher = _spec("teacher_spec", teacher_spec, profile.teacher, known)
+    _can_remove(known, (recipe, taught), {"student_spec": student, "teacher_spec": teacher}, removal, aux)
+    chosen, left_out = _arms(arms, cannot_be_had(known, student, teacher, recipe=recipe, removal=removal))
+    return MsdSetting(
         data=known,
         arms=chosen,
         seeds=check.seeds("seeds", range(profile.seeds) if seeds is None else seeds),
-        student_spec=_spec("student_spec", student_spec, profile.student, known),
-        teacher_spec=_spec("teacher_spec", teacher_spec, profile.teacher, known),
+        student_spec=student,
+        teacher_spec=teacher,
         student_recipe=recipe,
-        teacher_recipe=replace(taught, modality_dropout=lost) if lost else taught,
+        teacher_recipe=taught,
         weighting=_weighting(weighting),
         learned=LearnedWeights()
         if learned is None
@@ -192,17 +197,10 @@ def settle(
         device=device,
         left_out=left_out,
     )
-    _networks(setting)
-    return setting
 
 
-def _arms(asked: Sequence[str] | None, task: Task, removal: str) -> tuple[tuple[Arm, ...], dict[str, str]]:
+def _arms(asked: Sequence[str] | None, cannot: dict[str, str]) -> tuple[tuple[Arm, ...], dict[str, str]]:
     """By default every arm that there can be; an arm that is asked for and cannot be is refused."""
-    cannot = {}
-    if task is Task.MULTI_LABEL:
-        cannot["dkd"] = "DKD is for a single label"
-    if removal == "permutation":
-        cannot["kd_drop"] = "a permutation removes whole modalities, not sample by sample"
     if asked is None:
         return arms_of([name for name in MSD_ARMS if name not in cannot], known=MSD_ARMS), cannot
     listed = flat("arms", asked, "a list of at least one arm", f"For example {list(MSD_ARMS)[:4]}.")
@@ -232,21 +230,21 @@ def _spec(argument: str, given: NetSpec | None, otherwise: NetSpec, data: Paired
     return spec
 
 
-def _networks(setting: MsdSetting) -> None:
+def _can_remove(
+    data: PairedData, recipes: Sequence[Recipe], specs: Mapping[str, NetSpec], removal: str, aux: str
+) -> None:
     """Refuse now what would fail after the teachers are trained."""
-    sample = setting.data.batch(setting.data.positions("train")[:2], setting.modalities)
-    for view in setting.views:
-        setting.operator().apply(sample, view)
-    dropped = setting.teacher_recipe.modality_dropout > 0
-    require(
-        not (dropped and setting.removal == "permutation"),
-        "teacher_dropout",
-        setting.teacher_recipe.modality_dropout,
-        "cannot be had with removal='permutation', which removes whole modalities",
-    )
-    for argument in ("student_spec", "teacher_spec"):
-        net: MultimodalNet = build(
-            getattr(setting, argument), setting.data.shapes, setting.data.num_classes, seed=0
+    sample = data.batch(data.positions("train")[:2], tuple(data.modalities))
+    for view in msd_views(tuple(sorted(data.modalities)), kind=aux):
+        removal_named(removal, data).apply(sample, view)
+    for recipe in recipes:
+        require(
+            not (recipe.modality_dropout > 0 and removal == "permutation"),
+            "modality dropout",
+            recipe.modality_dropout,
+            "cannot be had with removal='permutation', which removes whole modalities",
         )
+    for argument, spec in specs.items():
+        net: MultimodalNet = build(spec, data.shapes, data.num_classes, seed=0)
         rule = f"{argument} cannot do it; it can do {listing(list(net.removals))}"
-        require(setting.removal in net.removals, "removal", setting.removal, rule, "See nets.NetSpec.")
+        require(removal in net.removals, "removal", removal, rule, "See nets.NetSpec.")

@@ -18,8 +18,8 @@ Train = Callable[[str, Sequence[tuple[float, float]]], Sequence[Result]]
 def untuned(setting: MsdSetting) -> Strengths:
     """As asked for, and the middle candidate for every other method of the comparison."""
     factors = {name: FACTORS[name][1] for name in families(setting)}
-    if "msd" in factors:
-        factors["msd"] = setting.msd_weight
+    asked = {"msd": setting.msd_weight, "kd_drop": setting.drop}
+    factors |= {name: value for name, value in asked.items() if name in factors}
     return Strengths(setting.kd_weight, factors)
 
 
@@ -27,7 +27,8 @@ def tuned(setting: MsdSetting, train: Train) -> tuple[Strengths, list[dict[str, 
     """The strengths with the best validation score on the full input, and every score that was seen.
 
     KD's rho first; then, at this rho, the factor of every family: MSD's on uniform weights, so that no scheme
-    is favoured. Ties go to the lower nll, then to the candidate that comes first.
+    is favoured. What is best for the full input need not be so with a modality missing. Ties go to the lower
+    nll, then to the candidate that comes first.
     """
     seen: list[dict[str, object]] = []
 

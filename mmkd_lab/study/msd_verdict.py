@@ -1,7 +1,7 @@
 """Where MSD beats KD, and whether its controls do as well: in words, from paired intervals alone.
 
-A difference counts when its 95 % interval excludes zero; otherwise it is 'not shown', which is not 'absent'.
-The intervals are not corrected for the number of comparisons.
+A difference counts when its 95 % interval excludes zero and rests on at least three seeds that differ;
+otherwise it is 'not shown', which is not 'absent'. Intervals are not corrected for their number.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from mmkd_lab.base.check import one_of, require
 from mmkd_lab.base.stats import Interval, paired_interval
 from mmkd_lab.distill.arms import MSD_ARMS
 from mmkd_lab.study.summary import primary_metric, select
-from mmkd_lab.study.verdict import side
+from mmkd_lab.study.verdict import side as side_of
 
 #: The arm that stands for the auxiliary terms as such, and the one that stands for weighing them: the first
 #: of these that was trained.
 PLAIN = ("msd_uniform", "msd_instance", "msd_population", "msd_global", "msd_learned")
 WEIGHED = ("msd_instance", "msd_population", "msd_global", "msd_learned")
+#: Controls of the terms, the closest first, and of the weights.
+CONTROLS = ("kd_views", "kd_drop")
 SHUFFLED = ("msd_shuffled", "msd_wrong")
 
 
@@ -30,36 +32,23 @@ class Region:
     """MSD under some views; every difference is paired by seed and meaned over the views.
 
     Args:
-        name: 'with the full input' or 'with a modality missing'.
+        name: 'on the full input', or 'with a modality missing' (of more than two: 'modalities').
         over_kd: MSD minus KD.
-        over_drop: MSD minus KD with modality drop; None where that was not trained.
-        weighed: {control: weighed MSD minus it}, for uniform, shuffled and wrong weights as far as trained.
+        controls: {control: MSD minus it}, of `CONTROLS` as far as trained.
+        weighed: weighed MSD minus equally weighed; None where not both were trained.
+        shuffled: {control: weighed MSD minus it}, of `SHUFFLED` as far as trained.
     """
 
     name: str
     over_kd: Interval
-    over_drop: Interval | None
-    weighed: Mapping[str, Interval]
+    controls: Mapping[str, Interval]
+    weighed: Interval | None
+    shuffled: Mapping[str, Interval]
 
     @property
-    def terms(self) -> str:
-        """What is to be thought of the terms: 'more', 'augmentation', 'better', 'none' or 'worse'."""
-        if side(self.over_kd) < 1:
-            return "none" if side(self.over_kd) == 0 else "worse"
-        if self.over_drop is None:
-            return "better"
-        return "more" if side(self.over_drop) == 1 else "augmentation"
-
-    @property
-    def weights(self) -> str:
-        """What is to be thought of weighing them: 'help', 'explained', 'none', 'hurt', '' without test."""
-        against = self.weighed.get("msd_uniform")
-        if against is None:
-            return ""
-        if side(against) < 1:
-            return "none" if side(against) == 0 else "hurt"
-        controls = [found for name, found in self.weighed.items() if name in SHUFFLED]
-        return "help" if all(side(found) == 1 for found in controls) else "explained"
+    def unbeaten(self) -> list[str]:
+        """The controls of the terms that MSD is not shown to beat."""
+        return [name for name, found in self.controls.items() if side(found) < 1]
 
 
 def headline(table: pd.DataFrame) -> tuple[str, str | None] | None:
@@ -78,14 +67,19 @@ def regions(table: pd.DataFrame, *, views: Sequence[str]) -> list[Region]:
         return []
     plain, weighed = chosen
     students = set(table[table["role"] == "student"]["arm"])
-    controls = [] if weighed is None else [arm for arm in (plain, *SHUFFLED) if arm in students]
-    named = {"with the full input": views[:1], "with a modality missing": views[1:]}
+
+    def over(arm: str, others: Sequence[str], some: Sequence[str]) -> dict[str, Interval]:
+        return {other: paired(table, arm, other, views=some) for other in others if other in students}
+
+    gone = "with a modality missing" if len(views) == 3 else "with modalities missing"
+    named = {"on the full input": views[:1], gone: views[1:]}
     return [
         Region(
             name,
             paired(table, plain, "kd", views=some),
-            paired(table, plain, "kd_drop", views=some) if "kd_drop" in students else None,
-            {control: paired(table, weighed or "", control, views=some) for control in controls},
+            over(plain, CONTROLS, some),
+            None if weighed is None or plain != "msd_uniform" else paired(table, weighed, plain, views=some),
+            {} if weighed is None else over(weighed, SHUFFLED, some),
         )
         for name, some in named.items()
     ]
@@ -113,7 +107,8 @@ def paired(
 
 
 def sentence(table: pd.DataFrame, *, views: Sequence[str], removal: str) -> str:
-    """The verdict: one sentence with every number it rests on."""
+    """The verdict, one sentence: MSD against KD on the full input and with a modality missing; there, against
+    its controls, and weighed against equal weights."""
     metric, n = primary_metric(table).replace("_", " "), table["seed"].nunique()
     where = (
         f"On {table['dataset'].iloc[0]} ({n} seed{'s' if n > 1 else ''}, test {metric}, removal by {removal})"
@@ -121,7 +116,22 @@ def sentence(table: pd.DataFrame, *, views: Sequence[str], removal: str) -> str:
     chosen = headline(table)
     if chosen is None:
         return f"{where}, no MSD arm was trained, so that nothing is said of it."
-    return f"{where}, {'; '.join(_clause(region, *chosen) for region in regions(table, views=views))}."
+    plain, weighed = chosen
+    full, missing = regions(table, views=views)
+    if full.over_kd.n < 2:
+        means = " and ".join(
+            f"{one.over_kd.show(signed=True, digits=1)} {one.name}" for one in (full, missing)
+        )
+        return f"{where}, {_label(plain)} − KD is {means}: no conclusion, since one seed has no interval."
+    said = (
+        f"{where}, {_label(plain)} {_compared('KD', full.over_kd, unit=' points')} {full.name} and "
+        f"{_compared('KD', missing.over_kd)} {missing.name}"
+    )
+    parts = [_compared(_label(name), found) for name, found in missing.controls.items()]
+    there = [f"it {' and '.join(parts)}"] if parts else []
+    if weighed is not None and missing.weighed is not None:
+        there.append(f"{_label(weighed)} {_weights(missing, plain)}")
+    return f"{said}; there {', and '.join(there)}." if there else f"{said}."
 
 
 def title(table: pd.DataFrame, *, views: Sequence[str]) -> str:
@@ -133,44 +143,47 @@ def title(table: pd.DataFrame, *, views: Sequence[str]) -> str:
     words = {1: "beats", 0: "is not shown to differ from", -1: "falls short of"}
     sides = [side(one.over_kd) for one in found]
     if sides[0] == sides[1]:
-        said = f"MSD {words[sides[0]]} KD with the full input and with a modality missing"
+        said = f"MSD {words[sides[0]]} KD on the full input and with a modality missing"
     else:
         said = "MSD " + ", ".join(
             f"{words[way]} KD {one.name}" for way, one in zip(sides, found, strict=True)
         )
-    explained = [one.name for one in found if one.terms == "augmentation"]
-    tail = f"; {' and '.join(explained)} no more than modality drop is shown" if explained else ""
-    return f"{lead}: {said}{tail}"
+    gains = [one for one in found if side(one.over_kd) == 1]
+    tails = [_tail(one, one.name if len(gains) > 1 else "there") for one in gains]
+    return f"{lead}: {said}{''.join(tails)}"
 
 
 _WORDS = {1: "is better than", 0: "is not shown to differ from", -1: "is worse than"}
-_TERMS = {
-    "more": "the teacher's word on single modalities is worth more than hiding them",
-    "augmentation": "hiding modalities from the student is not shown to do less",
-    "better": "no control for mere augmentation was trained",
-    "none": "no gain is shown",
-    "worse": "the terms cost accuracy",
-}
-_WEIGHTS = {
-    "help": "the weights help, and not by chance",
-    "explained": "weights help, but so do those of another sample or modality",
-    "none": "no gain from weights is shown",
-    "hurt": "the weights hurt",
-}
 
 
-def _clause(region: Region, plain: str, weighed: str | None) -> str:
-    said = f"{region.name} {MSD_ARMS[plain].label} {_compared('KD', region.over_kd, unit=' points')}"
-    if region.over_kd.n < 2:
-        return f"{said}: no conclusion, since one seed has no interval"
-    if region.over_drop is not None:
-        said += f" and {_compared(MSD_ARMS['kd_drop'].label, region.over_drop)}"
-    said += f": {_TERMS[region.terms]}"
-    if weighed is None or not region.weights:
+def _tail(region: Region, where: str) -> str:
+    """What the controls say of a gain over KD."""
+    if not region.controls:
+        return ""
+    if region.unbeaten:
+        return f"; {where} it is not shown to beat {' or '.join(_label(one) for one in region.unbeaten)}"
+    return f"; {where} it beats {' and '.join(_label(one) for one in region.controls)} too"
+
+
+def _weights(region: Region, plain: str) -> str:
+    """Weighed against equal weights; where that is a gain, also against the weights' own controls."""
+    assert region.weighed is not None
+    said = _compared(_label(plain), region.weighed)
+    if side(region.weighed) < 1:
         return said
-    parts = [_compared(MSD_ARMS[name].label, found) for name, found in region.weighed.items()]
-    return f"{said}, and {MSD_ARMS[weighed].label} {', '.join(parts)}: {_WEIGHTS[region.weights]}"
+    if not region.shuffled:
+        return f"{said}; no control for the weights was trained"
+    return f"{said} and {' and '.join(_compared(_label(n), found) for n, found in region.shuffled.items())}"
+
+
+def side(found: Interval) -> int:
+    """1 above zero, -1 below, else 0; an interval of no width, from equal differences, is none."""
+    return side_of(found) if found.n > 2 and found.high > found.low else 0
+
+
+def _label(arm: str) -> str:
+    return MSD_ARMS[arm].label
 
 
 def _compared(label: str, found: Interval, *, unit: str = "") -> str:
-    return f"{_WORDS[side(found)]} {label} ({found.show(signed=True)}{unit})"
+    return f"{_WORDS[side(found)]} {label} ({found.show(signed=True, digits=1)}{unit})"

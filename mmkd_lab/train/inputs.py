@@ -55,11 +55,13 @@ def fill_vocabulary(spec: NetSpec, data: PairedData) -> NetSpec:
 
     Raises `LabError` when it names too few ids, or takes a modality of numbers for text.
     """
+    of_type("spec", spec, NetSpec, "a NetSpec")
     found, given = vocabulary(data), spec.token_counts
     reads = spec.reads(data.shapes)
     for name, size in given.items():
         argument = f"vocabulary[{name!r}]"
-        require(name in found, argument, size, "is no text: its values are no token ids")
+        rule = "is no text: its values are no token ids"
+        require(name in found, argument, size, rule, "Token ids are (N, L) int64; see data.text.Vocabulary.")
         require(size >= found[name], argument, size, f"must be at least {found[name]}, the ids in the data")
     missing = {name: size for name, size in found.items() if name in reads and name not in given}
     return spec.with_vocabulary({**given, **missing}) if missing else spec

@@ -123,8 +123,8 @@ class WeightLearner:
         here = flat.parameter.detach()
         ahead = self._meta_gradient(engine, here - eta * flat.gradient)
         run = logits_of_views(engine, said.question)
-        with self.autocast():
-            moves: dict[View, Tensor] = jvp(run, (flat.plain(here),), (flat.plain(ahead),))[1]
+        # In single precision whatever the recipe's: autocast does not know of forward mode.
+        moves: dict[View, Tensor] = jvp(run, (flat.plain(here),), (flat.plain(ahead),))[1]
         slope = torch.stack([self._slope(view, said.outputs, teacher, moves[view]) for view in self.views], 1)
         size = 1 if self.how.level == "global" else batch.target.shape[1]
         return -eta / size * self._factor(slope) * slope
@@ -183,7 +183,7 @@ class WeightLearner:
             alone = teacher.under(view).float()
             moved = difference(teacher.logits.float(), alone, delta="js", task=self.task)
             cost = _cost(alone, target, self.task)
-            found += [moved.sqrt(), torch.exp(-cost), _sureness(alone, self.task)]
+            found += [moved.clamp(min=0).sqrt(), torch.exp(-cost), _sureness(alone, self.task)]
         return torch.stack(found, dim=-1)
 
 

@@ -188,7 +188,6 @@ def _examine(
 ) -> tuple[list[_Found], _Nulls]:
     """Both modalities; `nulls` of an earlier sample of the same size spare the permutations."""
     stream, indicators = generator(seed, "decisive"), np.eye(int(target.max()) + 1)[target]
-    rounds = plan.permutations if nulls is None else 1
     threshold, correlations = 0.0, None
     if plan.basis == "canonical":
         if nulls is None:
@@ -197,6 +196,10 @@ def _examine(
             )
         one, two, correlations = channels.canonical_columns(*sides)
         sides = [one, two]
+        if nulls is not None and any(x.shape[1] != n.shape[1] for x, n in zip(sides, nulls[0], strict=True)):
+            # In this sample fewer channels are independent: it needs permutations of its own.
+            threshold, nulls = nulls[2], None
+    rounds = plan.permutations if nulls is None else 1
     effects = [
         channels.label_effects(x, indicators, probe=plan.test == "probe", permutations=rounds, stream=stream)
         for x in sides

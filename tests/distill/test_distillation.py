@@ -8,12 +8,14 @@ import torch
 from mmkd_lab.base.check import LabError
 from mmkd_lab.data.paired import Task
 from mmkd_lab.distill import Objective, cross_entropy
+from mmkd_lab.distill.dist import Dist
 from mmkd_lab.distill.distillation import Distillation
 from mmkd_lab.distill.hints import Hints
 from mmkd_lab.distill.learned import LEVELS, LearnedWeights
 from mmkd_lab.distill.method import Needs, Outputs
 from mmkd_lab.distill.msd import Msd, msd_views
 from mmkd_lab.distill.relations import RKD
+from mmkd_lab.distill.telme import Telme
 from mmkd_lab.nets import Mean, Zeros
 from tests.distill.samples import draw
 
@@ -122,6 +124,14 @@ def test_describe_is_plain():
             "Msd.task = 'single label': must be the base's, multi-label",
         ),
         (
+            lambda: Distillation(Objective(task=Task.MULTI_LABEL), ((1.0, Dist()),)),
+            "Dist.task = 'single label': must be the base's, multi-label",
+        ),
+        (
+            lambda: Distillation(Objective(), ((1.0, Telme(task=Task.MULTI_LABEL)),)),
+            "Telme.task = 'multi-label': must be the base's, single label",
+        ),
+        (
             lambda: Distillation(
                 Objective(), ((1.0, Msd(VIEWS, "dist")),), Zeros(), LearnedWeights("instance")
             ),
@@ -140,7 +150,7 @@ def test_describe_is_plain():
             "no pair",
             "no method",
         ),
-        *("twice", "base", "no msd", "learned", "task", "dist"),
+        *("twice", "base", "no msd", "learned", "task", "task of dist", "task of telme", "dist"),
     ],
 )
 def test_bad_input(make, message):

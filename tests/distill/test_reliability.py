@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from math import log
 
 import pytest
@@ -62,10 +63,9 @@ def test_multi_label_and_dense_chance_and_accuracy():
     table = reliability(teacher, data).set_index("view")
     share = data.target[val].mean(0)
     assert table.loc["a+b", "accuracy"] == 100.0
-    assert table.loc["a", "accuracy"] == pytest.approx(100 * float(share.mean()), rel=1e-5)
-    assert table.loc["a", "chance"] == pytest.approx(
-        100 * float(torch.maximum(share, 1 - share).mean()), rel=1e-5
-    )
+    everything = 200 * float(share.mean()) / (1 + float(share.mean()))  # F1 of saying every label
+    assert table.loc["a", "accuracy"] == pytest.approx(everything, rel=1e-5)
+    assert table.loc["a", "chance"] >= everything
     dense = pairs(task=Task.DENSE)
     always = torch.zeros(1, len(dense), 2, 2, 2)
     always[:, :, 1] = 1.0
@@ -74,6 +74,29 @@ def test_multi_label_and_dense_chance_and_accuracy():
     ones = 100 * float((known == 1).sum() / (known >= 0).sum())
     assert table["accuracy"].tolist() == pytest.approx([ones], rel=1e-5)
     assert table["chance"].tolist() == pytest.approx([max(ones, 100 - ones)], rel=1e-5)
+
+
+def test_rare_labels_are_not_told_by_saying_none():
+    """One label in twenty: saying none of them is right in 95 % of the cases, and worth nothing."""
+    data = pairs(task=Task.MULTI_LABEL)
+    target = torch.zeros(len(data), 20)
+    target[torch.arange(len(data)), torch.arange(len(data)) % 10] = 1.0
+    data = replace(data, target=target, classes=tuple(map(str, range(20))))
+    most = target.clone()
+    most[::2] = 0.0
+    views = {A: (8 * most - 4)[None], B: torch.full((1, *target.shape), -4.0)}
+    teacher = TeacherViews.of(data.sample_index, (8 * target - 4)[None], views=views)
+    table = reliability(teacher, data).set_index("view")
+    found = [int(most[row].sum()) for row in data.positions("val")]
+    assert table.loc["a", "accuracy"] == pytest.approx(200 * sum(found) / (sum(found) + 12), rel=1e-5)
+    assert table.loc["b", "accuracy"] == 0.0
+    # The best constant answer says the k commonest labels; of 12 samples the n-th label has counts[n].
+    counts = target[data.positions("val")].sum(0).sort(descending=True).values
+    best = max(200 * float(counts[:k].sum()) / (12 * k + 12) for k in range(1, 21))
+    assert table.loc["a", "chance"] == pytest.approx(best, rel=1e-5)
+    shut = gates(reliability(teacher, data), teacher)
+    assert 0.3 < float(shut[A]) < 0.8
+    assert float(shut[B]) == 0.0
 
 
 def test_gates_are_the_share_of_the_way_from_chance():
@@ -112,9 +135,7 @@ def test_gates_come_from_the_validation_split_alone():
 def test_a_warning_names_the_view_and_the_way_out():
     data = pairs()
     table = reliability(teacher_of(data, a=0.25, b=5 / 6), data)
-    with pytest.warns(
-        UnreliableTeacher, match="Seeing a only, the teacher is right in 25.0 %.*modality_dropout"
-    ):
+    with pytest.warns(UnreliableTeacher, match="Seeing a only, the teacher reaches 25.0 %.*modality_dropout"):
         said = warn_unreliable(table)
     assert len(said) == 1
     with pytest.warns(UnreliableTeacher, match="30 points off"):

@@ -185,6 +185,12 @@ USED = {
     "no text": (lambda: {"image": X["image"]}, "x = ['image']", "'text'"),
     "text too long": (lambda: {**X, "text": TEXT.repeat(1, 3)}, "x['text'] = (3, 15)", "12 positions"),
     "text of numbers": (lambda: {**X, "text": TEXT.float()}, "x['text'] = 'torch.float32 (3, 5)'", "ids"),
+    "ids that the table lacks": (
+        lambda: {**X, "text": TEXT + 38},
+        "x['text'] = ",
+        "ids of the model's vocabulary of 40",
+        "tokeniser",
+    ),
     "features of another length": (
         lambda: {**X, "image": X["image"][..., :5]},
         "x['image'] = (3, 4, 5)",

@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 from mmkd_lab.base.check import LabError
 from mmkd_lab.distill.arms import MSD_ARMS
 from mmkd_lab.plot import palette
-from mmkd_lab.plot.density import GRID, density, density_figure
+from mmkd_lab.plot.density import GRID, density, density_figure, view_name
 from mmkd_lab.plot.msd import msd_figure
 from mmkd_lab.plot.tables import COLUMNS
 from mmkd_lab.plot.weights import sample_weights_figure, weights_figure
@@ -89,6 +89,26 @@ def test_views_can_be_chosen_and_must_exist():
     lacking = table()
     with pytest.raises(LabError, match="same seeds"):
         msd_figure(lacking[~((lacking["arm"] == "kd") & (lacking["seed"] == 1))])
+
+
+def test_views_that_keep_several_modalities_are_named_by_what_they_lack():
+    found = table()
+    names = {"a+b": "a+b+c", "a": "a", "b": "b+c"}
+    found["view"] = found["view"].map(names)
+    figure = msd_figure(found)
+    headings = [ax.get_title(loc="left").split("\n")[0] for ax in figure.axes]
+    assert headings == ["full input", "a only", "without a"]
+    assert view_name("a+b", "a+b+c+d") == "a + b only"
+    seen = scores().replace({"view": names})
+    assert [text.get_text() for text in density_figure(seen).axes[0].texts] == headings
+    rows = [("msd_global", 0, step, view, 1.0) for step in range(3) for view in ("a+b", "a+c", "b+c")]
+    (ax,) = weights_figure(pd.DataFrame(rows, columns=["arm", "seed", "step", "view", "value"])).axes
+    assert [text.get_text() for text in ax.texts] == ["without c", "without b", "without a"]
+
+
+def test_the_note_says_how_many_intervals_are_not_corrected():
+    assert "the 9 intervals are not corrected" in msd_figure(table()).get_supxlabel().replace("\n", " ")
+    assert "corrected" not in msd_figure(table(seeds=1)).get_supxlabel()
 
 
 # Densities

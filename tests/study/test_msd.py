@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -14,42 +13,18 @@ from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill.arms import MSD_ARMS
 from mmkd_lab.distill.reliability import UnreliableTeacher
 from mmkd_lab.distill.weights import Weighting
-from mmkd_lab.nets import NetSpec
 from mmkd_lab.runs.store import ResultStore
 from mmkd_lab.study import Study, kd_vs_msd
 from mmkd_lab.study.msd_table import metrics, scores
 from mmkd_lab.study.summary import COLUMNS
 from tests.study.tiny import RECIPE, SPEC, paired
-
-FEW = ("no_kd", "kd", "msd_uniform", "msd_instance")
-
-
-def compare(store, /, data=None, **options):
-    settings = {
-        "seeds": range(2),
-        "meta_share": 0.2,
-        "student_spec": SPEC,
-        "teacher_spec": NetSpec(width=4, features=8),
-        "recipe": RECIPE,
-        "store": ResultStore(store),
-        "device": "cpu",
-        "progress": False,
-        **options,
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnreliableTeacher)
-        return kd_vs_msd(paired() if data is None else data, **settings)
+from tests.study.tiny_msd import FEW, compare, values, with_text
 
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory):
     root = tmp_path_factory.mktemp("msd")
     return root, compare(root)
-
-
-def values(found, arm, metric="nll", view="a+b", split="test"):
-    part = found.table.query("arm == @arm and metric == @metric and split == @split and view == @view")
-    return part.sort_values("seed")["value"].to_numpy()
 
 
 # What is in the table
@@ -121,7 +96,7 @@ def test_strengths_are_the_best_on_validation_and_kd_and_msd_had_three_each(once
         assert len(seen) == 3
         best = min(seen, key=lambda one: (-one["val"], one["nll"]))
         assert chosen == best["value"]
-    assert set(strengths) == {"kd", "msd", "fitnet", "rkd", "sp", "gram", "dkd", "dist", "telme"}
+    assert set(strengths) == {"kd", "kd_drop", "msd", "fitnet", "rkd", "sp", "gram", "dkd", "dist", "telme"}
 
 
 def test_the_test_split_chooses_nothing(tmp_path):
@@ -218,9 +193,8 @@ def test_wasserstein_is_the_mean_gap_of_sorted_scores():
     target = torch.zeros(3, dtype=torch.int64)
     found = metrics(said([0.2, 0.5, 0.9]), target, Task.SINGLE_LABEL, said([0.6, 0.1, 0.3]))
     assert found["w1"] == pytest.approx((0.1 + 0.2 + 0.3) / 3, abs=1e-6)
-    assert found["agreement"] == pytest.approx(
-        100 / 3
-    )  # second above a half: no, tie, yes against yes, no, no
+    # second above a half: no, tie, yes against yes, no, no
+    assert found["agreement"] == pytest.approx(100 / 3)
 
 
 def test_the_score_is_the_second_class_of_two_and_the_true_class_of_more():
@@ -277,15 +251,6 @@ def test_differences_are_from_kd_under_each_view(once):
 # What is refused
 
 
-def _text():
-    data = paired()
-    from mmkd_lab.data.text import Vocabulary
-
-    words = Vocabulary.of(["x", "y", "z"])
-    said = torch.from_numpy(words.encode(["xyz"[i % 3] for i in range(len(data))], length=2))
-    return replace(data, modalities={**data.modalities, "b": said}, vocabularies={"b": words})
-
-
 def _dense():
     data = paired("images")
     return PairedData(
@@ -306,7 +271,7 @@ def _dense():
         ({"removal": "zeroes"}, ["removal = 'zeroes'", "Did you mean 'zeros'"]),
         ({"removal": "attention"}, ["removal = 'attention'", "cannot do it", "zeros"]),
         ({"removal": "permutation", "arms": ["kd", "kd_drop"]}, ["arms = 'kd_drop'", "permutation"]),
-        ({"removal": "permutation", "teacher_dropout": 0.3}, ["teacher_dropout = 0.3", "permutation"]),
+        ({"removal": "permutation", "teacher_dropout": 0.3}, ["modality dropout = 0.3", "permutation"]),
         ({"aux": "every"}, ["kind = 'every'"]),
         ({"temperature": 0}, ["temperature = 0"]),
         ({"kd_weight": 1.5}, ["kd_weight = 1.5"]),
@@ -331,7 +296,7 @@ def test_bad_input_is_named_before_anything_is_trained(tmp_path, options, words)
         "one": lambda: paired(modalities=("a",)),
         "no val": lambda: paired(without=("val",)),
         "dense": _dense,
-        "text": _text,
+        "text": with_text,
         "grouped": lambda: replace(
             paired(), group=torch.arange(3).repeat_interleave(torch.tensor([60, 24, 30]))
         ),

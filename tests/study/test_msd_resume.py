@@ -23,9 +23,19 @@ from mmkd_lab.train.recipe import Recipe
 from tests.study.tiny import SPEC, paired
 
 REPOSITORY = Path(__file__).parents[2]
-ARMS = ("no_kd", "kd", "kd_drop", "msd_instance", "msd_learned", "fitnet", "multi_teacher", "pruned")
-#: Two teachers, and one for tuning; two for each modality; three candidates of KD, MSD and FitNet; students.
-NETWORKS = 2 + 1 + 4 + 9 + 2 * len(ARMS)
+ARMS = (
+    "no_kd",
+    "kd",
+    "kd_drop",
+    "kd_views",
+    "msd_instance",
+    "msd_learned",
+    "fitnet",
+    "multi_teacher",
+    "pruned",
+)
+#: Two teachers, and one for tuning; two for each modality; three candidates of each strength.
+NETWORKS = 2 + 1 + 4 + 12 + 2 * len(ARMS)
 TIMES = ("seconds_per_step", "steps_of_kd")
 
 

@@ -83,7 +83,14 @@ def test_the_choice_is_the_recorded_one():
     for device, choices in strategy.table().items():
         for kind, mode in choices.items():
             encoder, _, size = kind.partition(" ")
-            net = build(NetSpec(encoder, width=2), {"m": shapes[size]}, 2, seed=0)
+            shape = shapes[size]
+            if encoder == "single_stream":
+                spec = NetSpec(width=2, fusion=encoder)
+            elif encoder == "bag":
+                spec, shape = NetSpec(width=2, vocabulary={"m": 9}), (5,)
+            else:
+                spec = NetSpec(encoder, width=2)
+            net = build(spec, {"m": shape}, 2, seed=0)
             assert strategy.choose(net, torch.device(device)) == mode
             assert strategy.choose(net, torch.device(device), "compiled") == "compiled"
     assert set(strategy.table()["cpu"]) == set(strategy.KINDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
@@ -25,6 +26,7 @@ from mmkd_lab.train.learner import WeightLearner
 from mmkd_lab.train.loop import Batch, Said
 from mmkd_lab.train.outputs import answered, asked
 from tests.distill.pairs import pairs
+from tests.train.lesson_toy import CONV, LEARNED, RECIPE, loss_of, taught, trained
 
 ETA, SEEDS = 0.3, (3, 8)
 MLP = NetSpec("mlp", width=2, features=4)
@@ -296,3 +298,16 @@ def test_without_a_meta_split():
     bench.data = pairs(splits={"train": 24, "val": 12, "test": 12})
     with pytest.raises(LabError, match=r"data = .*must have a split 'meta'.*set_aside"):
         bench.learner(range(2))
+
+
+@pytest.mark.parametrize("mode", ["looped", "stacked"])
+def test_half_precision_learns_weights_too(mode):
+    """Forward mode and autocast do not mix: a convolution met its weights in another precision."""
+    data = pairs(image=True)
+    recipe = replace(RECIPE, precision="bf16-mixed")
+    teacher, learned = taught(data), LEARNED["global"]
+    half = trained(data, loss_of(data, learned=learned), teacher, spec=CONV, mode=mode, recipe=recipe)
+    full = trained(data, loss_of(data, learned=learned), teacher, spec=CONV, mode=mode)
+    assert half.weights is not None
+    both = half.weights.merge(full.weights, on=["replica", "step", "view"])
+    assert float((both["value_x"] - both["value_y"]).abs().max()) < 0.3

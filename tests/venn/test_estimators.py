@@ -214,6 +214,18 @@ def test_canonical_coordinates_undo_mixing():
     assert found.gamma == pytest.approx(plain.gamma, abs=0.04)
 
 
+def test_canonical_coordinates_survive_channels_that_differ_in_a_few_samples():
+    """As features do that are mostly 0: some half-samples have fewer independent channels than others."""
+    a, b, y = draw(n=400)
+    twin = a[:, :1].copy()
+    twin[:2] += 5.0
+    options = {"basis": "canonical", "weight": "energy", "test": "marginal", "least_shared": 0.05, **QUICK}
+    found = decisive_channels(np.hstack([a, twin]), b, y, **options).shares
+    plain = decisive_channels(a, b, y, **options).shares
+    assert found.gamma == pytest.approx(plain.gamma, abs=0.05)
+    assert found.intervals
+
+
 def test_xor_is_flagged_though_no_channel_is_decisive():
     a, b, y = xor(n=2000)
     for weight in ("count", "energy"):

@@ -1,0 +1,49 @@
+"""What a reader must know of a comparison beside its numbers, as sentences for provenance."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from mmkd_lab.data.task import META
+from mmkd_lab.study.msd_losses import LEARNED
+from mmkd_lab.study.msd_setting import MsdSetting
+
+
+def notes(setting: MsdSetting, table: pd.DataFrame) -> list[str]:
+    """How samples, strengths, steps and intervals came about; only what holds of this comparison."""
+    students = table[(table["role"] == "student") & (table["split"] == "test")]
+    arms, views = students["arm"].nunique(), students["view"].nunique()
+    said = [_samples(setting)]
+    if arms > 1:
+        said.append(
+            f"{arms - 1} arms are compared with KD under {views} views: {views * (arms - 1)} intervals of "
+            "95 %, not corrected for their number."
+        )
+    if setting.tune:
+        said.append(
+            "Every method's strength was tuned for the full input: the best of three by the validation score "
+            "of one seed that is not compared. The same split selects the epoch. A strength that is best for "
+            "the full input need not be best with a modality missing."
+        )
+    if {"kd_views", "msd_uniform"} <= set(setting.names):
+        said.append(
+            "KD on all views has the views, weights and strength of MSD uniform; its target alone differs."
+        )
+    if "pruned" in setting.names:
+        said.append(
+            "The pruned teacher takes twice the steps of every other arm (search, then training) and starts "
+            "from the trained teacher's weights."
+        )
+    if setting.removal == "permutation":
+        said.append("A teacher's word on a view is its mean over several draws; a student sees one draw.")
+    return said
+
+
+def _samples(setting: MsdSetting) -> str:
+    data = setting.data
+    train, meta = (len(data.positions(split)) for split in ("train", META))
+    whole = ", whole groups of them," if data.group is not None else ""
+    said = f"Every arm trains on {train} samples; {meta} more were set aside{whole}"
+    if set(LEARNED) & set(setting.names):
+        return f"{said} for learning weights, and their labels are seen by the learned arms alone."
+    return f"{said.removesuffix(',')} and are not used."

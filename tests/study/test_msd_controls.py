@@ -1,0 +1,138 @@
+"""The controls of a comparison of KD and MSD: what they share with MSD, and what is left out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mmkd_lab.base.check import LabError
+from mmkd_lab.data.meta import set_aside
+from mmkd_lab.distill.arms import MSD_ARMS
+from mmkd_lab.distill.objective import Objective
+from mmkd_lab.nets import NetSpec
+from mmkd_lab.runs.store import ResultStore
+from mmkd_lab.study.msd_losses import family, lesson, loss
+from mmkd_lab.study.msd_networks import steps_run
+from mmkd_lab.study.msd_run import DRAWS
+from mmkd_lab.train.fit import fit
+from mmkd_lab.train.recipe import Recipe
+from mmkd_lab.train.replicas import Replicas
+from mmkd_lab.train.teach import cache_views
+from tests.study.tiny import RECIPE, SPEC, paired
+from tests.study.tiny_msd import compare, school, values, with_text
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    return compare(tmp_path_factory.mktemp("msd"), seeds=[0])
+
+
+def test_kd_on_all_views_is_msd_with_the_full_output_as_target_and_nothing_else(tmp_path):
+    setting, taught = school(tmp_path)
+    teacher = taught.said[0]
+    mine, its = (lesson(setting, arm, teacher, stream=1, gate=None) for arm in ("kd_views", "msd_uniform"))
+    assert set(mine.views) == set(its.views) == set(setting.views)
+    for view in setting.views:
+        assert torch.equal(mine.views[view], teacher.logits)
+        assert torch.equal(its.views[view], teacher.views[view])
+        assert not torch.equal(its.views[view], teacher.logits)
+        assert torch.equal(mine.weights[view], its.weights[view])
+    same = {"kd": [0.5], "factor": [2.0]}
+    assert loss(setting, "kd_views", **same).describe() == loss(setting, "msd_uniform", **same).describe()
+    assert family("kd_views") == family("msd_uniform")
+
+
+def test_the_rate_of_modality_drop_is_chosen_among_three(full):
+    seen = [one for one in full.provenance["tuning"] if one["strength"] == "kd_drop"]
+    assert [one["value"] for one in seen] == [0.1, 0.3, 0.5]
+    assert len({(one["val"], one["nll"]) for one in seen}) == 3  # each was trained with its own rate
+
+
+def test_untuned_the_rate_is_the_one_asked_for(tmp_path):
+    asked = {"arms": ["kd", "kd_drop"], "tune": False, "seeds": [0]}
+    little, much = (compare(tmp_path, drop=rate, **asked) for rate in (0.05, 0.6))
+    assert little.provenance["strengths"]["kd_drop"] == 0.05
+    assert values(little, "kd").tolist() == values(much, "kd").tolist()
+    assert values(little, "kd_drop").tolist() != values(much, "kd_drop").tolist()
+
+
+def test_what_cannot_be_had_is_left_out_with_its_reason(tmp_path):
+    recipe = replace(RECIPE, modality_dropout=0.2, epochs=1)
+    found = compare(tmp_path, recipe=recipe, seeds=[0], tune=False)
+    left_out = found.provenance["left_out"]
+    assert set(left_out) == {"kd_drop", "pruned"}
+    assert "modality dropout" in left_out["pruned"]
+    assert set(found.table["arm"]) == {"teacher", *MSD_ARMS} - set(left_out)
+
+
+def test_every_arm_can_be_had_where_a_modality_is_text(tmp_path):
+    setting, _ = school(tmp_path, data=with_text(), arms=None)
+    assert setting.left_out == {}
+    assert setting.names == tuple(MSD_ARMS)
+
+
+def test_under_a_permutation_the_teacher_is_heard_over_several_draws(tmp_path):
+    setting, taught = school(tmp_path, removal="permutation")
+    view = setting.views[0]
+    operator = {"removal": setting.operator(), "views": [view]}
+    once, often = (
+        cache_views(taught.networks, setting.data, draws=n, **operator).views[view] for n in (1, DRAWS)
+    )
+    assert torch.equal(taught.said.views[view], often)
+    assert not torch.equal(taught.said.views[view], once)
+
+
+def test_time_per_step_counts_the_steps_that_were_run(tmp_path):
+    long = Recipe(epochs=40, batch_size=16, lr=0.05, patience=1)
+    data = set_aside(paired(), share=0.2)
+    untrained = Replicas.build(SPEC, data, seeds=[0, 1], device="cpu")
+    found = fit(untrained, data, Objective(), long, progress=False)
+    run = steps_run(found, long, 48)
+    assert all(0 < steps < 40 * 3 and steps % 3 == 0 for steps in run)
+    cut = Recipe(steps=7, batch_size=16, lr=0.01)
+    assert steps_run(fit(untrained, data, Objective(), cut, progress=False), cut, 48) == [7, 7]
+
+
+def test_the_notes_say_how_samples_strengths_and_steps_came_about(full, tmp_path):
+    said = " ".join(full.provenance["notes"])
+    assert "trains on 48 samples; 12 more were set aside for learning weights" in said
+    assert "their labels are seen by the learned arms alone" in said
+    assert f"{3 * (len(MSD_ARMS) - 1)} intervals" in said
+    assert "tuned for the full input" in said
+    assert "twice the steps" in said
+    assert "draws" not in said
+    few = compare(tmp_path, arms=["kd"], tune=False, seeds=[0], removal="permutation").provenance["notes"]
+    assert few[0] == "Every arm trains on 48 samples; 12 more were set aside and are not used."
+    assert len(few) == 2
+    assert "several draws" in few[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"removal": "permutation", "recipe": replace(RECIPE, modality_dropout=0.2), "arms": ["kd"]},
+            ["modality dropout = 0.2", "permutation"],
+        ),
+        ({"recipe": replace(RECIPE, modality_dropout=0.2), "arms": ["kd", "pruned"]}, ["arms = 'pruned'"]),
+        ({"recipe": replace(RECIPE, modality_dropout=0.2), "arms": ["kd", "kd_drop"]}, ["arms = 'kd_drop'"]),
+        ({"recipe": replace(RECIPE, precision="16-mixed"), "arms": ["kd", "pruned"]}, ["'16-mixed'"]),
+        ({"recipe": replace(RECIPE, precision="16-mixed"), "arms": ["kd", "msd_global"]}, ["'16-mixed'"]),
+        ({"teacher_spec": SPEC, "arms": ["kd", "pruned"]}, ["arms = 'pruned'", "parameters are not between"]),
+        (
+            {"data": "images", "teacher_spec": NetSpec(encoder="resnet"), "arms": ["kd", "pruned"]},
+            ["arms = 'pruned'", "ResNet"],
+        ),
+    ],
+    ids=str,
+)
+def test_an_arm_that_would_fail_late_is_refused_at_once(tmp_path, options, words):
+    given = dict(options)
+    data = paired(given.pop("data", "vectors"))
+    with pytest.raises(LabError) as raised:
+        compare(tmp_path, data, **given)
+    for word in words:
+        assert word in str(raised.value)
+    assert len(ResultStore(tmp_path)) == 0
