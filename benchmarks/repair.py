@@ -3,6 +3,7 @@
     python benchmarks/repair.py                        all pairs, hours; all but av_digits need their files
     python benchmarks/repair.py mfeat ravdess          some datasets
     python benchmarks/repair.py --show                 the tables of the stored results, without training
+    python benchmarks/repair.py --redraw               figures and verdicts anew from the stored tables
 
 Writes table, figure, verdict and provenance of each study, and of its rivals, to benchmarks/results/.
 """
@@ -15,6 +16,8 @@ from pathlib import Path
 import pandas as pd
 
 from mmkd_lab import study
+from mmkd_lab.study import repair_verdict
+from mmkd_lab.study.rivals import retold
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SEEDS = range(5)
@@ -39,16 +42,20 @@ def main() -> None:
     known = list(dict.fromkeys(pair[0] for pair in PAIRS))
     parser.add_argument("datasets", nargs="*", default=known, help=f"any of {', '.join(known)}")
     parser.add_argument("--show", action="store_true", help="show the stored results instead")
+    parser.add_argument("--redraw", action="store_true", help="draw and tell the stored results anew")
     options = parser.parse_args()
     unknown = [name for name in options.datasets if name not in known]
     if unknown:
         parser.error(f"unknown dataset {unknown[0]!r}: must be any of {', '.join(known)}")
     for dataset, teacher, student, ratios in (pair for pair in PAIRS if pair[0] in options.datasets):
         name = f"{dataset}_{student}"
-        if options.show and not (RESULTS / f"repair_{name}.json").exists():
+        if (options.show or options.redraw) and not (RESULTS / f"repair_{name}.json").exists():
             print(f"{dataset} ({teacher} teacher, {student} student): no result is stored")
             continue
-        if options.show:
+        if options.redraw:
+            repair_verdict.retold(study.Study.load(RESULTS / f"repair_{name}")).save(RESULTS)
+            retold(study.Study.load(RESULTS / f"rivals_{name}")).save(RESULTS)
+        if options.show or options.redraw:
             show(*(study.Study.load(RESULTS / f"{kind}_{name}") for kind in ("repair", "rivals")))
             continue
         found = study.repair_teachers(dataset, teacher=teacher, student=student, ratios=ratios, seeds=SEEDS)

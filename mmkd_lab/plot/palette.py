@@ -34,29 +34,30 @@ FOR, AGAINST = "#1B7837", "#762A83"
 
 @dataclass(frozen=True)
 class Look:
-    """How one arm looks: its colour and what figures call it."""
+    """How one arm looks: its colour, what figures call it, and its mark where many arms share a panel."""
 
     colour: str
     label: str
+    mark: str = "o"
 
 
 #: In the order in which arms are listed in every figure.
 ARMS: dict[str, Look] = {
     "no_kd": Look("#737373", "no KD"),
     "um_kd": Look(STUDENT, "unimodal KD"),
-    "cm_kd": Look(TEACHER, "crossmodal KD"),
+    "cm_kd": Look(TEACHER, "crossmodal KD", "s"),
     "mm_kd": Look("#5B1A6E", "multimodal KD"),
     "kl_only": Look("#6E2500", "crossmodal KL only"),
 }
 
 #: The arms of a repaired teacher, listed after the others. What keeps the shared channels is dark green.
 REPAIRS: dict[str, Look] = {
-    "aligned_kd": Look("#966E38", "aligned KD"),
-    "mg_kd": Look(SHARED, "modality-general KD"),
-    "ms_kd": Look("#9D004A", "modality-specific KD"),
-    "random_kd": Look("#5E6CD7", "random-channel KD"),
-    "weight_kd": Look("#2F4BE0", "|W|-ranked KD"),
-    "oracle_kd": Look("#101010", "oracle KD"),
+    "aligned_kd": Look("#966E38", "aligned KD", "P"),
+    "mg_kd": Look(SHARED, "modality-general KD", "D"),
+    "ms_kd": Look("#9D004A", "modality-specific KD", "v"),
+    "random_kd": Look("#2F4BE0", "random-channel KD", "X"),
+    "weight_kd": Look("#CC00AA", "|W|-ranked KD", "^"),
+    "oracle_kd": Look("#101010", "oracle KD", "*"),
 }
 
 #: The arms of a comparison of KD and MSD, by kind: KD has the colour of a teacher that sees everything, MSD,

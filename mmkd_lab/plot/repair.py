@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.text import Annotation
 
 from mmkd_lab.base.check import one_of, require
 from mmkd_lab.plot import palette, tables
 from mmkd_lab.plot.arms import arms_figure
-from mmkd_lab.plot.canvas import NOTE_SIZE, LabFigure, style, zero_line
+from mmkd_lab.plot.canvas import NOTE_SIZE, LabFigure, spread, style, zero_line
 from mmkd_lab.plot.tables import Measure
 
 
@@ -48,7 +49,7 @@ def repair_figure(
     part = tables.select(mine, measure, sweep="ratio")
     arms = tables.arms_of(part)
     one_of("reference", reference, arms)
-    figure = LabFigure((9.6, 4.4))
+    figure = LabFigure((11.6, 4.6))  # wider: every line has its name at its end
     with style():
         left, right = figure.subplots(1, 2)
         students = _by_ratio(part, "student", arms)
@@ -63,17 +64,11 @@ def repair_figure(
         for ax in (left, right):
             ax.set_xlabel("share of the channels removed")
             ax.set_xticks(sorted(part["ratio"].unique()))
-        named: dict[str, Any] = {}
-        for ax in (left, right):
-            handles, labels = ax.get_legend_handles_labels()
-            named |= {
-                label: handle for handle, label in zip(handles, labels, strict=True) if label not in named
-            }
-        shown = [palette.look(arm).label for arm in arms if palette.look(arm).label in named]
-        handles = [named[label] for label in shown]
-        figure.legend(handles, shown, loc="outside right center", frameon=False, fontsize=NOTE_SIZE)
         figure.headline(title or f"{part['dataset'].iloc[0]}: repaired teachers and their students")
         figure.note(_note(part, loss))
+        figure.draw_without_rendering()  # the names part in the units of the settled layout
+        for ax in (left, right):
+            _part(ax)
     return figure
 
 
@@ -108,7 +103,26 @@ def _lines(ax: Axes, by_arm: dict[str, dict[float, pd.Series[Any]]], *, role: st
         seen = [tables.interval(values) for values in by_ratio.values()]
         x = at + (i - (len(by_arm) - 1) / 2) * 0.012 * float(np.ptp(at))  # so that no mark hides another
         face = palette.PAPER if role == "teacher" else look.colour
-        mark: Any = {"marker": "D" if role == "teacher" else "o", "markersize": 4.5, "markerfacecolor": face}
+        mark: Any = {"marker": look.mark, "markersize": 6.0, "markerfacecolor": face}
         ax.plot(x, [one.mean for one in seen], color=look.colour, linewidth=1.5, label=look.label, **mark)
         if seen[0].n > 1:
             ax.vlines(x, [s.low for s in seen], [s.high for s in seen], color=look.colour, linewidth=1.2)
+        ax.annotate(
+            look.label,
+            (1.0, seen[-1].mean),
+            xycoords=ax.get_yaxis_transform(),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=NOTE_SIZE,
+            color=look.colour,
+        )
+
+
+def _part(ax: Axes) -> None:
+    """Move the names at the ends of the lines apart, each as near to its line as can be."""
+    texts = [one for one in ax.texts if isinstance(one, Annotation)]
+    points = 72.0 / ax.get_figure(root=True).dpi  # type: ignore[union-attr]
+    wanted = [float(ax.transData.transform((0.0, one.xy[1]))[1]) * points for one in texts]
+    for text, at, found in zip(texts, wanted, spread(wanted, gap=1.35 * NOTE_SIZE), strict=True):
+        text.xyann = (5, found - at)

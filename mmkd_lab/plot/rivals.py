@@ -1,6 +1,8 @@
-"""Rival hypotheses side by side: each one's number against what the teacher was worth, one dot a run."""
+"""Rival hypotheses side by side: each one's number against what the teacher was worth, one mark a run."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pandas as pd
 
@@ -20,7 +22,7 @@ _COLUMNS = 3
 
 
 def rivals_figure(table: pd.DataFrame, *, title: str | None = None, loss: str = "ce + kd") -> LabFigure:
-    """A panel per rival: its number across, the gain in test accuracy up, coloured by arm.
+    """A panel per rival: its number across, the gain in test accuracy up, a colour and a mark for each arm.
 
     Args:
         table: a rivals' study's table, with the columns `ratio`, `loss` and `draw`.
@@ -51,9 +53,8 @@ def rivals_figure(table: pd.DataFrame, *, title: str | None = None, loss: str = 
             seen = numbers.to_frame().join(gains.rename("y")).reset_index()
             for arm in arms:
                 mine, look = seen[seen["arm"] == arm], palette.look(arm)
-                ax.scatter(
-                    mine["x"], mine["y"], s=16, color=look.colour, alpha=0.6, linewidths=0, label=look.label
-                )
+                mark: Any = {"marker": look.mark, "s": 26, "alpha": 0.65, "linewidths": 0}
+                ax.scatter(mine["x"], mine["y"], color=look.colour, label=look.label, **mark)
             zero_line(ax, vertical=False)
             ax.set_xlabel(_LABELS.get(name, name))
             if i % _COLUMNS == 0:
@@ -63,6 +64,6 @@ def rivals_figure(table: pd.DataFrame, *, title: str | None = None, loss: str = 
         figure.headline(title or "Rival hypotheses on the same runs")
         seeds = part["seed"].nunique()
         figure.note(
-            f"One dot a run ({len(gains)}), {seeds} seed{'s' if seeds > 1 else ''}; gain over no KD, {loss}."
+            f"One mark a run ({len(gains)}), {seeds} seed{'s' if seeds > 1 else ''}; gain over no KD, {loss}."
         )
     return figure

@@ -88,9 +88,11 @@ def repair_teachers(
     channels of the second are ranked on the training split by `attribute.by_channel`, in closed form at the
     input of the head. int(r d) of its d channels are removed: the least modality-general (mg_kd), the most
     (ms_kd), some at random (random_kd), those the head weighs least (weight_kd), or all but the declared ones
-    (oracle_kd, whatever r); dead channels count among the d. Nothing about the students is tuned. Source: Xue
-    et al. 2023 (MFH), Algorithm 1. Every seed has the same split of the samples: intervals say what training
-    anew would give, not what other samples or, where splits part people, other people would.
+    (oracle_kd, whatever r). Dead channels count among the d, so that a random choice is a weaker edit where
+    many are dead; `provenance['living_removed']` counts the living ones that each teacher lost. Nothing about
+    the students is tuned. Source: Xue et al. 2023 (MFH), Algorithm 1. Every seed has the same split of the
+    samples: intervals say what training anew would give, not what other samples or, where splits part people,
+    other people would.
 
     Args:
         dataset, student, teacher, seeds: as in `failure_cases`.
@@ -179,6 +181,7 @@ def repair_teachers(
             **provenance(setting, study=NAME, profile=profile),
             **repairs.describe(),
             "channels": trained.channels,
+            "living_removed": trained.living,
             "networks": counts,
             "seconds": round(time.perf_counter() - started, 3),
         },

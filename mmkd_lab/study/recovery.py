@@ -17,7 +17,7 @@ import pandas as pd
 
 from mmkd_lab import __version__
 from mmkd_lab.base import check
-from mmkd_lab.base.check import one_of
+from mmkd_lab.base.check import one_of, require
 from mmkd_lab.base.seed import derive
 from mmkd_lab.data.gaussian import World, worlds
 from mmkd_lab.study.estimators import ESTIMATORS, LABELS, Sides
@@ -51,11 +51,14 @@ def known_shares(
 
     Returns:
         a study of kind 'recovery': a row per method (as arm), seed, declared gamma (column `gamma`) and
-        quantity alpha, beta, gamma_union. Undefined quantities have no row. `provenance['pid']` is what the
-        partial information decomposition says in truth of each world: R / (R + U1 + U2).
+        quantity alpha, beta, gamma_union. Undefined quantities have no row: `provenance['undefined']` counts
+        the worlds by method, and the verdict says so beside the error, which is over the others alone.
+        `provenance['pid']` is what the partial information decomposition says in truth of each world:
+        R / (R + U1 + U2).
 
     Raises:
-        LabError: an unknown method or encoder, repeated seeds, fewer than 200 samples.
+        LabError: an unknown method or encoder, repeated seeds, fewer than 200 samples; samples of which no
+            method can tell anything in any world.
     """
     started = time.perf_counter()
     chosen = [str(name) for name in check.flat("methods", methods, "a list of methods")]
@@ -80,12 +83,17 @@ def known_shares(
                         head = (NAME, "gaussian", name, "shares", seed, "all", quantity)
                         rows.append((*head, found.value(quantity), gamma))
     table = pd.DataFrame(rows, columns=[*COLUMNS, "gamma"])
-    errors = mean_errors(table)
+    errors, undefined, tried = mean_errors(table), {}, len(SHARED) * len(numbers)
+    for name in chosen:
+        known = int(((table["arm"] == name) & (table["metric"] == "gamma_union")).sum())
+        undefined[name] = tried - known
+    rule = f"leaves gamma undefined in all {tried} worlds by {', '.join(LABELS[name] for name in chosen)}"
+    require(len(errors) > 0, "samples", samples, rule, "Use more samples or other methods.")
     return Study(
         name=f"{NAME}_{'columns' if encoder == 'none' else encoder}",
         title=_title(errors),
         table=table,
-        verdict=_verdict(errors, encoder, len(SHARED) * len(numbers), samples),
+        verdict=_verdict(errors, undefined, encoder, tried, samples),
         kind="recovery",
         options={"samples": samples, "encoder": encoder},
         provenance={
@@ -96,6 +104,7 @@ def known_shares(
             "latents": {"union": UNION, "shared": list(SHARED), "hidden": HIDDEN},
             "pid": truth,
             "errors": errors,
+            "undefined": undefined,
             "versions": {
                 "mmkd_lab": __version__,
                 "numpy": np.__version__,
@@ -150,7 +159,14 @@ def _title(errors: dict[str, float]) -> str:
     return said if best == worst else f"{said}, {LABELS[worst]} by {errors[worst]:.2f}"
 
 
-def _verdict(errors: dict[str, float], encoder: str, n: int, samples: int) -> str:
+def _verdict(errors: dict[str, float], undefined: dict[str, int], encoder: str, n: int, samples: int) -> str:
     seen = "latents as columns" if encoder == "none" else "latents behind tanh of a rotation"
-    said = ", ".join(f"{error:.3f} by {LABELS[name]}" for name, error in errors.items())
-    return f"In {n} Gaussian worlds of {samples:,} samples ({seen}), gamma is off by {said} on average."
+    said = []
+    for name, missing in undefined.items():
+        left = f" (undefined in {missing} world{'s' if missing > 1 else ''})" if missing else ""
+        if name in errors:
+            said.append(f"{errors[name]:.3f} by {LABELS[name]}{left}")
+    head = f"In {n} Gaussian worlds of {samples:,} samples ({seen}), gamma is off by"
+    sentence = f"{head} {', '.join(said)} on average"
+    never = [LABELS[name] for name in undefined if name not in errors]
+    return f"{sentence}; undefined in all of them by {', '.join(never)}." if never else f"{sentence}."

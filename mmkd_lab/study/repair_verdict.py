@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from mmkd_lab.distill import ARMS, REPAIRS
 from mmkd_lab.study.repairs import ALONE, WITH_LABELS
+from mmkd_lab.study.result import Study
 from mmkd_lab.study.summary import difference, primary_metric
 from mmkd_lab.study.verdict import words
 
@@ -51,3 +54,13 @@ def title(table: pd.DataFrame, *, student: str) -> str:
     found = difference(part, "mg_kd", "cm_kd", metric=primary_metric(part))
     says = words(found, "beats", "falls short of")
     return f"{lead}: modality-general KD {says} crossmodal KD at {ratio:.0%} removed"
+
+
+def retold(found: Study) -> Study:
+    """The same numbers with the words of today, for a study of repaired teachers that was saved earlier."""
+    student, teacher = str(found.provenance["student"]), str(found.provenance["teacher"])
+    return replace(
+        found,
+        title=title(found.table, student=student),
+        verdict=sentence(found.table, student=student, teacher=teacher),
+    )

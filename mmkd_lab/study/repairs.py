@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -48,11 +49,16 @@ class Lesson:
 
 @dataclass
 class Trained:
-    """The outcomes, one per seed, and the channels that teachers kept: {'arm, ratio, draw': one a seed}."""
+    """The outcomes, one per seed, and the channels that teachers kept: {'arm, ratio, draw': one a seed}.
+
+    `living` counts those that were removed and were not the same for all training samples: taking a dead
+    channel away is no edit. None for an entry of the store that was made before they were counted.
+    """
 
     teachers: dict[Teacher, list[Result]] = field(default_factory=dict)
     students: dict[Lesson, list[Result]] = field(default_factory=dict)
     channels: dict[str, list[list[int]]] = field(default_factory=dict)
+    living: dict[str, list[int | None]] = field(default_factory=dict)
     pairs: dict[int, Pair] = field(default_factory=dict)
 
 
@@ -129,6 +135,7 @@ class Repairs:
             if kind.arm != "aligned_kd":
                 name = f"{kind.arm}, {kind.ratio}, {kind.draw}"
                 trained.channels[name] = [one.metrics["channels"] for one in found]
+                trained.living[name] = [one.metrics.get("living_removed") for one in found]
 
     def train_students(self, trained: Trained, done: Done) -> None:
         """Train every student. Those without a teacher keep the features that hypotheses are about."""
@@ -221,6 +228,9 @@ class Pair:
             "scores": scores_of(logits, asked.setting.data),
             "channels": [] if channels is None else channels.tolist(),
         }
+        if channels is not None:
+            lost = np.setdiff1d(np.flatnonzero(~self.saliency.constant), channels)
+            metrics["living_removed"] = len(lost)
         said = {f"logits/{split}": values.numpy() for split, values in logits.items()}
         return asked.store.put(name, metrics, {**said, **kept})
 

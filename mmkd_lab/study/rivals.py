@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -52,25 +53,37 @@ def rival_hypotheses(runs: Sequence[Run]) -> Study:
             else:
                 left_out[f"{name}, {run.arm}, {run.ratio}, {run.draw}, seed {run.seed}"] = why
     table = pd.DataFrame(rows, columns=[*COLUMNS, "ratio", "loss", "draw"])
+    made = {
+        "study": "rivals",
+        "dataset": dataset,
+        "student": student,
+        "left_out": left_out,
+        "components": COMPONENTS,
+        "seeds": sorted({run.seed for run in runs}),
+        "versions": versions(),
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    return _study(table, made)
+
+
+def retold(found: Study) -> Study:
+    """The same numbers with the words and the predictions of today, for a study that was saved earlier."""
+    return _study(found.table, found.provenance)
+
+
+def _study(table: pd.DataFrame, made: Mapping[str, Any]) -> Study:
+    """One loss is shown: the title, the figure and its note are all about the first."""
     found, loss = predictions(table), str(table["loss"].iloc[0])
+    dataset, student = str(made["dataset"]), str(made["student"])
+    runs = Counter(str(one) for one in table[table["metric"] == "gain"]["loss"])
     return Study(
         name=f"rivals_{file_name(dataset)}_{file_name(student)}",
         title=_title(found, loss),
         table=table,
-        verdict=_verdict(found, f"{dataset} ({student} student)", Counter(run.loss for run in runs)),
+        verdict=_verdict(found, f"{dataset} ({student} student)", runs),
         kind="rivals",
         options={"loss": loss},
-        provenance={
-            "study": "rivals",
-            "dataset": dataset,
-            "student": student,
-            "prediction": [one.as_dict() for one in found],
-            "left_out": left_out,
-            "components": COMPONENTS,
-            "seeds": sorted({run.seed for run in runs}),
-            "versions": versions(),
-            "seconds": round(time.perf_counter() - started, 3),
-        },
+        provenance={**made, "prediction": [one.as_dict() for one in found]},
     )
 
 
@@ -103,4 +116,5 @@ def _verdict(found: Sequence[Prediction], where: str, runs: Mapping[str, int]) -
 
 
 def _words(rival: str) -> str:
-    return rival.replace("_", " ")
+    known = {"non_target_divergence": "non-target divergence", "cka": "CKA"}
+    return known.get(rival, rival.replace("_", " "))

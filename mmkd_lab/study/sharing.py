@@ -35,6 +35,9 @@ from mmkd_lab.venn.shares import QUANTITIES, XOR_FROM, ModalityShares
 NAME = "modality_shares"
 LAYERS = ("input", "predictions", "features", "given")
 _RESAMPLES = 100
+
+#: {method: {seed: what it says about its numbers}}.
+Notes = dict[str, dict[str, list[str]]]
 #: gamma comes first: it is what a study of shares is about.
 _ORDER = ("gamma_union", *(name for name in QUANTITIES if name != "gamma_union"))
 
@@ -75,7 +78,8 @@ def modality_shares(
     Returns:
         a study of kind 'sharing'. The table has a row per method (as arm), seed and quantity, and rows
         '<quantity> low' and '<quantity> high' where there is an interval; shares between 0 and 1. Undefined
-        quantities have no row.
+        quantities have no row; the verdict says in how many seeds. It ends with the methods' notes on their
+        numbers (too few samples, nothing shown to exceed chance), which `provenance['notes']` has by seed.
 
     Raises:
         LabError: an unknown modality, method, layer or profile; more than two modalities and none named; a
@@ -93,7 +97,7 @@ def modality_shares(
     data = load_data(dataset, size)
     names = _pair(data, modalities)
     rows: list[tuple[object, ...]] = []
-    counted, notes = 0, {}
+    counted, notes = 0, Notes()
     for seed in numbers:
         if layer == "features":
             sides = _trained(data, names, seed, profile, store or ResultStore(), device)
@@ -102,14 +106,15 @@ def modality_shares(
         counted = len(sides.y)
         for name in chosen:
             found = ESTIMATORS[name](sides, seed, _RESAMPLES)
-            notes[name] = list(found.notes)
+            if found.notes:
+                notes.setdefault(name, {})[str(seed)] = list(found.notes)
             rows += _rows(found, (NAME, data.name, name, "shares", seed, _split(layer)))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return Study(
         name=f"{NAME}_{file_name(data.name)}_{'_'.join(map(file_name, names))}_{layer}",
         title=_title(table, estimator, names),
         table=table,
-        verdict=_verdict(table, estimator, names, counted, layer),
+        verdict=_verdict(table, estimator, names, counted, layer) + _noted(notes, len(numbers)),
         kind="sharing",
         options={"method": estimator, "names": list(names), "n": counted, "layer": layer},
         provenance={
@@ -190,7 +195,8 @@ def _given(a: Floats, b: Floats, y: Codes, subjects: Codes | None, classes: int,
         rule = f"must be probabilities of the {classes} classes for layer='given'"
         require(bool(fine), f"modality {name}", x.shape, rule, "Use layer='input'.")
     both = probed(np.column_stack([a, b]), y, subjects=subjects, seed=seed)
-    return Sides(lively("a", a[:, :-1]), lively("b", b[:, :-1]), y, a, b, both, subjects)
+    said_a, said_b = (np.log(np.maximum(x, 1e-9)) for x in (a, b))  # nobody's vote is never certain
+    return Sides(lively("a", a[:, :-1]), lively("b", b[:, :-1]), y, said_a, said_b, both, subjects)
 
 
 def _trained(
@@ -251,21 +257,40 @@ def _title(table: pd.DataFrame, estimator: str, names: tuple[str, str]) -> str:
 def _verdict(table: pd.DataFrame, estimator: str, names: tuple[str, str], n: int, layer: str) -> str:
     head = f"On {table['dataset'].iloc[0]} ({names[0]} and {names[1]}, {layer}, {n:,} samples)"
     by = {str(method): shares_of(table, str(method)) for method in dict.fromkeys(table["arm"])}
-    mine = by.pop(estimator)
+    seeds, mine = int(table["seed"].nunique()), by.pop(estimator)
     if "gamma_union" in mine:
-        said = [f"gamma {_shown(mine['gamma_union'])}", f"only {names[0]} {_shown(mine['alpha'])}"]
-        said += [f"only {names[1]} {_shown(mine['beta'])}"]
+        said = [
+            f"gamma {_shown(mine['gamma_union'], seeds)}",
+            f"only {names[0]} {_shown(mine['alpha'], seeds)}",
+        ]
+        said += [f"only {names[1]} {_shown(mine['beta'], seeds)}"]
     else:
         said = ["alpha, beta and gamma are undefined"]
-    said += [f"{name} {_shown(mine[name])}" for name in ("synergy", "unobserved") if name in mine]
+    said += [f"{name} {_shown(mine[name], seeds)}" for name in ("synergy", "unobserved") if name in mine]
     sentence = f"{head}, by {LABELS[estimator]}: {', '.join(said)}"
     others = [
-        f"{_shown(one['gamma_union']) if 'gamma_union' in one else 'undefined'} by {LABELS[method]}"
+        f"{_shown(one['gamma_union'], seeds) if 'gamma_union' in one else 'undefined'} by {LABELS[method]}"
         for method, one in by.items()
     ]
     return f"{sentence}; gamma is {', '.join(others)}." if others else f"{sentence}."
 
 
-def _shown(found: Interval) -> str:
+def _noted(notes: Notes, seeds: int) -> str:
+    """Every note once, with its method, and with its seeds where not all of them have it.
+
+    What the verdict has said already, that shares are undefined, is not said again.
+    """
+    said = []
+    for method, by_seed in notes.items():
+        texts = dict.fromkeys(one for each in by_seed.values() for one in each)
+        for note in (one for one in texts if not one.startswith("alpha, beta and gamma are undefined")):
+            where = [seed for seed, each in by_seed.items() if note in each]
+            which = f" (seed{'s' if len(where) > 1 else ''} {', '.join(where)})" if len(where) < seeds else ""
+            said.append(f" By {LABELS[method]}{which}: {note}")
+    return "".join(said)
+
+
+def _shown(found: Interval, seeds: int) -> str:
     ends = "" if np.isnan(found.low) else f" [{found.low:.2f}, {found.high:.2f}]"
-    return f"{found.mean:.2f}{ends}"
+    part = "" if found.n == seeds else f" (undefined in {seeds - found.n} of {seeds} seeds)"
+    return f"{found.mean:.2f}{ends}{part}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,9 @@ def execute(name: str, folder: Path, parameters: Mapping[str, object] | None = N
     return nbformat.read(done.folder / f"{name}.ipynb", as_version=4)
 
 
-def texts(notebook: Any, *, without: str = "") -> list[str]:
-    """The plain text of every output, in order; cells with the tag `without` are left out."""
-    cells = [cell for cell in notebook.cells if without not in cell.metadata.get("tags", [])]
+def texts(notebook: Any, *, without: Sequence[str] = ()) -> list[str]:
+    """The plain text of every output, in order; cells with a tag of `without` are left out."""
+    cells = [cell for cell in notebook.cells if not set(without) & set(cell.metadata.get("tags", []))]
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
     return [output.get("text") or output.data["text/plain"] for output in outputs]
 

@@ -73,6 +73,16 @@ def test_every_arm_has_its_colour_and_the_label_the_arm_has():
         assert {name: look.label for name, look in looks.items()} == {a.name: a.label for a in arms.values()}
 
 
+def test_arms_of_one_panel_differ_in_mark_as_well():
+    together = ["no_kd", "cm_kd", *palette.REPAIRS]
+    assert len({palette.look(arm).mark for arm in together}) == len(together)
+
+
+@pytest.mark.parametrize("eye", EYES)
+def test_random_and_weight_ranked_channels_cannot_be_taken_for_each_other(eye):
+    assert distance(palette.look("random_kd").colour, palette.look("weight_kd").colour, EYES[eye]) > 25
+
+
 def test_an_arm_has_the_colour_of_what_its_teacher_sees():
     assert palette.look("um_kd").colour == palette.STUDENT
     assert palette.look("cm_kd").colour == palette.TEACHER

@@ -43,9 +43,29 @@ def test_students_are_drawn_as_differences_and_teachers_as_they_are():
     by_hand = [64 - 62 + 0.1 * 1.5 + ratio for ratio in (0.25, 0.5)]
     assert line(student, general).get_ydata() == pytest.approx(by_hand)
     assert line(teacher, general).get_ydata() == pytest.approx([64 + 1.5 + 0.15 + r for r in (0.25, 0.5)])
-    shown = {text.get_text() for text in figure.legends[0].get_texts()}
-    assert shown == {palette.look(arm).label for arm in ARMS}
+    for ax, absent in ((teacher, "no_kd"), (student, "cm_kd")):
+        shown = {text.get_text(): text.get_color() for text in ax.texts}
+        looks = [palette.look(arm) for arm in ARMS if arm != absent]
+        assert shown == {look.label: look.colour for look in looks}
+    assert figure.legends == []
     assert student.get_title(loc="left") == "Student minus crossmodal KD"
+
+
+def test_lines_that_end_together_keep_names_that_can_be_read():
+    table = repaired()
+    table["value"] = 60.0 + 0.01 * table["seed"]
+    assert faults(repair_figure(table)) == []
+
+
+def test_title_note_and_marks_of_rivals_are_about_one_loss():
+    other = runs().assign(loss="kd alone")
+    other.loc[other["metric"] == "gain", "value"] += 50.0
+    both = pd.concat([runs(), other])
+    for loss, shift in (("ce + kd", 0.0), ("kd alone", 50.0)):
+        figure = rivals_figure(both, loss=loss)
+        marks = np.concatenate([np.asarray(one.get_offsets()) for one in figure.axes[0].collections])
+        assert sorted(marks[:, 1]) == [shift + x for x in (-2, -1, -1, 0, 0, 1)]
+        assert f"gain over no KD, {loss}." in figure.get_supxlabel()
 
 
 def test_one_ratio_is_drawn_as_a_row_per_arm():

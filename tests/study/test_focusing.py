@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from mmkd_lab.nets import NetSpec
 from mmkd_lab.runs.store import ResultStore
 from mmkd_lab.study import Study, failure_cases
 from mmkd_lab.study.channels import Editor, Joint, aligned_pair, kept_channels
-from mmkd_lab.study.repair_verdict import sentence, title
+from mmkd_lab.study.repair_verdict import retold, sentence, title
 from mmkd_lab.study.report import file_name
 from mmkd_lab.study.summary import COLUMNS, differences
 from mmkd_lab.train.recipe import Recipe
@@ -278,6 +279,15 @@ def test_teachers_are_the_aligned_one_without_its_channels(once):
     assert data.fingerprint == study.provenance["fingerprint"]
 
 
+def test_the_living_channels_that_went_are_counted(once):
+    study = once[1]
+    for seed in range(2):
+        dead = set(np.flatnonzero(study.pairs[seed].saliency.constant).tolist())
+        for name, kept in study.provenance["channels"].items():
+            gone = set(range(8)) - set(kept[seed]) - dead
+            assert study.provenance["living_removed"][name][seed] == len(gone), name
+
+
 def test_random_channels_are_the_mean_of_their_draws(once):
     study = once[1]
     each = [
@@ -381,6 +391,13 @@ def test_saved_it_loads_with_its_figure_and_has_no_runs(once, tmp_path):
     assert repr(again) == study.verdict == repr(study)
     assert again.options == study.options
     assert study.name == f"repair_{file_name('tiny_vectors')}_b"
+
+
+def test_told_anew_it_is_what_it_was(once):
+    study = replace(once[1], title="old", verdict="old")
+    again = retold(study)
+    assert (again.title, again.verdict) == (once[1].title, once[1].verdict)
+    assert again.table.equals(study.table)
 
 
 @pytest.mark.parametrize(

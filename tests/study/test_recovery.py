@@ -7,8 +7,10 @@ import pytest
 
 from mmkd_lab.base.check import LabError
 from mmkd_lab.study import Study, known_shares
+from mmkd_lab.study.estimators import ESTIMATORS
 from mmkd_lab.study.recovery import SHARED, mean_errors, sides_of, world_of
 from mmkd_lab.venn import declared
+from mmkd_lab.venn.shares import from_masses
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,28 @@ def test_it_comes_back_as_it_was_saved(plain, tmp_path):
     again = Study.load(tmp_path / plain.name)
     assert again.table.equals(plain.table)
     assert (tmp_path / f"{plain.name}.png").read_bytes() == again.plot().png()
+
+
+def test_worlds_without_a_number_are_counted():
+    found = known_shares(methods=["count", "commonality"], seeds=[0, 1], samples=200)
+    gammas = found.table[found.table["metric"] == "gamma_union"].groupby("arm").size()
+    missing = {name: 10 - int(gammas[name]) for name in ("count", "commonality")}
+    assert found.provenance["undefined"] == missing == {"count": 1, "commonality": 0}
+    assert "by counted decisive channels (undefined in 1 world), 0.0" in found.verdict
+
+
+def _silent(sides, seed, resamples):
+    return from_masses(np.array([0.0, 0.0, 0.0, 0.0, 1.0]), method="silent")
+
+
+def test_a_method_without_any_number_is_named(monkeypatch):
+    monkeypatch.setitem(ESTIMATORS, "count", _silent)
+    found = known_shares(methods=["count", "commonality"], seeds=[0], samples=200)
+    assert found.verdict.endswith("on average; undefined in all of them by counted decisive channels.")
+    assert found.provenance["undefined"] == {"count": 5, "commonality": 0}
+    rule = r"samples = 200: leaves gamma undefined in all 5 worlds by counted decisive channels"
+    with pytest.raises(LabError, match=rule):
+        known_shares(methods=["count"], seeds=[0], samples=200)
 
 
 @pytest.mark.parametrize(

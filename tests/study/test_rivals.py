@@ -26,6 +26,7 @@ from mmkd_lab.study.hypotheses import (
     representation_margin,
 )
 from mmkd_lab.study.prediction import auc, predictions, spearman
+from mmkd_lab.study.rivals import retold
 from mmkd_lab.study.summary import COLUMNS
 from tests.study.tiny import repair
 
@@ -392,6 +393,12 @@ def test_saved_it_loads_with_its_figure(tmp_path):
     again = Study.load(study.save(tmp_path))
     assert repr(again) == study.verdict
     assert again.table.equals(study.table)
+    anew = retold(
+        replace(again, title="old", verdict="old", provenance={**again.provenance, "prediction": []})
+    )
+    assert (anew.title, anew.verdict, anew.name) == (study.title, study.verdict, study.name)
+    assert anew.provenance == study.provenance
+    assert anew.options == study.options
 
 
 def test_a_repaired_teachers_runs_are_taken_as_they_are(tmp_path):

@@ -11,8 +11,8 @@ from mmkd_lab.base.check import LabError
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.runs.store import ResultStore
 from mmkd_lab.study import Study, modality_shares
-from mmkd_lab.study.estimators import ESTIMATORS, LABELS, Sides, leading, lively
-from mmkd_lab.study.sharing import shares_of
+from mmkd_lab.study.estimators import ESTIMATORS, LABELS, Sides, _blocks, _mean_recall, leading, lively
+from mmkd_lab.study.sharing import _noted, _verdict, shares_of
 
 rng = np.random.default_rng(0)
 
@@ -99,6 +99,74 @@ def test_no_subject_is_on_both_sides_of_a_probe():
     sound = Sides.of(names, names, y, subjects=subjects)
     assert (leaky.said_a.argmax(1) == y).mean() > 0.9
     assert (sound.said_a.argmax(1) == y).mean() < 0.7
+
+
+@pytest.mark.parametrize("sizes", [(0.9, 0.1), (0.8, 0.1, 0.1), (0.5, 0.5)], ids=["9:1", "8:1:1", "1:1"])
+def test_noise_has_no_accuracies_to_share_whatever_the_sizes_of_the_classes(sizes):
+    own = np.random.default_rng(0)
+    y = own.choice(len(sizes), size=2000, p=sizes)
+    noise = Sides.of(own.normal(size=(2000, 4)), own.normal(size=(2000, 4)), y)
+    found = ESTIMATORS["performance"](noise, 0, 0)
+    assert not found.defined
+    assert f"Guessing reaches {100 / len(sizes):.1f} %" in found.notes[0]
+
+
+def test_accuracies_of_rare_classes_find_who_knows_them():
+    own = np.random.default_rng(1)
+    y = (own.random(3000) < 0.1).astype(np.int64)
+    knows = own.normal(size=(3000, 3)) + 1.5 * y[:, None]
+    noise = own.normal(size=(3000, 3))
+    alone, copied = (ESTIMATORS["performance"](Sides.of(knows, b, y), 0, 0) for b in (noise, knows.copy()))
+    assert alone.alpha > 0.9
+    assert copied.gamma > 0.95
+    assert alone.intervals["gamma_union"].high < 0.2 < 0.9 < copied.intervals["gamma_union"].low
+
+
+def test_recall_is_the_mean_over_the_classes_by_hand():
+    y, said = np.array([0, 0, 0, 0, 1, 1, 3]), np.array([0, 0, 0, 1, 1, 0, 3])
+    every = np.arange(7)
+    assert _mean_recall(said, y, every) == pytest.approx(100 * (3 / 4 + 1 / 2 + 1) / 3)
+    assert _mean_recall(said, y, every[:4]) == pytest.approx(75.0)
+
+
+@pytest.mark.parametrize("of", [None, 5], ids=["samples", "subjects"])
+def test_every_block_has_every_class_and_whole_subjects(of):
+    y = np.array([0] * 180 + [1] * 20)
+    x, subjects = rng.normal(size=(200, 2)), None if of is None else np.arange(200) // of
+    blocks = _blocks(Sides.of(x, x, y, subjects=subjects), 0)
+    assert sorted(np.concatenate(blocks).tolist()) == list(range(200))
+    assert all(set(y[rows]) == {0, 1} for rows in blocks)
+    assert len(blocks) == (20 if of is None else 4)  # the rare class has 20 samples, and 4 subjects
+    if of is not None:
+        assert sum(len(set(subjects[rows])) for rows in blocks) == 40
+
+
+def test_notes_of_every_seed_are_kept_and_told():
+    y = rng.integers(0, 2, size=300)
+    a, b = (np.float32(rng.normal(size=(300, 3))) for _ in range(2))
+    found = modality_shares(paired(a, b, y), estimator="performance", methods=["performance"], seeds=[4, 7])
+    notes = found.provenance["notes"]["performance"]
+    assert list(notes) == ["4", "7"]
+    for seed in ("4", "7"):
+        assert f" By accuracies (seed {seed}): {notes[seed][0]}" in found.verdict
+    assert "alpha, beta and gamma are undefined" in found.verdict
+    assert found.plot() is not None
+
+
+def test_a_note_that_all_seeds_have_is_told_once():
+    notes = {"count": {"0": ["Few."], "1": ["Few.", "Odd."], "2": ["Few."]}, "information": {"1": ["Thin."]}}
+    told = " By counted decisive channels: Few. By counted decisive channels (seed 1): Odd."
+    assert _noted(notes, 3) == f"{told} By information (PID) (seed 1): Thin."
+    assert _noted({}, 3) == ""
+
+
+def test_a_share_that_some_seeds_lack_says_so(crowd):
+    asked = {"layer": "given", "estimator": "commonality", "methods": ["commonality"], "seeds": [0, 1, 2]}
+    table = modality_shares(crowd, **asked).table
+    lost = table[~((table["seed"] == 1) & table["metric"].str.startswith("gamma_union"))]
+    said = _verdict(lost, "commonality", ("left", "right"), 1200, "given")
+    assert "(undefined in 1 of 3 seeds), only left" in said
+    assert "undefined" not in _verdict(table, "commonality", ("left", "right"), 1200, "given")
 
 
 def test_xor_gets_no_diagram():
