@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 WORKERS ?= 2
+JOBS ?= 2
 # PyTorch's own index of CPU builds, asked when there is no GPU and no other source has one.
 export TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
@@ -20,7 +21,7 @@ help:  ## show this
 	@echo '  make run ARGS="01 --profile full"'
 
 run: $(READY)  ## run the notebooks; the page is runs/latest/index.html
-	$(BIN)/mmkd-lab run $(ARGS)
+	$(BIN)/mmkd-lab run --jobs $(JOBS) $(ARGS)
 
 lab: $(READY)  ## open JupyterLab on the notebooks
 	MMKD_LAB_RESULTS="$(CURDIR)/runs/results" $(BIN)/jupyter lab --notebook-dir=notebooks $(ARGS)

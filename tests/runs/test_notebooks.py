@@ -244,6 +244,7 @@ def test_an_interrupted_run_leaves_a_whole_page(tmp_path, number):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_heed_interrupts,
     )
     started = tmp_path / "notebooks" / "started"
     _until(started.exists, process)
@@ -259,6 +260,11 @@ def test_an_interrupted_run_leaves_a_whole_page(tmp_path, number):
     assert page.rstrip().endswith("</html>")
     assert "http-equiv" not in page
     _until(lambda: not _alive(int(started.read_text())))
+
+
+def _heed_interrupts():
+    """A shell starts what it puts into the background with ctrl-c ignored, and all that it starts inherits it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _until(true, process=None, seconds=60):
