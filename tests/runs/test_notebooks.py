@@ -263,7 +263,7 @@ def test_an_interrupted_run_leaves_a_whole_page(tmp_path, number):
 
 
 def _heed_interrupts():
-    """A shell starts what it puts into the background with ctrl-c ignored, and all that it starts inherits it."""
+    """What a shell puts into the background ignores ctrl-c, and so does all that it starts."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
