@@ -19,7 +19,8 @@ from mmkd_lab.base.fingerprint import digest
 from mmkd_lab.base.seed import derive
 from mmkd_lab.data import manifest
 from mmkd_lab.data.archives import read_idx, read_wav
-from mmkd_lab.data.files import locate, read_gz, read_recordings
+from mmkd_lab.data.content import read_gz, read_recordings
+from mmkd_lab.data.files import locate
 from mmkd_lab.data.noise import Backgrounds, excerpt, mix, pink, read_backgrounds
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.pairing import Rows, draw, stratified_order

@@ -17,7 +17,8 @@ from mmkd_lab.base.fingerprint import digest
 from mmkd_lab.base.seed import derive
 from mmkd_lab.data import manifest
 from mmkd_lab.data.arrays import Arrays
-from mmkd_lab.data.files import locate, read_arrays
+from mmkd_lab.data.content import read_arrays
+from mmkd_lab.data.files import locate
 from mmkd_lab.data.paired import PairedData
 
 #: What the raters were given, in the order of the votes.

@@ -8,7 +8,6 @@ beside it, in that order. Imports no torch.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from dataclasses import dataclass
@@ -18,20 +17,12 @@ from mmkd_lab.base.check import DamagedFile, LabError, one_of
 from mmkd_lab.base.check import path as check_path
 from mmkd_lab.base.places import user_data
 from mmkd_lab.data import manifest
-from mmkd_lab.data.archives import digest_members, gunzip, members
-from mmkd_lab.data.arrays import Arrays, digest_npz, read_npz
 from mmkd_lab.data.catalogue import catalogue, entry
+from mmkd_lab.data.content import owner, read_arrays, read_gz, read_nlvr, read_recordings
 from mmkd_lab.data.manifest import DataFile
 
 MIRROR_VARIABLE, DOWNLOADS_VARIABLE = "MMKD_LAB_MIRROR", "MMKD_LAB_DATA"
 FEATURES = "features"  # the folder of array files
-RECORDING = r"(?:.*/)?recordings/([0-9]_[a-z]+_[0-9]+\.wav)"
-BACKGROUND = r"(?:.*/)?esc10/fold[1-5]/category[0-9]{2}/([1-5]-[0-9]+-[A-Z])\.wav"
-NLVR_MEMBER = (
-    r"(nlvr/(?:(?:dev/dev|test/test|hidden/hidden)\.json"
-    r"|(?:dev|test|hidden)/images/[0-9]+/[a-z]+-[0-9]+-[0-9]-0\.png))"
-)
-PUBLISHED_BACKGROUND = r"[^/]+/audio/([1-5]-[0-9]+-[A-Z])-[0-9]+\.wav"
 
 
 @dataclass(frozen=True)
@@ -100,13 +91,13 @@ def locate(file: DataFile, mirror: str | Path | None = None, *, path: str | Path
     place = _place(file, mirror)
     if place.exists:
         return place.path
-    owner = _owner(file)
+    whose = owner(file)
     if place.origin == "mirror":
         beside = " or into the same folder beside the mirror" if file.folder == FEATURES else ""
         way_out = f"Copy it there{beside}, or give another folder: option mirror, or {MIRROR_VARIABLE}."
     elif file.urls:
-        total = round(sum(part.megabytes for part in _files(owner)))
-        way_out = f"Run: mmkd-lab data get {owner} (about {total} MB in all), or set {MIRROR_VARIABLE}."
+        total = round(sum(part.megabytes for part in _files(whose)))
+        way_out = f"Run: mmkd-lab data get {whose} (about {total} MB in all), or set {MIRROR_VARIABLE}."
     else:
         way_out = f"Put it there, or set {MIRROR_VARIABLE}, or give the option path."
     raise DamagedFile(str(place.path), "missing", f"{file.name} is needed", f"{way_out} {file.how}".strip())
@@ -168,69 +159,6 @@ def check_content(file: DataFile, path: Path) -> None:
         from mmkd_lab.data.noise import read_backgrounds
 
         read_backgrounds(file, path)
-
-
-def read_gz(file: DataFile, path: Path) -> bytes:
-    """The decompressed content of a .gz file, verified. Raises `DamagedFile`."""
-    try:
-        content = gunzip(path, size=file.size)
-    except DamagedFile as error:
-        raise DamagedFile(str(path), error.value, error.rule, _again(file)) from error
-    _same(file, path, hashlib.sha256(content).hexdigest())
-    return content
-
-
-def read_recordings(file: DataFile, path: Path) -> dict[str, bytes]:
-    """{'7_theo_12.wav': content} of the spoken digits, verified. Raises `DamagedFile`."""
-    return exact_members(file, path, RECORDING)
-
-
-def read_nlvr(file: DataFile, path: Path) -> dict[str, bytes]:
-    """{'nlvr/dev/dev.json': content} of NLVR's examples and drawings, verified. Raises `DamagedFile`."""
-    return exact_members(file, path, NLVR_MEMBER, what="files")
-
-
-def read_arrays(file: DataFile, path: Path) -> Arrays:
-    """{name: array} of an array file, verified. Raises `DamagedFile`."""
-    try:
-        found = read_npz(path, size=file.size)
-    except DamagedFile as error:
-        raise DamagedFile(str(path), error.value, error.rule, _again(file)) from error
-    _same(file, path, digest_npz(found))
-    return found
-
-
-def exact_members(file: DataFile, path: Path, pattern: str, *, what: str = "recordings") -> dict[str, bytes]:
-    """The members of an archive, whose number and content must be the manifest's. Raises `DamagedFile`."""
-    try:
-        found = members(path, pattern)
-    except DamagedFile as error:
-        raise DamagedFile(str(path), error.value, error.rule, _again(file)) from error
-    if len(found) != file.size:
-        raise DamagedFile(str(path), f"{len(found)} {what}", f"must hold {file.size}", _again(file))
-    _same(file, path, digest_members(found))
-    return found
-
-
-def _same(file: DataFile, path: Path, found: str) -> None:
-    if found != file.sha256:
-        rule = f"its content must have the SHA-256 {file.sha256[:16]}… of the manifest"
-        raise DamagedFile(str(path), f"SHA-256 {found[:16]}…", rule, _again(file))
-
-
-def _again(file: DataFile) -> str:
-    if not file.urls:
-        return f"Delete it and copy it again. {file.how}".strip()
-    return f"Delete it and run: mmkd-lab data get {_owner(file)}; in a mirror, copy it again."
-
-
-def _owner(file: DataFile) -> str:
-    parts = {name for name in manifest.collections() if file.name in _names(name)}
-    return next(item.name for item in catalogue() if parts & set(item.files))
-
-
-def _names(collection: str) -> list[str]:
-    return [file.name for file in manifest.collection(collection).files]
 
 
 def _files(name: str) -> tuple[DataFile, ...]:

@@ -20,7 +20,8 @@ from mmkd_lab.base.fingerprint import digest
 from mmkd_lab.base.seed import derive
 from mmkd_lab.data import manifest
 from mmkd_lab.data.columns import standardise
-from mmkd_lab.data.files import check_content, locate, read_arrays
+from mmkd_lab.data.content import read_arrays
+from mmkd_lab.data.files import check_content, locate
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.pairing import stratified_order
 

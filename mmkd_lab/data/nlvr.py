@@ -26,7 +26,8 @@ from mmkd_lab.base.fingerprint import digest
 from mmkd_lab.base.seed import derive
 from mmkd_lab.data import manifest
 from mmkd_lab.data.archives import digest_members
-from mmkd_lab.data.files import NLVR_MEMBER, locate, read_nlvr
+from mmkd_lab.data.content import NLVR_MEMBER, read_nlvr
+from mmkd_lab.data.files import locate
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.pairing import Rows, cut
 from mmkd_lab.data.text import Vocabulary, words

@@ -20,7 +20,8 @@ from mmkd_lab.base.fingerprint import digest
 from mmkd_lab.data import manifest
 from mmkd_lab.data.arrays import Arrays
 from mmkd_lab.data.columns import standardise
-from mmkd_lab.data.files import locate, read_arrays
+from mmkd_lab.data.content import read_arrays
+from mmkd_lab.data.files import locate
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.pairing import Rows
 from mmkd_lab.data.spectrogram import Scale, on_grid

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from math import sqrt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,12 +38,10 @@ from mmkd_lab.distill.method import Outputs
 from mmkd_lab.distill.objective import cross_entropy
 from mmkd_lab.distill.saliency import difference
 from mmkd_lab.nets.views import View
+from mmkd_lab.train.batch import Batch, Said
 from mmkd_lab.train.engine import Engine
 from mmkd_lab.train.inputs import rows_of
 from mmkd_lab.train.outputs import full, logits_of_views
-
-if TYPE_CHECKING:
-    from mmkd_lab.train.loop import Batch, Said
 
 #: What the network of 'instance' reads about each view of a sample.
 CLUES = 3

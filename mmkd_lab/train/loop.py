@@ -14,16 +14,17 @@ from mmkd_lab.base.check import LabError
 from mmkd_lab.base.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.distillation import Distillation
-from mmkd_lab.distill.method import Needs, Outputs
+from mmkd_lab.distill.method import Needs
 from mmkd_lab.nets.removal import Removal
+from mmkd_lab.train.batch import Batch, Said
 from mmkd_lab.train.engine import Engine, clip_each
 from mmkd_lab.train.fabric import optimiser
 from mmkd_lab.train.inputs import Resident, eval_inputs
 from mmkd_lab.train.learner import WeightLearner
-from mmkd_lab.train.lessons import Lessons, part_of
+from mmkd_lab.train.lessons import Lessons
 from mmkd_lab.train.metrics import score
 from mmkd_lab.train.order import Order, ViewDraw
-from mmkd_lab.train.outputs import Question, answered, asked
+from mmkd_lab.train.outputs import answered, asked
 from mmkd_lab.train.protocols import ObjectiveLike
 from mmkd_lab.train.recipe import Recipe
 from mmkd_lab.train.replicas import CHUNK, Replicas
@@ -63,35 +64,6 @@ class Job:
         rate = self.recipe.modality_dropout
         self.views = ViewDraw(self.replicas.seeds, sorted(self.resident.x), rate) if self.dropout else None
         self.share = Share(self.fabric.global_rank, self.fabric.world_size)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Inputs {m: (R, B, ...)}, (B, ...) when shared; target (R, B, ...); what the teachers say, or None."""
-
-    x: dict[str, Tensor]
-    target: Tensor
-    teacher: Outputs | None
-    shared: bool = False
-    weight: float = 1.0
-
-    def part(self, share: Share) -> Batch:
-        """The rows of one process out of several."""
-        if share.world == 1:
-            return self
-        size = self.target.shape[1]
-        rows = share.rows(size)
-        x = {name: value[rows] if self.shared else value[:, rows] for name, value in self.x.items()}
-        teacher = None if self.teacher is None else part_of(self.teacher, rows)
-        return Batch(x, self.target[:, rows], teacher, self.shared, share.weight(size))
-
-
-@dataclass(frozen=True, eq=False)
-class Said:
-    """What the students were asked about a batch, and what they said."""
-
-    question: Question
-    outputs: Outputs
 
 
 def run(job: Job, engine: Engine) -> tuple[Replicas, Tensor]:

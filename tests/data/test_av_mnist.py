@@ -16,7 +16,7 @@ from mmkd_lab.base.check import DamagedFile
 from mmkd_lab.data import manifest
 from mmkd_lab.data.archives import read_idx
 from mmkd_lab.data.av_mnist import centred
-from mmkd_lab.data.files import read_gz, read_recordings
+from mmkd_lab.data.content import read_gz, read_recordings
 from mmkd_lab.data.noise import read_backgrounds
 from mmkd_lab.data.paired import PairedData
 

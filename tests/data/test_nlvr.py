@@ -19,7 +19,7 @@ from mmkd_lab import data
 from mmkd_lab.base.check import DamagedFile, LabError
 from mmkd_lab.data import nlvr
 from mmkd_lab.data.catalogue import entry
-from mmkd_lab.data.files import NLVR_MEMBER
+from mmkd_lab.data.content import NLVR_MEMBER
 from mmkd_lab.data.paired import PairedData
 
 

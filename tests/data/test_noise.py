@@ -14,7 +14,7 @@ from scipy.signal import resample_poly
 from mmkd_lab.base.check import DamagedFile
 from mmkd_lab.data import manifest
 from mmkd_lab.data.archives import members
-from mmkd_lab.data.files import BACKGROUND
+from mmkd_lab.data.content import BACKGROUND
 from mmkd_lab.data.noise import excerpt, mix, pink, read_backgrounds, without_silence
 
 FILE = manifest.collection("esc10").files[0]

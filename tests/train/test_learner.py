@@ -21,9 +21,9 @@ from mmkd_lab.distill.method import Outputs
 from mmkd_lab.distill.msd import Msd, msd_views
 from mmkd_lab.nets import AttentionMask, Learned, NetSpec, OwnNet, Permutation, Zeros
 from mmkd_lab.train import Replicas
+from mmkd_lab.train.batch import Batch, Said
 from mmkd_lab.train.engine import Direct, Stacked
 from mmkd_lab.train.learner import WeightLearner
-from mmkd_lab.train.loop import Batch, Said
 from mmkd_lab.train.outputs import answered, asked
 from tests.distill.pairs import pairs
 from tests.train.lesson_toy import CONV, LEARNED, RECIPE, loss_of, taught, trained
