@@ -25,9 +25,13 @@ class Interval:
     level: float = 0.95
 
     @property
-    def excludes_zero(self) -> bool:
-        """True when the whole interval lies on one side of zero."""
-        return bool(self.low > 0 or self.high < 0)
+    def side(self) -> int:
+        """1 when the whole interval lies above zero, -1 below, else 0.
+
+        An interval of no width, from values that are equal but for rounding, has no spread to judge by: 0.
+        """
+        wide = self.high - self.low > 1e-9 * abs(self.mean)
+        return int(wide and self.low > 0) - int(wide and self.high < 0)
 
     def show(self, *, signed: bool = False, digits: int = 2) -> str:
         """`+1.20 [0.31, 2.09]`; without an interval, the mean alone and `(n = 1)`."""

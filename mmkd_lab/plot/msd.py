@@ -142,7 +142,7 @@ def _row(ax: Axes, y: float, values: pd.Series[Any], arm: str, digits: int) -> N
         va="center",
         fontsize=NOTE_SIZE,
         color=colour,
-        fontweight="bold" if seen.excludes_zero else "normal",
+        fontweight="bold" if seen.side else "normal",
         bbox={"facecolor": palette.PAPER, "edgecolor": "none", "pad": 0.4, "alpha": 0.85},
     )
     ends = [] if seen.n < 2 else [seen.low, seen.high]

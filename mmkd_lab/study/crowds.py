@@ -182,7 +182,7 @@ def _divergence(both: TeacherCache, data: PairedData, logits: Tensor) -> float:
 
 
 def _title(table: pd.DataFrame, student: str, senses: dict[str, str]) -> str:
-    better = [sense for arm, sense in senses.items() if difference(table, arm, "no_kd").low > 0]
+    better = [sense for arm, sense in senses.items() if difference(table, arm, "no_kd").side > 0]
     who = listing(better).replace(" or ", " and ") if better else "no crowd"
     return f"What people teach a {student} student: {who} is shown to teach more than labels do"
 

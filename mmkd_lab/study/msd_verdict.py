@@ -16,7 +16,6 @@ from mmkd_lab.base.check import one_of, require
 from mmkd_lab.base.stats import Interval, paired_interval
 from mmkd_lab.distill.arms import MSD_ARMS
 from mmkd_lab.study.summary import primary_metric, select
-from mmkd_lab.study.verdict import side as side_of
 
 #: The arm that stands for the auxiliary terms as such, and the one that stands for weighing them: the first
 #: of these that was trained.
@@ -177,8 +176,8 @@ def _weights(region: Region, plain: str) -> str:
 
 
 def side(found: Interval) -> int:
-    """1 above zero, -1 below, else 0; an interval of no width, from equal differences, is none."""
-    return side_of(found) if found.n > 2 and found.high > found.low else 0
+    """1 above zero, -1 below, else 0; two seeds are too few to tell."""
+    return found.side if found.n > 2 else 0
 
 
 def _label(arm: str) -> str:

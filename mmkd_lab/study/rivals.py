@@ -89,7 +89,7 @@ def _study(table: pd.DataFrame, made: Mapping[str, Any]) -> Study:
 
 def _title(found: Sequence[Prediction], loss: str) -> str:
     """What the figure says, of the one loss it shows; the best of several, so at their joint level."""
-    sure = [one for one in found if one.loss == loss and one.corrected.excludes_zero]
+    sure = [one for one in found if one.loss == loss and one.corrected.side != 0]
     if not sure:
         return f"No rival is shown to order the gains within a seed ({loss})"
     best = max(sure, key=lambda one: abs(one.within.mean))

@@ -194,7 +194,7 @@ def table_2_swap(
     return Study(
         name="table2_swap",
         title="Swapped arguments flatter the regular teacher"
-        if error.low > 0
+        if error.side > 0
         else "Swapped arguments are not shown to flatter the regular teacher",
         table=table,
         verdict=(
@@ -273,13 +273,13 @@ def _cells(table: pd.DataFrame) -> list[tuple[float, float]]:
 
 
 def _title(gains: Sequence[Interval]) -> str:
-    better = sum(gain.low > 0 for gain in gains)
+    better = sum(gain.side > 0 for gain in gains)
     return f"The modality-general teacher's student is shown to be better in {better} of {len(gains)} worlds"
 
 
 def _controls_title(only: Interval) -> str:
     head = "Dropping only what is the teacher's own"
-    return f"{head} {'helps' if only.low > 0 else 'is not shown to help'} its student"
+    return f"{head} {'helps' if only.side > 0 else 'is not shown to help'} its student"
 
 
 def _verdict(table: pd.DataFrame, gains: Sequence[Interval], worst: float) -> str:

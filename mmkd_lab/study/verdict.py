@@ -44,16 +44,11 @@ class Comparison:
             return "no test"
         if self.over_um.n < 2:
             return "one seed"
-        if self.teachers.low > 0:
-            return {1: "success", 0: "no gain", -1: "failure"}[side(self.over_um)]
-        if self.teachers.high < 0 and side(self.over_um) == 1:
+        if self.teachers.side > 0:
+            return {1: "success", 0: "no gain", -1: "failure"}[self.over_um.side]
+        if self.teachers.side < 0 and self.over_um.side > 0:
             return "weaker teacher wins"
         return "no test"
-
-
-def side(found: Interval) -> int:
-    """1 when the interval lies above zero, -1 below, 0 when it contains zero or there is none."""
-    return 1 if found.low > 0 else -1 if found.high < 0 else 0
 
 
 def comparisons(table: pd.DataFrame) -> list[Comparison]:
@@ -89,7 +84,7 @@ def title(table: pd.DataFrame, *, student: str) -> str:
     """The finding in a few words: what unimodal KD's student says of each arm across modalities."""
     lead = f"{table['dataset'].iloc[0]}, {student} student"
     against = {
-        ARMS[found.arm].label: side(found.over_um)
+        ARMS[found.arm].label: found.over_um.side
         for found in comparisons(table)
         if found.over_um is not None and found.over_um.n > 1
     }
@@ -137,7 +132,7 @@ def _clause(found: Comparison, student: str, view: str) -> str:
 
 def words(found: Interval, above: str, below: str) -> str:
     """`above` or `below`, when the interval lies above or below zero, else that nothing is shown."""
-    return {1: above, 0: "is not shown to differ from", -1: below}[side(found)]
+    return {1: above, 0: "is not shown to differ from", -1: below}[found.side]
 
 
 def _shown(found: Interval) -> str:

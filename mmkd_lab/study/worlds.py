@@ -246,7 +246,7 @@ def _ends(table: pd.DataFrame, arm: Arm, x: str) -> tuple[Interval, Interval, In
 
 
 def _word(change: Interval, rises: str, falls: str, neither: str) -> str:
-    return (rises if change.mean > 0 else falls) if change.excludes_zero else neither
+    return (rises if change.mean > 0 else falls) if change.side else neither
 
 
 def _title(table: pd.DataFrame, arm: Arm, x: str) -> str:
@@ -261,7 +261,7 @@ def _verdict(table: pd.DataFrame, taught: Sequence[Arm], x: str, drawn: Worlds, 
     clauses = []
     for arm in taught:
         low, high, change = (found.show(signed=True) for found in _ends(table, arm, x))
-        moves = "changes" if _ends(table, arm, x)[2].excludes_zero else "is not shown to change,"
+        moves = "changes" if _ends(table, arm, x)[2].side else "is not shown to change,"
         clauses.append(f"{arm.label} minus no KD {moves} by {change} points, from {low} to {high}")
     seeds = len(set(drawn.seeds))
     return (

@@ -22,7 +22,7 @@ def test_one_value_has_no_interval():
     found = mean_interval([2.0])
     assert math.isnan(found.low)
     assert math.isnan(found.high)
-    assert not found.excludes_zero
+    assert found.side == 0
     assert str(found) == "2.00 (n = 1)"
 
 
@@ -70,3 +70,18 @@ def test_what_is_no_number_is_refused_by_name(values):
         mean_interval(values)
     with pytest.raises(LabError, match="control = "):
         paired_interval([1.0, 2.0], values)
+
+
+@pytest.mark.parametrize(
+    ("values", "side"),
+    [
+        ((1.0, 1.1, 1.2), 1),
+        ((-1.0, -1.1, -1.2), -1),
+        ((-1.0, 0.5, 1.0), 0),
+        ((0.5, 0.5, 0.5), 0),
+        ((0.0, 0.0), 0),
+        ((0.1 + 0.2, 0.3, 0.3), 0),
+    ],
+)
+def test_the_side_of_zero_needs_a_spread(values, side):
+    assert mean_interval(values).side == side

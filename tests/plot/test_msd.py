@@ -65,6 +65,8 @@ def test_a_number_is_bold_only_when_its_interval_excludes_zero():
     found = table()
     unsure = (found["arm"] == "no_kd") & (found["view"] == "a+b")
     found.loc[unsure, "value"] = 11.0 + np.array([30.0, -30.0, 0.1])
+    sure = (found["arm"] == "msd_uniform") & (found["view"] == "a+b")
+    found.loc[sure, "value"] += np.array([0.1, -0.1, 0.0])
     texts = {t.get_text(): t.get_fontweight() for t in msd_figure(found).axes[0].texts}
     assert texts["+10.0"] == "bold"
     assert texts["+0.0"] == "normal"
