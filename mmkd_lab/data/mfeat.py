@@ -15,13 +15,14 @@ import numpy.typing as npt
 import torch
 
 from mmkd_lab.base.atomic import write_with
-from mmkd_lab.base.check import DamagedFile, LabError, require
+from mmkd_lab.base.check import DamagedFile, require
 from mmkd_lab.base.fingerprint import digest
 from mmkd_lab.base.seed import derive
 from mmkd_lab.data import manifest
 from mmkd_lab.data.columns import standardise
 from mmkd_lab.data.content import read_arrays
 from mmkd_lab.data.files import check_content, locate
+from mmkd_lab.data.packing import command
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.pairing import stratified_order
 
@@ -121,15 +122,7 @@ def _read_text(folder: Path, view: str) -> npt.NDArray[np.float32]:
 
 def main(arguments: list[str]) -> int:
     """`python -m mmkd_lab.data.mfeat FOLDER FILE`; 2 when it refuses."""
-    if len(arguments) != 2:
-        print("usage: python -m mmkd_lab.data.mfeat FOLDER FILE.npz", file=sys.stderr)
-        return 2
-    try:
-        print(pack(arguments[0], arguments[1]))
-    except LabError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    return command(pack, arguments, usage="mmkd_lab.data.mfeat FOLDER FILE.npz")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from mmkd_lab.base.atomic import write_with
-from mmkd_lab.base.check import DamagedFile, LabError, require
+from mmkd_lab.base.check import DamagedFile, require
 from mmkd_lab.base.check import path as check_path
 from mmkd_lab.base.fingerprint import digest
 from mmkd_lab.base.seed import derive
@@ -28,6 +28,7 @@ from mmkd_lab.data import manifest
 from mmkd_lab.data.archives import digest_members
 from mmkd_lab.data.content import NLVR_MEMBER, read_nlvr
 from mmkd_lab.data.files import locate
+from mmkd_lab.data.packing import command
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.pairing import Rows, cut
 from mmkd_lab.data.text import Vocabulary, words
@@ -195,15 +196,7 @@ def _decode(content: bytes, block: int, name: str) -> npt.NDArray[np.uint8]:
 
 def main(arguments: list[str]) -> int:
     """`python -m mmkd_lab.data.nlvr FOLDER FILE`; 2 when it refuses."""
-    if len(arguments) != 2:
-        print("usage: python -m mmkd_lab.data.nlvr FOLDER FILE.zip", file=sys.stderr)
-        return 2
-    try:
-        print(pack(arguments[0], arguments[1]))
-    except LabError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    return command(pack, arguments, usage="mmkd_lab.data.nlvr FOLDER FILE.zip")
 
 
 if __name__ == "__main__":

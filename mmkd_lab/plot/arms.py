@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mmkd_lab.base.stats import Interval
 from mmkd_lab.plot import palette, tables
-from mmkd_lab.plot.canvas import NOTE_SIZE, LabFigure, jitter, padded, style, zero_line
+from mmkd_lab.plot.canvas import NOTE_SIZE, LabFigure, jitter, padded, side_words, style, zero_line
 from mmkd_lab.plot.tables import Measure
 
 Numbers = npt.NDArray[np.float64]
@@ -105,18 +105,7 @@ def difference_panel(ax: Axes, part: pd.DataFrame, *, reference: str, measure: M
     heading = f"Student minus {palette.look(reference).label}"
     limits = _frame(ax, arms, np.concatenate(drawn), heading=heading, label=measure.difference)
     ax.set_xlim(_around_zero(*limits))
-    for text, side in zip(measure.sides, ("right", "left"), strict=True):
-        ax.annotate(
-            text,
-            (0.0, 1.0),
-            xytext=(-4 if side == "right" else 4, -2),
-            textcoords="offset points",
-            xycoords=ax.get_xaxis_transform(),
-            ha=side,
-            va="top",
-            fontsize=NOTE_SIZE,
-            color=palette.QUIET,
-        )
+    side_words(ax, measure.sides)
 
 
 def finding(part: pd.DataFrame, *, reference: str) -> str:

@@ -239,3 +239,19 @@ def zero_line(ax: Axes, *, vertical: bool) -> None:
     """The line of no difference, dark enough to be the first thing seen."""
     draw = ax.axvline if vertical else ax.axhline
     draw(0.0, color=INK, linewidth=1.1, zorder=1.5)
+
+
+def side_words(ax: Axes, words: Sequence[str], *, below: int = 2) -> None:
+    """What lies left and right of an upright zero line, in words at its upper end; `below` in points."""
+    for text, side in zip(words, ("right", "left"), strict=True):
+        ax.annotate(
+            text,
+            (0.0, 1.0),
+            xytext=(-4 if side == "right" else 4, -below),
+            textcoords="offset points",
+            xycoords=ax.get_xaxis_transform(),
+            ha=side,
+            va="top",
+            fontsize=NOTE_SIZE,
+            color=QUIET,
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,25 +13,16 @@ from mmkd_lab.base.check import LabError, flat, one_of, position, require, whole
 from mmkd_lab.base.seed import derive
 from mmkd_lab.plot import palette
 from mmkd_lab.plot.canvas import NOTE_SIZE, LabFigure, style
+from mmkd_lab.plot.pairs import Paired
 
 _WIDTH = 8.4  # inches
 _LINE = 0.15  # inches of a line of text
 _MOST_LABELS = 3
 
 
-class Captioned(Protocol):
+class Captioned(Paired, Protocol):
     """What the gallery needs of a dataset; `data.PairedData` has it."""
 
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def modalities(self) -> Mapping[str, Any]: ...  # noqa: D102
-    @property
-    def target(self) -> Any: ...  # noqa: ANN401, D102
-    @property
-    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def splits(self) -> Mapping[str, Any]: ...  # noqa: D102
     def caption(self, modality: str, position: int) -> str: ...  # noqa: D102
 
 

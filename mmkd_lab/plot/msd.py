@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mmkd_lab.base.check import LabError, one_of, require
 from mmkd_lab.plot import palette, tables
-from mmkd_lab.plot.canvas import NOTE_SIZE, LabFigure, jitter, padded, style, zero_line
+from mmkd_lab.plot.canvas import NOTE_SIZE, LabFigure, jitter, padded, side_words, style, zero_line
 from mmkd_lab.plot.density import fullest, view_name
 from mmkd_lab.plot.tables import Measure
 
@@ -71,7 +71,7 @@ def msd_figure(
             cut = _panel(ax, parts[view], rows, reference, metric) or cut
             _heading(ax, parts[view], view_name(view, fullest(known)), reference, metric)
             ax.tick_params(labelleft=i == 0)
-        _words(axes[0], metric)
+        side_words(axes[0], ("better", "worse") if metric in _LOWER else ("worse", "better"), below=1)
         figure.headline(title or f"{table['dataset'].iloc[0]}: arms against {palette.look(reference).label}")
         figure.note(_note(next(iter(parts.values())), reference, (len(rows) - 1) * len(shown), cut=cut))
     return figure
@@ -165,19 +165,3 @@ def _note(part: pd.DataFrame, reference: str, intervals: int, *, cut: bool) -> s
         said += f" Bold numbers: the interval excludes zero; the {intervals} intervals are not corrected for "
         said += "their number."
     return f"{said}{' What the frame cuts off goes on.' if cut else ''}"
-
-
-def _words(ax: Axes, metric: str) -> None:
-    sides = ("better", "worse") if metric in _LOWER else ("worse", "better")
-    for text, side in zip(sides, ("right", "left"), strict=True):
-        ax.annotate(
-            text,
-            (0.0, 1.0),
-            xytext=(-4 if side == "right" else 4, -1),
-            textcoords="offset points",
-            xycoords=ax.get_xaxis_transform(),
-            ha=side,
-            va="top",
-            fontsize=NOTE_SIZE,
-            color=palette.QUIET,
-        )

@@ -25,8 +25,9 @@ from mmkd_lab.runs.store import ResultStore
 from mmkd_lab.study import msd_notes, msd_table, msd_verdict, summary
 from mmkd_lab.study.msd_run import Ran, run, total
 from mmkd_lab.study.msd_setting import MsdSetting, settle
-from mmkd_lab.study.msd_sizes import profile as profile_of
+from mmkd_lab.study.msd_sizes import PROFILES
 from mmkd_lab.study.networks import THREADS
+from mmkd_lab.study.profiles import profile as profile_of
 from mmkd_lab.study.report import dataset_of, file_name, load_data
 from mmkd_lab.study.result import Study
 from mmkd_lab.train.device import resolve, threads
@@ -151,7 +152,7 @@ def kd_vs_msd(
             missing split; a removal that a network cannot do; numbers out of range.
         DamagedFile: a stored entry, or a file of the dataset, is damaged.
     """
-    started, size = time.perf_counter(), profile_of(profile)
+    started, size = time.perf_counter(), profile_of(profile, PROFILES)
     setting = settle(
         load_data(dataset, size),
         size,

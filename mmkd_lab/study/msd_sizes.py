@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mmkd_lab.base.check import one_of
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.nets import NetSpec
 from mmkd_lab.study.profiles import Profile
@@ -37,12 +36,6 @@ PROFILES: dict[str, Profile] = {
         data={"shapes_vl": {"n_train": 5000, "n_val": 1000, "n_test": 5000}},
     ),
 }
-
-
-def profile(name: str) -> Profile:
-    """The profile of this name. Raises `LabError` for an unknown one."""
-    one_of("profile", name, list(PROFILES))
-    return PROFILES[name]
 
 
 def dense(spec: NetSpec, data: PairedData) -> NetSpec:

@@ -65,7 +65,7 @@ PROFILES: dict[str, Profile] = {
 }
 
 
-def profile(name: str) -> Profile:
+def profile(name: str, known: Mapping[str, Profile] = PROFILES) -> Profile:
     """The profile of this name. Raises `LabError` for an unknown one."""
-    one_of("profile", name, list(PROFILES))
-    return PROFILES[name]
+    one_of("profile", name, list(known))
+    return known[name]

@@ -15,7 +15,7 @@ from mmkd_lab.study import kd_vs_msd
 from mmkd_lab.study.msd_networks import MsdWorkshop
 from mmkd_lab.study.msd_run import school_of
 from mmkd_lab.study.msd_setting import settle
-from mmkd_lab.study.msd_sizes import profile
+from mmkd_lab.study.msd_sizes import PROFILES
 from tests.study.tiny import RECIPE, SPEC, paired
 
 #: What `settle` wants said, untuned, for one seed.
@@ -56,7 +56,7 @@ def school(store, data=None, **options):
     """A setting and its teachers, without students."""
     setting = settle(
         paired() if data is None else data,
-        replace(profile("quick"), recipe=RECIPE, student=SPEC, teacher=NetSpec(width=4, features=8)),
+        replace(PROFILES["quick"], recipe=RECIPE, student=SPEC, teacher=NetSpec(width=4, features=8)),
         **{**PLAIN, "arms": ["kd", "kd_views", "msd_uniform"], **options},
     )
     return setting, school_of(MsdWorkshop(setting, ResultStore(store), lambda *_: None), [0], others=False)
