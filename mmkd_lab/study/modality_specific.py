@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import pandas as pd
 import torch
@@ -26,6 +26,7 @@ from mmkd_lab.study import msd_notes, msd_table, msd_verdict, summary
 from mmkd_lab.study.msd_run import Ran, run, total
 from mmkd_lab.study.msd_setting import MsdSetting, settle
 from mmkd_lab.study.msd_sizes import PROFILES
+from mmkd_lab.study.msd_tuning import Tried, rated
 from mmkd_lab.study.networks import THREADS
 from mmkd_lab.study.profiles import profile as profile_of
 from mmkd_lab.study.report import dataset_of, file_name, load_data
@@ -96,6 +97,7 @@ def kd_vs_msd(
     kd_weight: float = 0.5,
     msd_weight: float = 1.0,
     tune: bool = True,
+    rates: Sequence[float] | None = None,
     teacher_dropout: float = 0.0,
     drop: float = 0.3,
     gate: bool = False,
@@ -113,10 +115,11 @@ def kd_vs_msd(
 
     All arms train on the training split without its part 'meta'; the learned arms alone see the labels of
     'meta' too. Before any student, the teacher's word on each modality alone is checked (`UnreliableTeacher`
-    warns). With `tune` every method's strength is chosen among three by the full input's validation score,
-    with one seed of its own (`msd_tuning`); the epoch is chosen on validation too, and nothing on test.
-    Two arms are controls of MSD's terms: 'kd_views' (same views, weights, strength and compute, but what the
-    teacher says of the full input is the target under every view) and 'kd_drop' (no further view at all).
+    warns). With `tune` every method's strength is chosen among five by the full input's validation score,
+    meaned over three seeds of their own (`msd_tuning`); with `rates` the learning rates are too. The epoch is
+    chosen on validation as well, and nothing on test. Two arms are controls of MSD's terms: 'kd_views' (same
+    views and compute, but what the teacher says of the full input is the target under every view) and
+    'kd_drop' (no further view at all).
 
     Args:
         dataset: a name for `data.load`, with the profile's parameters, or your own paired data.
@@ -132,6 +135,8 @@ def kd_vs_msd(
         kd_weight: rho of (1 - rho) CE + rho KD, when not tuned.
         msd_weight: c, the factor of the terms of all MSD arms and kd_views, when not tuned.
         tune: whether to choose strengths on validation.
+        rates: learning rates from which those of student and teacher are chosen, by what they reach with
+            labels alone on validation; None keeps the recipes'.
         teacher_dropout: train the teachers with so much modality dropout: they then know masked inputs.
         drop: modality dropout of the control kd_drop, when not tuned.
         gate: lower the weights of views by the teacher's reliability on validation.
@@ -173,6 +178,7 @@ def kd_vs_msd(
         drop=drop,
         gate=gate,
         tune=tune,
+        rates=rates,
         meta_share=meta_share,
         device=resolve(of_type("device", device, (str, torch.device), "'auto' or a torch device")),
     )
@@ -185,11 +191,15 @@ def kd_vs_msd(
             bar.set_postfix_str(f"{name}, {how}")
             bar.update(1)
 
-        ran = run(setting, ResultStore() if store is None else store, done)
-    return _study(setting, ran, {"profile": profile, "networks": counts}, started)
+        kept = ResultStore() if store is None else store
+        setting, paces = rated(setting, kept, done)
+        ran = run(setting, kept, done)
+    return _study(setting, ran, paces, {"profile": profile, "networks": counts}, started)
 
 
-def _study(setting: MsdSetting, ran: Ran, extra: dict[str, object], started: float) -> MsdStudy:
+def _study(
+    setting: MsdSetting, ran: Ran, paces: list[Tried], extra: dict[str, object], started: float
+) -> MsdStudy:
     data, seeds = setting.data, setting.seeds
     table, outputs = _table(setting, ran)
     views = [view.label for view in setting.looked_at]
@@ -205,9 +215,9 @@ def _study(setting: MsdSetting, ran: Ran, extra: dict[str, object], started: flo
             "study": NAME,
             **dataset_of(data),
             **setting.describe(),
-            "notes": msd_notes.notes(setting, table),
+            "notes": msd_notes.notes(setting, table, [*paces, *ran.tuning]),
             "strengths": ran.strengths.describe(),
-            "tuning": ran.tuning,
+            "tuning": [asdict(one) for one in [*paces, *ran.tuning]],
             "reliability": ran.school.reliability.round(6).to_dict("records"),
             "unreliable": ran.unreliable,
             "student_parameters": ran.results["kd"][0].metrics["parameters"],

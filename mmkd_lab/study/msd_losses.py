@@ -25,21 +25,28 @@ from mmkd_lab.distill.weights import Weighting, controlled, weigh
 from mmkd_lab.nets.views import View
 from mmkd_lab.study.msd_setting import MsdSetting
 
-#: What KD's rho is chosen from; the middle one is the default.
-KD_WEIGHTS = (0.25, 0.5, 0.75)
-#: What the factor of each method is chosen from, as many candidates as KD has. One factor serves every MSD
-#: arm, and KD on all views. The middle ones are MSD's own c = 1, 3,000 for SP (Tung and Mori 2019), and 1 for
-#: the others, whose inner weights are the published ones. That of kd_drop is the rate of dropping.
+#: What KD's rho is chosen from.
+KD_WEIGHTS = (0.1, 0.25, 0.5, 0.75, 0.9)
+#: The factor of each method where nothing is tuned: MSD's own c = 1, 3,000 for SP (Tung and Mori 2019), and 1
+#: for the others, whose inner weights are the published ones. That of kd_drop is the rate of dropping.
+PLAIN: Mapping[str, float] = {
+    "kd_drop": 0.3,
+    "kd_views": 1.0,
+    "msd": 1.0,
+    "fitnet": 1.0,
+    "rkd": 1.0,
+    "sp": 3000.0,
+    "gram": 1.0,
+    "dkd": 1.0,
+    "dist": 1.0,
+    "telme": 1.0,
+}
+#: What a factor is chosen from, as multiples of the plain one: as many candidates as KD has.
+MULTIPLES = (1 / 64, 1 / 16, 1 / 4, 1.0, 4.0)
+DROPS = (0.05, 0.1, 0.2, 0.3, 0.5)
 FACTORS: Mapping[str, tuple[float, ...]] = {
-    "kd_drop": (0.1, 0.3, 0.5),
-    "msd": (0.5, 1.0, 2.0),
-    "fitnet": (0.25, 1.0, 4.0),
-    "rkd": (0.25, 1.0, 4.0),
-    "sp": (750.0, 3000.0, 12000.0),
-    "gram": (0.25, 1.0, 4.0),
-    "dkd": (0.25, 1.0, 4.0),
-    "dist": (0.25, 1.0, 4.0),
-    "telme": (0.25, 1.0, 4.0),
+    name: DROPS if name == "kd_drop" else tuple(plain * one for one in MULTIPLES)
+    for name, plain in PLAIN.items()
 }
 #: Those that stand in the place of KD, beside the labels.
 INSTEAD = ("dkd", "dist", "telme")
@@ -63,9 +70,8 @@ class Strengths:
 
 
 def family(arm: str) -> str:
-    """'msd' for all MSD arms and KD on all views: they share one factor, so that strength is not confounded
-    with the scheme or the target."""
-    return "msd" if arm.startswith("msd_") or arm == "kd_views" else arm
+    """'msd' for all MSD arms: they share one factor, so that strength is not confounded with the scheme."""
+    return "msd" if arm.startswith("msd_") else arm
 
 
 def loss(setting: MsdSetting, arm: str, *, kd: Sequence[float], factor: Sequence[float]) -> Distillation:
@@ -92,7 +98,7 @@ def loss(setting: MsdSetting, arm: str, *, kd: Sequence[float], factor: Sequence
 
 def _method(setting: MsdSetting, kind: str) -> Method | None:
     task, temperature = setting.data.task, setting.temperature
-    if kind == "msd":
+    if kind in ("msd", "kd_views"):
         return Msd(setting.views, temperature=temperature, task=task)
     if kind == "gram":
         return ModalityGram(setting.views)
@@ -108,7 +114,7 @@ def _method(setting: MsdSetting, kind: str) -> Method | None:
 
 def weighting_of(setting: MsdSetting, arm: str) -> Weighting | None:
     """The scheme that weighs an MSD arm's terms; None for arms without such terms."""
-    if family(arm) != "msd":
+    if family(arm) not in ("msd", "kd_views"):
         return None
     by_sample = setting.weighting
     if arm in ("kd_views", "msd_uniform", *LEARNED):

@@ -91,8 +91,8 @@ class MsdWorkshop:
         """The outcomes of one arm's students."""
         if arm == "pruned":
             return self._pruned(pupils)
-        if arm == "kd_drop" and len({pupil.factor for pupil in pupils}) > 1:  # one recipe has one rate
-            return [self.students(arm, [pupil])[0] for pupil in pupils]
+        if arm == "kd_drop" and len({pupil.factor for pupil in pupils}) > 1:
+            return self._dropping(pupils)
         setting = self.setting
         streams = [pupil.stream for pupil in pupils]
         untrained = Replicas.build(setting.student_spec, setting.data, seeds=streams, device=setting.device)
@@ -132,6 +132,14 @@ class MsdWorkshop:
             dropout_removal=setting.operator() if recipe.modality_dropout else None,
             progress=False,
         )
+
+    def _dropping(self, pupils: Sequence[Pupil]) -> list[Result]:
+        """Students of several rates of modality drop, one rate after the other: a recipe has one."""
+        rates = sorted({pupil.factor for pupil in pupils})
+        each = {
+            rate: iter(self.students("kd_drop", [p for p in pupils if p.factor == rate])) for rate in rates
+        }
+        return [next(each[pupil.factor]) for pupil in pupils]
 
     def _pruned(self, pupils: Sequence[Pupil]) -> list[Result]:
         """UPop's search on the labels, then training of what is left, each as long as a student's training;

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from mmkd_lab.data.task import META
 from mmkd_lab.study.msd_losses import LEARNED
-from mmkd_lab.study.msd_setting import MsdSetting
+from mmkd_lab.study.msd_setting import TUNING, MsdSetting
+from mmkd_lab.study.msd_tuning import Tried, at_the_end
 
 
-def notes(setting: MsdSetting, table: pd.DataFrame) -> list[str]:
+def notes(setting: MsdSetting, table: pd.DataFrame, seen: Sequence[Tried]) -> list[str]:
     """How samples, strengths, steps and intervals came about; only what holds of this comparison."""
     students = table[(table["role"] == "student") & (table["split"] == "test")]
     arms, views = students["arm"].nunique(), students["view"].nunique()
@@ -21,13 +24,18 @@ def notes(setting: MsdSetting, table: pd.DataFrame) -> list[str]:
         )
     if setting.tune:
         said.append(
-            "Every method's strength was tuned for the full input: the best of three by the validation score "
-            "of one seed that is not compared. The same split selects the epoch. A strength that is best for "
-            "the full input need not be best with a modality missing."
+            "Every method's strength was tuned for the full input: the best of five by the mean validation "
+            f"score of {len(TUNING)} seeds that are not compared. The same split selects the epoch. What is "
+            "best for the full input need not be best with a modality missing."
         )
+    edge = at_the_end(seen)
+    if edge:
+        named = ", ".join(f"{name} {value:g}" for name, value in edge.items())
+        said.append(f"Chosen from an end of the candidates, so that a better value may lie beyond: {named}.")
     if {"kd_views", "msd_uniform"} <= set(setting.names):
         said.append(
-            "KD on all views has the views, weights and strength of MSD uniform; its target alone differs."
+            "KD on all views has the views and weights of MSD uniform; its target differs, and its strength "
+            "is its own, chosen in the same way."
         )
     if "pruned" in setting.names:
         said.append(

@@ -16,7 +16,7 @@ from mmkd_lab.runs.store import Result, ResultStore
 from mmkd_lab.study.msd_losses import Strengths, lesson
 from mmkd_lab.study.msd_networks import Done, MsdWorkshop, Pupil
 from mmkd_lab.study.msd_setting import TUNING, MsdSetting
-from mmkd_lab.study.msd_tuning import families, tuned, untuned
+from mmkd_lab.study.msd_tuning import Tried, trained_for, tuned, untuned
 from mmkd_lab.study.setting import teacher_seed
 from mmkd_lab.train.replicas import Replicas
 from mmkd_lab.train.teach import cache_views
@@ -44,7 +44,7 @@ class Ran:
 
     school: School
     strengths: Strengths
-    tuning: list[dict[str, object]]
+    tuning: list[Tried]
     results: dict[str, list[Result]]
     lessons: dict[str, list[TeacherViews | None]]
     unreliable: list[str] = field(default_factory=list)
@@ -53,8 +53,7 @@ class Ran:
 def total(setting: MsdSetting) -> int:
     """How many networks a comparison has."""
     teachers = 1 + (len(setting.modalities) if "multi_teacher" in setting.names else 0)
-    tuning = 1 + 3 * (1 + len(families(setting))) if setting.tune else 0
-    return tuning + len(setting.seeds) * (teachers + len(setting.arms))
+    return trained_for(setting) + len(setting.seeds) * (teachers + len(setting.arms))
 
 
 def run(setting: MsdSetting, store: ResultStore, done: Done) -> Ran:
@@ -62,16 +61,9 @@ def run(setting: MsdSetting, store: ResultStore, done: Done) -> Ran:
     workshop = MsdWorkshop(setting, store, done)
     school = school_of(workshop, setting.seeds, others="multi_teacher" in setting.names)
     unreliable = _warned(school.reliability)
-    strengths, seen = untuned(setting), list[dict[str, object]]()
+    strengths, seen = untuned(setting), list[Tried]()
     if setting.tune:
-        apart = school_of(workshop, (TUNING,), others=False)
-
-        def train(arm: str, candidates: Sequence[tuple[float, float]]) -> list[Result]:
-            taught = _lesson(setting, arm, apart, 0)
-            pupils = [Pupil(TUNING, kd, factor, taught) for kd, factor in candidates]
-            return workshop.students(arm, pupils)
-
-        strengths, seen = tuned(setting, train)
+        strengths, seen = _tuned(workshop)
     results, lessons = {}, {}
     for arm in setting.names:
         each = range(len(setting.seeds))
@@ -88,6 +80,20 @@ def run(setting: MsdSetting, store: ResultStore, done: Done) -> Ran:
         ]
         results[arm] = workshop.students(arm, pupils)
     return Ran(school, strengths, seen, results, lessons, unreliable)
+
+
+def _tuned(workshop: MsdWorkshop) -> tuple[Strengths, list[Tried]]:
+    """Strengths by the tuning seeds, each with a teacher of its own."""
+    setting, each = workshop.setting, range(len(TUNING))
+    apart = school_of(workshop, TUNING, others=False)
+
+    def train(arm: str, candidates: Sequence[tuple[float, float]]) -> list[list[Result]]:
+        taught = [_lesson(setting, arm, apart, r) for r in each]
+        pupils = [Pupil(TUNING[r], kd, factor, taught[r]) for kd, factor in candidates for r in each]
+        found = workshop.students(arm, pupils)
+        return [found[i : i + len(TUNING)] for i in range(0, len(found), len(TUNING))]
+
+    return tuned(setting, train)
 
 
 def school_of(workshop: MsdWorkshop, seeds: Sequence[int], *, others: bool) -> School:

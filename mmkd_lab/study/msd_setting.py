@@ -27,8 +27,8 @@ from mmkd_lab.study.msd_sizes import dense
 from mmkd_lab.study.profiles import Profile
 from mmkd_lab.train.recipe import Recipe
 
-#: The stream of the one seed that strengths are tuned with; no seed of a study has it.
-TUNING = derive(0, "kd_vs_msd", "tuning")
+#: The seeds that rates and strengths are chosen with; no seed of a study is among them.
+TUNING = tuple(derive(i, "kd_vs_msd", "tuning") for i in range(3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +50,7 @@ class MsdSetting:
         drop: the modality dropout of kd_drop where nothing is tuned.
         gate: whether weights are lowered by the teacher's unreliability.
         tune: whether strengths are chosen on the validation split.
+        rates: learning rates that student's and teacher's are chosen from; none keeps the recipes'.
         device: where the networks are trained.
         left_out: {arm: why it cannot be had here}.
     """
@@ -71,6 +72,7 @@ class MsdSetting:
     drop: float
     gate: bool
     tune: bool
+    rates: tuple[float, ...]
     device: torch.device
     left_out: dict[str, str]
 
@@ -128,6 +130,7 @@ class MsdSetting:
             "drop": self.drop,
             "gate": self.gate,
             "tune": self.tune,
+            "rates": list(self.rates),
             "device": str(self.device),
         }
 
@@ -153,6 +156,7 @@ def settle(
     drop: float,
     gate: bool,
     tune: bool,
+    rates: Sequence[float] | None,
     meta_share: float,
     device: torch.device,
 ) -> MsdSetting:
@@ -194,6 +198,7 @@ def settle(
         drop=real("drop", drop, above=0.0, at_most=0.99),
         gate=of_type("gate", gate, bool, "True or False"),
         tune=of_type("tune", tune, bool, "True or False"),
+        rates=_rates(rates),
         device=device,
         left_out=left_out,
     )
@@ -220,6 +225,13 @@ def _weighting(given: Weighting | None) -> Weighting:
     one_of("weighting.scheme", weighting.scheme, by_sample)
     one_of("weighting.control", weighting.control, ("none",))
     return weighting
+
+
+def _rates(given: Sequence[float] | None) -> tuple[float, ...]:
+    listed = (
+        () if given is None else flat("rates", given, "a list of learning rates", "For example [1e-3, 1e-2].")
+    )
+    return tuple(real("rates", one, above=0.0) for one in listed)
 
 
 def _spec(argument: str, given: NetSpec | None, otherwise: NetSpec, data: PairedData) -> NetSpec:

@@ -15,7 +15,9 @@ from mmkd_lab.distill.reliability import UnreliableTeacher
 from mmkd_lab.distill.weights import Weighting
 from mmkd_lab.runs.store import ResultStore
 from mmkd_lab.study import Study, kd_vs_msd
+from mmkd_lab.study.msd_losses import PLAIN
 from mmkd_lab.study.msd_table import metrics, scores
+from mmkd_lab.study.msd_tuning import STUDENT_RATE, TEACHER_RATE, Tried, at_the_end, best
 from mmkd_lab.study.summary import COLUMNS
 from tests.study.tiny import RECIPE, SPEC, paired
 from tests.study.tiny_msd import FEW, compare, values, with_text
@@ -89,14 +91,39 @@ def test_all_arms_learn_from_the_same_samples_which_are_not_those_of_meta(once):
     assert samples["meta"] == 12
 
 
-def test_strengths_are_the_best_on_validation_and_kd_and_msd_had_three_each(once):
+def test_strengths_are_the_best_on_validation_and_every_method_had_five_candidates(once):
     tuning, strengths = once[1].provenance["tuning"], once[1].provenance["strengths"]
     for name, chosen in strengths.items():
-        seen = [one for one in tuning if one["strength"] == name]
-        assert len(seen) == 3
+        seen = [one for one in tuning if one["choice"] == name]
+        assert [one["n"] for one in seen] == [3] * 5
         best = min(seen, key=lambda one: (-one["val"], one["nll"]))
         assert chosen == best["value"]
-    assert set(strengths) == {"kd", "kd_drop", "msd", "fitnet", "rkd", "sp", "gram", "dkd", "dist", "telme"}
+    assert set(strengths) == {"kd", *PLAIN}
+
+
+def test_rates_are_those_that_learn_best_from_labels_alone(tmp_path):
+    slow = compare(tmp_path / "1", arms=["kd"], seeds=[0], tune=False, rates=[1e-5, RECIPE.lr])
+    plain = compare(tmp_path / "2", arms=["kd"], seeds=[0], tune=False)
+    tried = slow.provenance["tuning"]
+    assert [(one["choice"], one["value"]) for one in tried] == [
+        (choice, rate) for choice in (STUDENT_RATE, TEACHER_RATE) for rate in (1e-5, RECIPE.lr)
+    ]
+    assert all(one["val"] < other["val"] for one, other in (tried[:2], tried[2:]))
+    assert slow.provenance["student_recipe"]["lr"] == slow.provenance["teacher_recipe"]["lr"] == RECIPE.lr
+    assert torch.equal(slow.outputs["kd"]["a+b"], plain.outputs["kd"]["a+b"])
+    assert "rate" in " ".join(slow.provenance["notes"])
+    assert not plain.provenance["tuning"]
+
+
+def test_ties_go_to_the_lower_nll_and_ends_are_told():
+    some = [
+        Tried("kd", v, "accuracy", val, nll, 3)
+        for v, val, nll in ((0.1, 50, 2), (0.5, 60, 1.5), (0.9, 60, 1))
+    ]
+    assert best(some) == 0.9
+    assert at_the_end(some) == {"kd": 0.9}
+    assert at_the_end([*some, Tried("kd", 2.0, "accuracy", 40, 1, 3)]) == {}
+    assert at_the_end(some[:1]) == {}
 
 
 def test_the_test_split_chooses_nothing(tmp_path):

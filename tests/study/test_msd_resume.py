@@ -34,8 +34,8 @@ ARMS = (
     "multi_teacher",
     "pruned",
 )
-#: Two teachers, and one for tuning; two for each modality; three candidates of each strength.
-NETWORKS = 2 + 1 + 4 + 12 + 2 * len(ARMS)
+#: Two teachers, and three for tuning; two for each modality; five candidates of five strengths, three seeds.
+NETWORKS = 2 + 3 + 4 + 5 * 5 * 3 + 2 * len(ARMS)
 TIMES = ("seconds_per_step", "steps_of_kd")
 
 

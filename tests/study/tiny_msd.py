@@ -29,7 +29,7 @@ PLAIN = {
         "kd_weight": 0.5,
         "msd_weight": 1.0,
     },
-    **{"teacher_dropout": 0.0, "drop": 0.3, "gate": False, "tune": False, "meta_share": 0.2},
+    **{"teacher_dropout": 0.0, "drop": 0.3, "gate": False, "tune": False, "rates": None, "meta_share": 0.2},
     "device": torch.device("cpu"),
 }
 FEW = ("no_kd", "kd", "msd_uniform", "msd_instance")
