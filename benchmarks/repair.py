@@ -2,20 +2,25 @@
 
     python benchmarks/repair.py                        all pairs, hours; all but av_digits need their files
     python benchmarks/repair.py mfeat ravdess          some datasets
+    python benchmarks/repair.py --whole                is it the agreement, or the recipe that comes with it?
     python benchmarks/repair.py --show                 the tables of the stored results, without training
     python benchmarks/repair.py --redraw               figures and verdicts anew from the stored tables
 
-Writes table, figure, verdict and provenance of each study, and of its rivals, to benchmarks/results/.
+Writes table, figure, verdict and provenance of each study, and of its rivals, to benchmarks/results/. With
+--whole only teachers that lost no channel are compared, in studies of their own (repair_whole_*): the regular
+one, the aligned one, and one trained by the aligned one's recipe without the agreement.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from mmkd_lab import study
+from mmkd_lab.distill.arms import WHOLE
 from mmkd_lab.study import repair_verdict
 from mmkd_lab.study.rivals import retold
 
@@ -41,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     known = list(dict.fromkeys(pair[0] for pair in PAIRS))
     parser.add_argument("datasets", nargs="*", default=known, help=f"any of {', '.join(known)}")
+    parser.add_argument("--whole", action="store_true", help="only teachers that lost no channel")
     parser.add_argument("--show", action="store_true", help="show the stored results instead")
     parser.add_argument("--redraw", action="store_true", help="draw and tell the stored results anew")
     options = parser.parse_args()
@@ -48,6 +54,9 @@ def main() -> None:
     if unknown:
         parser.error(f"unknown dataset {unknown[0]!r}: must be any of {', '.join(known)}")
     for dataset, teacher, student, ratios in (pair for pair in PAIRS if pair[0] in options.datasets):
+        if options.whole:
+            whole(dataset, teacher, student, again=not options.show)
+            continue
         name = f"{dataset}_{student}"
         if (options.show or options.redraw) and not (RESULTS / f"repair_{name}.json").exists():
             print(f"{dataset} ({teacher} teacher, {student} student): no result is stored")
@@ -63,6 +72,24 @@ def main() -> None:
         rivals = study.rival_hypotheses(found.runs)
         rivals.save(RESULTS)
         show(found, rivals)
+
+
+def whole(dataset: str, teacher: str, student: str, *, again: bool) -> None:
+    """Regular, unaligned and aligned teachers of one pair."""
+    path = RESULTS / f"repair_whole_{dataset}_{student}"
+    if again:
+        arms = ("no_kd", "cm_kd", *WHOLE)
+        found = study.repair_teachers(
+            dataset, teacher=teacher, student=student, arms=arms, ratios=[0.5], seeds=SEEDS
+        )
+        replace(found, name=path.name, title=f"{dataset}, {student} student: whole teachers").save(RESULTS)
+    elif not path.with_suffix(".json").exists():
+        print(f"{dataset} ({teacher} teacher, {student} student): no result is stored")
+        return
+    seen = study.Study.load(path)
+    print(f"{dataset}, {teacher} teacher, {student} student")
+    worth = seen.differences(against=("cm_kd", "unaligned_kd", "no_kd"))
+    print(worth.drop(columns=["metric", "ratio"]).round(2).to_string(index=False), flush=True)
 
 
 def show(found: study.Study, rivals: study.Study) -> None:

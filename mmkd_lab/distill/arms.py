@@ -39,8 +39,16 @@ _ALL = (
 ARMS: dict[str, Arm] = {arm.name: arm for arm in _ALL}
 
 #: Teachers of the other modality after MFH's repair: trained jointly with a student (Algorithm 1, step 1),
-#: and but for the first with only some of their channels left. Source: Xue et al. 2023, section 4.
+#: and but for the first two with only some of their channels left. Source: Xue et al. 2023, section 4; the
+#: control without agreement is this lab's own.
 _REPAIRED = (
+    Arm(
+        "unaligned_kd",
+        "unaligned KD",
+        "other",
+        True,
+        "Control: trained by the recipe of joint training, without the term that makes two outputs agree.",
+    ),
     Arm("aligned_kd", "aligned KD", "other", True, "The teacher was trained jointly with a student."),
     Arm("mg_kd", "modality-general KD", "other", True, "It keeps its most modality-general channels."),
     Arm("ms_kd", "modality-specific KD", "other", True, "It keeps its least modality-general channels."),
@@ -50,6 +58,8 @@ _REPAIRED = (
 )
 
 REPAIRS: dict[str, Arm] = {arm.name: arm for arm in _REPAIRED}
+#: Those that lose no channel.
+WHOLE = ("unaligned_kd", "aligned_kd")
 
 #: Students that read every modality, as their larger teacher does. Source of the MSD arms: Jin et al. 2021;
 #: the controls are this lab's own; the other methods have theirs in their modules.

@@ -52,6 +52,7 @@ ARMS: dict[str, Look] = {
 
 #: The arms of a repaired teacher, listed after the others. What keeps the shared channels is dark green.
 REPAIRS: dict[str, Look] = {
+    "unaligned_kd": Look("#000088", "unaligned KD", "<"),
     "aligned_kd": Look("#966E38", "aligned KD", "P"),
     "mg_kd": Look(SHARED, "modality-general KD", "D"),
     "ms_kd": Look("#9D004A", "modality-specific KD", "v"),

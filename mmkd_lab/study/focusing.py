@@ -18,10 +18,11 @@ from tqdm.auto import tqdm
 from mmkd_lab.attribute import by_channel
 from mmkd_lab.attribute.layers import SIDES, module_named
 from mmkd_lab.base import check
-from mmkd_lab.base.check import one_of, require
+from mmkd_lab.base.check import LabError, one_of, require
 from mmkd_lab.base.progress import watched
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill import ARMS, REPAIRS
+from mmkd_lab.distill.arms import WHOLE
 from mmkd_lab.nets import NetSpec, build
 from mmkd_lab.runs.store import Result, ResultStore
 from mmkd_lab.study.channels import REPLACEMENTS, Channels, Joint, kept_channels, ratios_of, truth_of
@@ -84,15 +85,17 @@ def repair_teachers(
 ) -> RepairStudy:
     """Train students from a crossmodal teacher before and after its repair, on paired seeds.
 
-    Per seed one regular teacher is trained alone, and one jointly with a student (`attribute.align`). The
-    channels of the second are ranked on the training split by `attribute.by_channel`, in closed form at the
-    input of the head. int(r d) of its d channels are removed: the least modality-general (mg_kd), the most
-    (ms_kd), some at random (random_kd), those the head weighs least (weight_kd), or all but the declared ones
-    (oracle_kd, whatever r). Dead channels count among the d, so that a random choice is a weaker edit where
-    many are dead; `provenance['living_removed']` counts the living ones that each teacher lost. Nothing about
-    the students is tuned. Source: Xue et al. 2023 (MFH), Algorithm 1. Every seed has the same split of the
-    samples: intervals say what training anew would give, not what other samples or, where splits part people,
-    other people would.
+    Per seed one regular teacher is trained alone (cm_kd), and one jointly with a student (`attribute.align`),
+    by a recipe of its own (aligned_kd). A third has that recipe without the agreement (unaligned_kd): what
+    the agreement does can then be told from what the recipe does. The channels of the aligned one are ranked
+    on the training split by `attribute.by_channel`, in closed form at the input of the head. int(r d) of its
+    d channels are removed: the least modality-general (mg_kd), the most (ms_kd), some at random (random_kd),
+    those the head weighs least (weight_kd), or all but the declared ones (oracle_kd, whatever r). Dead
+    channels count among the d, so that a random choice is a weaker edit where many are dead;
+    `provenance['living_removed']` counts the living ones that each teacher lost. Nothing about the students
+    is tuned. Source: Xue et al. 2023 (MFH), Algorithm 1. Every seed has the same split of the samples:
+    intervals say what training anew would give, not what other samples or, where splits part people, other
+    people would.
 
     Args:
         dataset, student, teacher, seeds: as in `failure_cases`.
@@ -103,7 +106,7 @@ def repair_teachers(
         layer: a layer of the teacher by name; None for the input of its head.
         side, axis: of that layer, see `attribute.by_channel`.
         replace: what stands in for a removed channel: its training 'mean', 'zeros', or 'retrain' for a new
-            head on the remaining ones, by `teacher_recipe`.
+            head on the remaining ones, by `teacher_recipe`, which whole teachers then get too.
         draws: random choices of channels per seed and ratio.
         truth: the channels of the layer declared to be shared, for oracle_kd.
         joint: how the aligned pair is trained.
@@ -117,8 +120,8 @@ def repair_teachers(
 
     Raises:
         LabError: what `failure_cases` refuses; a task other than single-label; a layer that does not exist
-            (those that do are listed); a ratio outside [0, 1); an oracle without declared truth; 'retrain'
-            away from the head; |W| where no linear head reads the layer.
+            (those that do are listed); a ratio outside [0, 1), or one that removes nothing; an oracle without
+            declared truth; 'retrain' away from the head; |W| where no linear head reads the layer.
         DamagedFile: a stored entry, or a file of the dataset, is damaged.
     """
     started, size = time.perf_counter(), profile_of(profile)
@@ -147,16 +150,17 @@ def repair_teachers(
     here = replace != "retrain" or layer is None
     rule = "'retrain' trains a new head, and this layer is not what the head reads"
     require(here, "layer", layer, rule, "Use layer=None, or replace by 'mean' or 'zeros'.")
+    shares = ratios_of(ratios)
     repairs = Repairs(
         setting=setting,
-        ratios=ratios_of(ratios),
+        ratios=shares,
         losses=_losses(losses),
         layer=layer,
         side=side,
         axis=axis,
         replace=replace,
         draws=check.whole("draws", draws),
-        truth=_tried(setting, layer, side, axis, truth),
+        truth=_tried(setting, layer, side, axis, ratios=shares, truth=truth),
         joint=joint or Joint(),
         store=ResultStore() if store is None else store,
     )
@@ -207,7 +211,13 @@ def _losses(losses: Sequence[str]) -> tuple[str, ...]:
 
 
 def _tried(
-    setting: Setting, layer: str | None, side: str, axis: int, truth: Sequence[int] | None
+    setting: Setting,
+    layer: str | None,
+    side: str,
+    axis: int,
+    *,
+    ratios: Sequence[float],
+    truth: Sequence[int] | None,
 ) -> Channels | None:
     """Whatever is wrong with the channels is found on untrained networks, before hours of training."""
     data = setting.data
@@ -225,7 +235,10 @@ def _tried(
     few = {name: values.cpu() for name, values in few.items()}
     found = by_channel(nets[0], nets[1], few, layer=layer, side=side, axis=axis, permutations=1)
     declared = None if truth is None else truth_of(truth, len(found))
-    for arm in (name for name in setting.names if name not in ("no_kd", "cm_kd", "aligned_kd")):
+    for ratio in (one for one in ratios if 0 < one * len(found) < 1):
+        rule = f"removes none of the {len(found)} channels"
+        raise LabError("ratios", ratio, rule, f"Use 0, or at least {1 / len(found):.3g}.")
+    for arm in (name for name in setting.names if name not in ("no_kd", "cm_kd", *WHOLE)):
         kept_channels(arm, found, ratio=0.0, seed=0, truth=declared)
     return declared
 

@@ -14,6 +14,10 @@ from mmkd_lab.base.stats import Interval, mean_interval
 Numbers = npt.NDArray[np.float64]
 
 
+#: Fewer seeds, or fewer runs in each, show nothing.
+SEEDS, RUNS = 3, 5
+
+
 @dataclass(frozen=True)
 class Prediction:
     """One rival against the gains under one loss.
@@ -42,6 +46,18 @@ class Prediction:
     gained: int
     lost: int
     hits: float | None = None
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it is shown to order the gains.
+
+        A correlation of few runs has few values, so that a handful of seeds may agree by chance: of six
+        noises, the best would be 'shown' in 39 % of studies with three seeds of three runs, in 3 % of those
+        with three seeds of five. The same order in every seed leaves an interval no width, and counts only
+        where it is the perfect one.
+        """
+        enough = self.within.n >= SEEDS and self.pooled.n >= RUNS * self.within.n
+        return enough and (self.corrected.side != 0 or abs(self.within.mean) > 1 - 1e-9)
 
     def as_dict(self) -> dict[str, object]:
         """Plain values; an interval's missing ends become None."""

@@ -14,6 +14,7 @@ from mmkd_lab.attribute import ChannelSaliency, by_channel
 from mmkd_lab.attribute.layers import Cut
 from mmkd_lab.base.seed import derive
 from mmkd_lab.distill import Objective
+from mmkd_lab.distill.arms import WHOLE
 from mmkd_lab.nets import NetSpec
 from mmkd_lab.runs.store import Key, Result, ResultStore, key
 from mmkd_lab.study.channels import Channels, Editor, Joint, aligned_pair, kept_channels, scores_of
@@ -87,7 +88,7 @@ class Repairs:
         """The kinds of student that stand for an arm at a ratio: several for random channels."""
         if arm == "no_kd":
             return [Lesson(arm, None, 0, WITH_LABELS, None)]
-        at = None if arm in ("cm_kd", "aligned_kd", "oracle_kd") else ratio
+        at = None if arm in ("cm_kd", "oracle_kd", *WHOLE) else ratio
         draws = range(self.draws if arm == "random_kd" else 1)
         return [Lesson(arm, at, draw, loss, Teacher(arm, at, draw)) for draw in draws]
 
@@ -130,9 +131,9 @@ class Repairs:
                 trained.teachers[kind] = self._regular(done)
         trained.pairs.update({seed: Pair(self, seed) for seed in self.setting.seeds})
         for kind in (one for one in self.every_teacher if one.arm != "cm_kd"):
-            found = [pair.edited(kind, done) for pair in trained.pairs.values()]
+            found = [pair.of(kind.arm).edited(kind, done) for pair in trained.pairs.values()]
             trained.teachers[kind] = found
-            if kind.arm != "aligned_kd":
+            if kind.arm not in WHOLE:
                 name = f"{kind.arm}, {kind.ratio}, {kind.draw}"
                 trained.channels[name] = [one.metrics["channels"] for one in found]
                 trained.living[name] = [one.metrics.get("living_removed") for one in found]
@@ -195,6 +196,14 @@ class Pair:
     repairs: Repairs
     seed: int
 
+    def of(self, arm: str) -> Pair:
+        """The pair that an arm's teacher comes from: this one, or its control without agreement."""
+        joint = self.repairs.joint
+        if arm != "unaligned_kd" or joint.objective.agreement == 0:
+            return self
+        apart = replace(joint, objective=replace(joint.objective, agreement=0.0))
+        return Pair(replace(self.repairs, joint=apart), self.seed)
+
     def edited(self, kind: Teacher, done: Done) -> Result:
         """What the aligned teacher says with the channels of one kind, from the store or made."""
         name = self._key(kind)
@@ -207,7 +216,7 @@ class Pair:
     def _make(self, kind: Teacher, name: Key) -> Result:
         asked = self.repairs
         channels = None
-        if kind.arm != "aligned_kd":
+        if kind.arm not in WHOLE:
             channels = kept_channels(
                 kind.arm,
                 self.saliency,
@@ -216,7 +225,7 @@ class Pair:
                 draw=kind.draw,
                 truth=asked.truth,
             )
-        if asked.replace == "retrain" and channels is not None:
+        if asked.replace == "retrain":
             recipe, stream = asked.setting.teacher_recipe, derive(self.seed, "repair", "head")
             logits, kept = self.editor.retrained(
                 channels, recipe=recipe, stream=stream, features=[asked.probe]
@@ -299,9 +308,12 @@ class Pair:
         }
 
     def _key(self, kind: Teacher) -> Key:
-        """Everything that determines a teacher; for a whole one, what replaces channels does not."""
-        asked, edit = self.repairs, {}
-        if kind.arm != "aligned_kd":
+        """Everything that determines a teacher; for a whole one, a mean or zeros for lost channels do not."""
+        asked, edit = self.repairs, dict[str, object]()
+        anew = asked.setting.teacher_recipe.as_dict() if asked.replace == "retrain" else None
+        if kind.arm in WHOLE and anew is not None:
+            edit = {"replace": asked.replace, "recipe": anew}
+        if kind.arm not in WHOLE:
             edit = {
                 "arm": kind.arm,
                 "ratio": kind.ratio,
@@ -311,7 +323,7 @@ class Pair:
                 "truth": asked.truth.tolist()
                 if kind.arm == "oracle_kd" and asked.truth is not None
                 else None,
-                "recipe": asked.setting.teacher_recipe.as_dict() if asked.replace == "retrain" else None,
+                "recipe": anew,
             }
         return key(**{**self._made_of(), "role": "repaired teacher", "edit": edit, "features": asked.probe})
 

@@ -89,12 +89,13 @@ def _study(table: pd.DataFrame, made: Mapping[str, Any]) -> Study:
 
 def _title(found: Sequence[Prediction], loss: str) -> str:
     """What the figure says, of the one loss it shows; the best of several, so at their joint level."""
-    sure = [one for one in found if one.loss == loss and one.corrected.side != 0]
+    sure = [one for one in found if one.loss == loss and one.is_sure]
     if not sure:
         return f"No rival is shown to order the gains within a seed ({loss})"
-    best = max(sure, key=lambda one: abs(one.within.mean))
-    more = "more" if best.within.mean > 0 else "less"
-    return f"Within a seed, the gain goes best with {more} {_words(best.rival)} ({loss})"
+    most = max(abs(one.within.mean) for one in sure)
+    best = [one for one in sure if abs(one.within.mean) > most - 1e-9]
+    named = [f"{'more' if one.within.mean > 0 else 'less'} {_words(one.rival)}" for one in best]
+    return f"Within a seed, the gain goes best with {' and '.join(named)} ({loss})"
 
 
 def _verdict(found: Sequence[Prediction], where: str, runs: Mapping[str, int]) -> str:
@@ -106,13 +107,23 @@ def _verdict(found: Sequence[Prediction], where: str, runs: Mapping[str, int]) -
         said = [f"{_words(one.rival)} {one.within.show(signed=True)}" for one in mine]
         used, all_runs = mine[0].pooled.n, runs[loss]
         which = f"{used} runs" if used == all_runs else f"the {used} of {all_runs} runs that all rivals have"
-        parts.append(f"by {loss} ({which}), {', '.join(said)}")
-    seeds = found[0].within.n
+        parts.append(f"by {loss} ({which}, {_seeds(mine)}), {', '.join(said)}{_signs(mine)}")
     return (
-        f"On {where}, Spearman's correlation with the gain within a seed, with its interval over {seeds} "
-        f"seed{'s' if seeds > 1 else ''}, uncorrected for the number of rivals: {'; '.join(parts)}. The runs "
-        "of a seed share their control."
+        f"On {where}, Spearman's correlation with the gain within a seed, with its interval over seeds, "
+        f"uncorrected for the number of rivals: {'; '.join(parts)}. The runs of a seed share their control."
     )
+
+
+def _seeds(found: Sequence[Prediction]) -> str:
+    """How many seeds count: those in which gain and rival vary, which may differ by rival."""
+    least, most = min(one.within.n for one in found), max(one.within.n for one in found)
+    return f"{most} seed{'s' if most > 1 else ''}" if least == most else f"{least} to {most} seeds by rival"
+
+
+def _signs(found: Sequence[Prediction]) -> str:
+    """CCH foretells the sign itself: KD helps where its margin is above 0."""
+    hits = [one.hits for one in found if one.hits is not None]
+    return f"; the margin's own sign is that of the gain in {hits[0]:.0%} of the runs" if hits else ""
 
 
 def _words(rival: str) -> str:

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from mmkd_lab.attribute import by_channel
+from mmkd_lab.attribute import Alignment, by_channel
 from mmkd_lab.attribute.layers import Cut
 from mmkd_lab.base.check import LabError
 from mmkd_lab.data.gaussian import World
 from mmkd_lab.data.gaussian import load as gaussian
 from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.distill.arms import WHOLE
 from mmkd_lab.nets import NetSpec
 from mmkd_lab.runs.store import ResultStore
 from mmkd_lab.study import Study, failure_cases
@@ -224,7 +225,7 @@ def test_the_table_is_tidy_and_every_arm_has_its_controls_beside_it(once):
     table = once[1].table
     assert list(table.columns) == [*COLUMNS, "ratio", "loss"]
     assert not table.duplicated(subset=[c for c in table.columns if c != "value"]).any()
-    arms = ["no_kd", "cm_kd", "aligned_kd", *EDITED]
+    arms = ["no_kd", "cm_kd", *WHOLE, *EDITED]
     assert list(dict.fromkeys(table["arm"])) == arms
     per_network = 2 * 3 * 2  # seeds, splits, metrics
     assert len(table) == (len(arms) + len(arms) - 1) * 2 * 2 * per_network
@@ -234,7 +235,7 @@ def test_the_table_is_tidy_and_every_arm_has_its_controls_beside_it(once):
 
 def test_arms_without_a_ratio_stand_at_each_of_them(once):
     table = once[1].table
-    for arm in ("no_kd", "cm_kd", "aligned_kd", "oracle_kd"):
+    for arm in ("no_kd", "cm_kd", *WHOLE, "oracle_kd"):
         assert values(table, arm).tolist() == values(table, arm, ratio=0.5).tolist()
     for arm in ("mg_kd", "ms_kd", "random_kd", "weight_kd"):
         assert values(table, arm).tolist() != values(table, arm, ratio=0.5).tolist()
@@ -314,8 +315,8 @@ def test_pairs_hold_the_ranking_that_the_channels_were_kept_by(once):
 def test_runs_hold_the_untaught_student_and_their_own_teacher(once):
     study = once[1]
     assert len(study.runs) == 2 * 2 * (
-        1 + 1 + 1 + 2 * (1 + 1 + 2 + 1)
-    )  # seeds, losses, (cm, aligned, oracle, ratios)
+        1 + 2 + 1 + 2 * (1 + 1 + 2 + 1)
+    )  # seeds, losses, (cm, whole, oracle, ratios)
     run = next(r for r in study.runs if r.arm == "mg_kd" and r.ratio == 0.5 and r.seed == 1)
     kept = study.provenance["channels"]["mg_kd, 0.5, 0"][1]
     still = np.flatnonzero(np.ptp(run.teacher_features, axis=0) == 0)
@@ -348,10 +349,28 @@ def test_more_ratios_reuse_the_pairs_and_what_they_share(once):
     assert study.provenance["networks"]["stored"] >= 2 * 2  # aligned teachers and the first ratio's
 
 
-@pytest.mark.parametrize("replace", ["zeros", "retrain"])
-def test_other_replacements_change_edited_teachers_alone(once, tmp_path, replace):
+def test_the_unaligned_teacher_is_the_aligned_one_without_the_agreement(once, tmp_path):
+    joint = Joint(epochs=3, batch_size=16, objective=Alignment(agreement=0.0))
+    study = repair(tmp_path, joint=joint, ratios=[0.5], arms=["no_kd", *WHOLE], losses=["ce + kd"])
+    for role in ("teacher", "student"):
+        apart = values(once[1].table, "unaligned_kd", role)
+        for arm in WHOLE:
+            np.testing.assert_allclose(values(study.table, arm, role, ratio=0.5), apart, rtol=1e-5)
+        assert np.abs(values(once[1].table, "aligned_kd", role) - apart).min() > 1e-3
+
+
+def test_with_new_heads_a_whole_teacher_gets_one_too(tmp_path):
+    """So that removing nothing is removing nothing."""
     arms = ["no_kd", "aligned_kd", "mg_kd"]
-    study = repair(tmp_path, replace=replace, ratios=[0.5], arms=arms, losses=["ce + kd"])
+    study = repair(tmp_path, replace="retrain", ratios=[0.0], arms=arms, losses=["ce + kd"])
+    for role in ("teacher", "student"):
+        whole, edited = (values(study.table, arm, role, ratio=0.0) for arm in ("aligned_kd", "mg_kd"))
+        assert whole.tolist() == edited.tolist()
+
+
+def test_zeros_change_edited_teachers_alone(once, tmp_path):
+    arms = ["no_kd", "aligned_kd", "mg_kd"]
+    study = repair(tmp_path, replace="zeros", ratios=[0.5], arms=arms, losses=["ce + kd"])
     before = once[1].table
     assert (
         values(study.table, "mg_kd", "teacher", ratio=0.5).tolist()
@@ -453,6 +472,7 @@ def relabelled(task):
         ({"replace": "median"}, ["replace = 'median'", "'mean'"]),
         ({"replace": "retrain", "layer": "fusion"}, ["layer = 'fusion'", "'retrain'", "layer=None"]),
         ({"draws": 0}, ["draws = 0", "at least 1"]),
+        ({"ratios": [0.5, 0.1]}, ["ratios = 0.1", "none of the 8 channels", "at least 0.125"]),
         ({"side": "left"}, ["side = 'left'", "'output'"]),
         ({"axis": 2, "layer": "fusion"}, ["axis = 2"]),
         (

@@ -321,7 +321,7 @@ def test_every_run_has_every_number_and_its_gain():
     assert {p["rival"] for p in study.provenance["prediction"]} == set(RIVALS)
     assert all(p["within"]["n"] == 4 and p["pooled"]["n"] == 20 for p in study.provenance["prediction"])
     assert dict(study.provenance["left_out"]) == {}
-    assert "over 4 seeds" in study.verdict
+    assert "(20 runs, 4 seeds)" in study.verdict
     first = study.table.query("metric == 'cka'").iloc[0]["value"]
     one = runs()[0]
     assert first == linear_cka(one.teacher_features, one.student_features)
@@ -378,7 +378,7 @@ def test_the_title_is_about_the_loss_that_is_drawn(sign, word):
     assert study.title == f"Within a seed, the gain goes best with {word} teacher accuracy (ce + kd)"
     assert study.options["loss"] == "ce + kd"
     sides = {1.0: "+1.00", -1.0: "−1.00"}
-    assert "by ce + kd (20 runs), gamma" in study.verdict
+    assert "by ce + kd (20 runs, 4 seeds), gamma" in study.verdict
     assert study.verdict.index(f"teacher accuracy {sides[sign]}") < study.verdict.index("by kd alone")
 
 
