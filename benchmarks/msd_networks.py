@@ -29,19 +29,19 @@ FEW = ("kd", "kd_drop", "kd_views", "msd_uniform", "msd_instance")
 
 def transformer() -> None:
     """The single-stream transformer on two mixes of shapes_vl, teachers with and without modality dropout."""
-    for mix in ("redundant",):
+    for mix, dropout in (("redundant", 0.0), ("redundant", 0.3), ("synergistic", 0.3)):
         paired = data.load("shapes_vl", mix=mix, n_train=1500, n_val=400, n_test=1000)
-        for dropout in (0.0, 0.3):
-            name = f"shapes_vl {mix}, transformer" + (", teacher dropout" if dropout else "")
-            _compare(
-                replace(paired, name=name),
-                removal="attention",
-                student_spec=NetSpec.single_stream("student"),
-                teacher_spec=NetSpec.single_stream("teacher"),
-                recipe=Recipe(epochs=8, batch_size=64, lr=1e-3, warmup=0.1),
-                teacher_recipe=Recipe(epochs=10, batch_size=64, lr=1e-3, warmup=0.1),
-                teacher_dropout=dropout,
-            )
+        name = f"shapes_vl {mix}, transformer" + (", teacher dropout" if dropout else "")
+        _compare(
+            replace(paired, name=name),
+            removal="attention",
+            student_spec=NetSpec.single_stream("student"),
+            teacher_spec=NetSpec.single_stream("teacher"),
+            recipe=Recipe(epochs=8, batch_size=64, warmup=0.1),
+            teacher_recipe=Recipe(epochs=10, batch_size=64, warmup=0.1),
+            rates=(3e-4, 1e-3, 3e-3, 1e-2),
+            teacher_dropout=dropout,
+        )
 
 
 def removals() -> None:
@@ -58,8 +58,8 @@ def removals() -> None:
             removal=removal,
             student_spec=NetSpec(width=1, features=8, fusion="attention", baseline=True),
             teacher_spec=NetSpec(width=8, features=32, fusion="attention", baseline=True),
-            recipe=Recipe(epochs=20, batch_size=64, lr=5e-3),
-            teacher_recipe=Recipe(epochs=20, batch_size=64, lr=3e-3),
+            recipe=Recipe(epochs=20, batch_size=64),
+            rates=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
             teacher_dropout=0.0 if whole else 0.3,
             arms=tuple(arm for arm in FEW if not (whole and arm == "kd_drop")),
         )
