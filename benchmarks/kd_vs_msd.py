@@ -69,7 +69,7 @@ def _shapes(mix: str) -> Size:
 
 
 def _emoji(target: str, name: str) -> Size:
-    """The keywords are a multi-label target, told from picture and name; the score is micro-F1."""
+    """The keywords are a multi-label target, told from picture and name; the score is macro-F1."""
     return Size(
         lambda: replace(data.load("emoji", target=target), name=name),
         NetSpec(encoder=PICTURE, width=2, features=8),
