@@ -19,6 +19,7 @@ _LABELS = {
     "cka": "linear CKA",
 }
 _COLUMNS = 3
+MARGIN = " Right of its upright line I(H1;H2) − I(H2;Y) foretells a gain, left of it a loss."
 
 
 def rivals_figure(table: pd.DataFrame, *, title: str | None = None, loss: str = "ce + kd") -> LabFigure:
@@ -56,6 +57,8 @@ def rivals_figure(table: pd.DataFrame, *, title: str | None = None, loss: str = 
                 mark: Any = {"marker": look.mark, "s": 26, "alpha": 0.65, "linewidths": 0}
                 ax.scatter(mine["x"], mine["y"], color=look.colour, label=look.label, **mark)
             zero_line(ax, vertical=False)
+            if name == "information_margin":  # the one rival that foretells the sign
+                zero_line(ax, vertical=True)
             ax.set_xlabel(_LABELS.get(name, name))
             if i % _COLUMNS == 0:
                 ax.set_ylabel("gain (points)")
@@ -65,5 +68,6 @@ def rivals_figure(table: pd.DataFrame, *, title: str | None = None, loss: str = 
         seeds = part["seed"].nunique()
         figure.note(
             f"One mark a run ({len(gains)}), {seeds} seed{'s' if seeds > 1 else ''}; gain over no KD, {loss}."
+            f"{MARGIN if 'information_margin' in names else ''}"
         )
     return figure
