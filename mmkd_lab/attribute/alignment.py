@@ -152,7 +152,7 @@ def _seeded(nets: nn.Module, seed: int, epoch: int) -> Iterator[None]:
 
 @contextmanager
 def _told_of_single_samples(batch: Tensor, size: int) -> Iterator[None]:
-    """Batch normalisation learns nothing from a batch of one sample, and says so in other words than the lab."""
+    """Batch normalisation refuses a batch of one sample, in words that do not name the setting behind it."""
     try:
         yield
     except LabError:

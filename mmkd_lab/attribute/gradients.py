@@ -187,33 +187,34 @@ def check_flow(net: Network, x: Mapping[str, Tensor], names: Sequence[str], *, b
     with torch.enable_grad():
         z = scores(net, {**first, **leaves})
     for name, leaf in leaves.items():
-        if not _reaches(z, leaf) and _moves(net, x, name, batch_size=batch_size):
-            rule = (
-                "the logits depend on it, but no gradient flows through it (detach, no_grad, whole numbers)"
-            )
+        slope = _slope(z, leaf)
+        if slope is not None and bool(slope.any()):
+            continue
+        # A flat network moves with zeros too where its gradient is 0 by right; not from sample to sample.
+        others = [x[name].roll(1, 0)] + ([torch.zeros_like(x[name])] if slope is None else [])
+        if any(_moves(net, x, {name: other}, batch_size=batch_size) for other in others):
+            rule = "the logits depend on it, but no gradient flows through it (detach, no_grad, rounding)"
             way_out = "Use ablation or another method without gradients, or let the gradient through."
             raise LabError(f"data[{name!r}]", "no gradient", rule, way_out)
 
 
-def _reaches(z: Tensor, leaf: Tensor) -> bool:
-    """Whether autograd knows a way from the logits back to a leaf."""
+def _slope(z: Tensor, leaf: Tensor) -> Tensor | None:
+    """The gradient of the logits with unequal weights; None where autograd knows no way back to the leaf."""
     if not z.requires_grad:
-        return False
-    return torch.autograd.grad(z.sum(), leaf, retain_graph=True, allow_unused=True)[0] is not None
+        return None
+    weight = torch.linspace(1.0, 2.0, z.shape[1]).to(z)
+    return torch.autograd.grad((z * weight).sum(), leaf, retain_graph=True, allow_unused=True)[0]
 
 
-def _moves(net: Network, x: Mapping[str, Tensor], name: str, *, batch_size: int) -> bool:
-    """Whether the logits change when a modality comes from the sample before, or is 0."""
+def _moves(net: Network, x: Mapping[str, Tensor], other: Mapping[str, Tensor], *, batch_size: int) -> bool:
+    """Whether the logits change when a modality has other values."""
     z = logits(net, x, batch_size=batch_size)
-    for other in (x[name].roll(1, 0), torch.zeros_like(x[name])):
-        try:
-            again = logits(net, {**x, name: other}, batch_size=batch_size)
-        except LabError:  # logits that zeros make infinite depend on them
-            return True
-        # Not one rounding more: kernels that add in no fixed order are no dependence.
-        if bool((again - z).abs().max() > 1e-6 * z.abs().max()):
-            return True
-    return False
+    try:
+        again = logits(net, {**x, **other}, batch_size=batch_size)
+    except LabError:  # logits that other values make infinite depend on them
+        return True
+    # By more than a rounding: kernels that add in no fixed order are no dependence.
+    return bool((again - z).abs().max() > 1e-6 * z.abs().max())
 
 
 def _check_layer(net: Network, x: Mapping[str, Tensor], layer: nn.Module) -> None:
@@ -235,7 +236,8 @@ def _check_layer(net: Network, x: Mapping[str, Tensor], layer: nn.Module) -> Non
     require(len(said) > 0, "layer", shown, "must be used by the network", way_out)
     for one in said:
         if isinstance(one, Tensor) and one.requires_grad:  # others are refused later on, for their shape
-            require(_reaches(z, one), "layer", shown, "no gradient of the logits flows back to it", way_out)
+            flows = _slope(z, one) is not None
+            require(flows, "layer", shown, "no gradient of the logits flows back to it", way_out)
 
 
 def _passing_copies(net: Network, layer: nn.Module) -> Network:

@@ -156,13 +156,11 @@ def read_by(net: Network) -> tuple[str, ...] | None:
     given = getattr(net, "modalities", None)
     if given is None:
         return None
-    what, way_out = (
-        "the names of the modalities it reads",
-        "For example ('image', 'text'), or no such attribute.",
-    )
-    listed = sorted(given) if isinstance(given, (Mapping, Set)) else flat(_READS, given, what, way_out)
+    what, way_out = "the modalities it reads, by name", "For example ('image', 'text'); None for all."
+    listed = list(given) if isinstance(given, (Mapping, Set)) else flat(_READS, given, what, way_out)
     require(len(listed) > 0, _READS, given, "must name at least one modality", way_out)
-    return tuple(of_type(_READS, name, str, what, way_out) for name in listed)
+    names = tuple(of_type(_READS, name, str, what, way_out) for name in listed)
+    return tuple(sorted(names)) if isinstance(given, Set) else names
 
 
 def logits(net: Network, x: Mapping[str, Tensor], *, batch_size: int = BATCH) -> Tensor:

@@ -187,15 +187,15 @@ def check_heeded(removal: Removal, net: object) -> None:
     """
     if not isinstance(removal, _Masked):
         return
-    said = getattr(net, "removals", ())
-    known = flat("net.removals", said, "a sequence of names", f"For example {(*VALUES, removal.name)}.")
+    what = "a sequence of names"
+    known = flat(
+        "net.removals", getattr(net, "removals", ()), what, f"For example {(*VALUES, removal.name)}."
+    )
     rule = (
-        f"leaves a mask in x[{kept_key(removal.name, '<modality>')!r}] and the values as they are, and this "
+        f"leaves the values as they are and a mask in x[{kept_key(removal.name, '<modality>')!r}], and this "
         f"{type(net).__name__} does not say that it heeds such masks"
     )
-    way_out = (
-        f"Use {listing(VALUES)}, or give a network that does an attribute removals = ({removal.name!r},)."
-    )
+    way_out = f"Use {listing(known or VALUES)}, or a network with {removal.name!r} in its attribute removals."
     require(removal.name in known, "removal", removal.name, rule, way_out)
 
 

@@ -101,10 +101,8 @@ def _numbers(name: str, values: npt.ArrayLike) -> Numbers:
     way_out = f"Of attribution maps give maps.{name}."
     try:
         return np.asarray(values, dtype=float)
-    except (TypeError, ValueError, RuntimeError) as error:  # the last from a tensor that needs gradients
-        raise LabError(
-            name, type(values).__name__, f"must be an array of numbers ({error})", way_out
-        ) from error
+    except (TypeError, ValueError, RuntimeError) as error:  # the last is of a tensor that needs gradients
+        raise LabError(name, type(values).__name__, "must be an array of numbers", way_out) from error
 
 
 def _inputs(inputs: npt.ArrayLike, shape: tuple[int, ...]) -> Numbers:
