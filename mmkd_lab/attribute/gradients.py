@@ -234,10 +234,10 @@ def _check_layer(net: Network, x: Mapping[str, Tensor], layer: nn.Module) -> Non
         hook.remove()
     shown, way_out = type(layer).__name__, "Use method='ablation', or another layer."
     require(len(said) > 0, "layer", shown, "must be used by the network", way_out)
-    for one in said:
-        if isinstance(one, Tensor) and one.requires_grad:  # others are refused later on, for their shape
-            flows = _slope(z, one) is not None
-            require(flows, "layer", shown, "no gradient of the logits flows back to it", way_out)
+    leaves = [one for one in said if isinstance(one, Tensor) and one.requires_grad]
+    # A layer that passes anything else is refused later on, for its shape.
+    flows = not leaves or any(_slope(z, leaf) is not None for leaf in leaves)
+    require(flows, "layer", shown, "no gradient of the logits flows back to it", way_out)
 
 
 def _passing_copies(net: Network, layer: nn.Module) -> Network:
