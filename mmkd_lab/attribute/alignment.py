@@ -102,8 +102,8 @@ def align(
         seed: of the order of the samples, and of dropout.
 
     Raises:
-        LabError: one network given twice, a task other than single-label, a setting out of range, a loss that
-            is not finite.
+        LabError: one network given twice, a task other than single-label, a setting out of range, a batch of
+            one sample where a network normalises by batch, a loss that is not finite.
     """
     require(teacher is not student, "student", "the teacher", "must be a network of its own")
     require(data.task is Task.SINGLE_LABEL, "data", data.task.value, "must be single-label data")
@@ -124,7 +124,8 @@ def align(
         with _seeded(nets, seed, epoch):
             for i in range(0, len(order), size):
                 batch = order[i : i + size]
-                found = _step(nets, data, batch, terms, optimiser)
+                with _told_of_single_samples(batch, size):
+                    found = _step(nets, data, batch, terms, optimiser)
                 total = {name: total.get(name, 0) + term * len(batch) for name, term in found.items()}
         means = {name: float(term) / len(positions) for name, term in total.items()}
         way_out = "Lower lr."
@@ -147,6 +148,22 @@ def _seeded(nets: nn.Module, seed: int, epoch: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=sorted(devices, key=str)):
         torch.manual_seed(derive(seed, "align", "dropout", str(epoch)))
         yield
+
+
+@contextmanager
+def _told_of_single_samples(batch: Tensor, size: int) -> Iterator[None]:
+    """Batch normalisation refuses a batch of one sample, in words that do not name the setting behind it."""
+    try:
+        yield
+    except LabError:
+        raise
+    except ValueError as error:
+        if len(batch) > 1:
+            raise
+        rule = f"leaves a batch of one sample, which a network refuses: {error}"
+        raise LabError(
+            "batch_size", size, rule, "Choose another, or None for all samples at once."
+        ) from error
 
 
 def _step(

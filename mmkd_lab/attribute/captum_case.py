@@ -109,7 +109,8 @@ def selected(case: CaptumCase, target: Tensor, *, output: str) -> Callable[..., 
 
     def forward(*values: Tensor) -> Tensor:
         z = case.forward(*values)
-        # A modality that the network ignores has gradient 0, which autograd must be able to say.
+        # A modality that the network ignores has gradient 0, which autograd must be able to say. It cannot
+        # tell one that is cut off by detach or no_grad from that: `gradients.check_flow` does, before.
         unused = sum((0.0 * v.sum() for v in values), start=z.new_zeros(()))
         return output_of(z, target.repeat(len(z) // len(target)), output=output) + unused
 

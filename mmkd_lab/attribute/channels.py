@@ -168,6 +168,9 @@ def by_channel(
             tuple(h.shape),
             f"must give logits {tuple(z.shape)}, as the teacher",
         )
+        way_out = "Use distance='mse', or networks of two logits."
+        rule = "is 0 between any two networks of one logit"
+        require(distance != "kl" or z.shape[1] > 1, "distance", distance, rule, way_out)
         axis = _axis(axis, passed)
         readout = _readout(cut, x, passed, axis, batch_size)
         chosen = "permutation" if method == "auto" and isinstance(permutations, Tensor) else method

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmkd_lab.attribute.captum_case import CaptumCase, selected
-from mmkd_lab.attribute.networks import BATCH, Network
+from mmkd_lab.attribute.networks import BATCH, Network, logits, scores
 from mmkd_lab.base.check import LabError, require, whole
 
 
@@ -43,7 +43,7 @@ def integrated_gradients(
         grading: the power that draws nodes towards the baseline.
         batch_size: rows that pass through the network at once; a sample has one row per node.
 
-    Raises `LabError` for integer modalities, which have no gradient.
+    Raises `LabError` for modalities without a gradient: integers, and those that `check_flow` refuses.
     """
     whole("grading", grading)
     place, weight = _nodes(whole("steps", steps), grading)
@@ -91,7 +91,7 @@ def gradient_x_input(
 ) -> dict[str, Tensor]:
     """{modality: (N, ...)}: the gradient of the output, times the input (Shrikumar et al. 2016; Captum).
 
-    Raises `LabError` for integer modalities, which have no gradient.
+    Raises `LabError` for modalities without a gradient: integers, and those that `check_flow` refuses.
     """
     from captum.attr import InputXGradient  # a second to import
 
@@ -110,7 +110,7 @@ def token_gradients(
     target: Tensor,
     *,
     modality: str,
-    layer: torch.nn.Module,
+    layer: nn.Module,
     output: str = "logit",
     steps: int = 64,
     batch_size: int = BATCH,
@@ -119,15 +119,18 @@ def token_gradients(
     it.
 
     The path runs between the embeddings of `baseline` and of `x`; the other modalities stay as they are.
-    (Captum's LayerIntegratedGradients.) Raises `LabError` when the layer's output has no row per token.
+    (Captum's LayerIntegratedGradients.) Raises `LabError` when the layer's output has no row per token, or
+    when no gradient flows back to it.
     """
     from captum.attr import LayerIntegratedGradients
 
+    _check_layer(net, {name: v[:batch_size] for name, v in x.items()}, layer)
     size = max(1, whole("batch_size", batch_size) // whole("steps", steps))
     parts: list[Tensor] = []
     for i in range(0, len(target), size):
         some = slice(i, i + size)
-        case = CaptumCase.of(net, {name: v[some] for name, v in x.items()}, explained=[modality])
+        given = {name: v[some] for name, v in x.items()}
+        case = CaptumCase.of(_passing_copies(net, layer), given, explained=[modality])
         method = LayerIntegratedGradients(selected(case, target[some], output=output), layer)
         with torch.enable_grad():
             found = method.attribute(
@@ -160,6 +163,7 @@ def _batched(
                 "whole numbers have no gradient",
                 "Use shapley, ablation or permutation; for tokens, within_modality(layer=<embedding>).",
             )
+    check_flow(net, x, explained, batch_size=size)
     parts: list[tuple[Tensor, ...]] = []
     for i in range(0, len(next(iter(x.values()))), size):
         some = slice(i, i + size)
@@ -170,3 +174,85 @@ def _batched(
             found = method(CaptumCase.of(net, given, explained=explained), some)
         parts.append(tuple(one.detach() for one in found))
     return {name: torch.cat([part[k] for part in parts]) for k, name in enumerate(explained)}
+
+
+def check_flow(net: Network, x: Mapping[str, Tensor], names: Sequence[str], *, batch_size: int) -> None:
+    """Raise `LabError` for a modality that moves the logits, but through which no gradient flows.
+
+    Autograd would call its gradient 0, as it does that of a modality that the network ignores. Looked for in
+    the first batch; a modality that is cut off on one of several ways to the logits is not found.
+    """
+    first = {name: v[:batch_size] for name, v in x.items()}
+    leaves = {name: first[name].detach().clone().requires_grad_() for name in names}
+    with torch.enable_grad():
+        z = scores(net, {**first, **leaves})
+    for name, leaf in leaves.items():
+        slope = _slope(z, leaf)
+        if slope is not None and bool(slope.any()):
+            continue
+        # A flat network moves with zeros too where its gradient is 0 by right; not from sample to sample.
+        others = [x[name].roll(1, 0)] + ([torch.zeros_like(x[name])] if slope is None else [])
+        if any(_moves(net, x, {name: other}, batch_size=batch_size) for other in others):
+            rule = "the logits depend on it, but no gradient flows through it (detach, no_grad, rounding)"
+            way_out = "Use ablation or another method without gradients, or let the gradient through."
+            raise LabError(f"data[{name!r}]", "no gradient", rule, way_out)
+
+
+def _slope(z: Tensor, leaf: Tensor) -> Tensor | None:
+    """The gradient of the logits with unequal weights; None where autograd knows no way back to the leaf."""
+    if not z.requires_grad:
+        return None
+    weight = torch.linspace(1.0, 2.0, z.shape[1]).to(z)
+    return torch.autograd.grad((z * weight).sum(), leaf, retain_graph=True, allow_unused=True)[0]
+
+
+def _moves(net: Network, x: Mapping[str, Tensor], other: Mapping[str, Tensor], *, batch_size: int) -> bool:
+    """Whether the logits change when a modality has other values."""
+    z = logits(net, x, batch_size=batch_size)
+    try:
+        again = logits(net, {**x, **other}, batch_size=batch_size)
+    except LabError:  # logits that other values make infinite depend on them
+        return True
+    # By more than a rounding: kernels that add in no fixed order are no dependence.
+    return bool((again - z).abs().max() > 1e-6 * z.abs().max())
+
+
+def _check_layer(net: Network, x: Mapping[str, Tensor], layer: nn.Module) -> None:
+    """Raise `LabError` when a layer is not used, or when no gradient of the logits flows back to it."""
+    said: list[object] = []
+
+    def from_here(_module: nn.Module, _args: object, out: object) -> object:
+        sound = isinstance(out, Tensor) and out.is_floating_point()
+        said.append(out.detach().clone().requires_grad_() if isinstance(out, Tensor) and sound else out)
+        return said[-1]
+
+    hook = layer.register_forward_hook(from_here)
+    try:
+        with torch.enable_grad():
+            z = scores(_passing_copies(net, layer), dict(x))
+    finally:
+        hook.remove()
+    shown, way_out = type(layer).__name__, "Use method='ablation', or another layer."
+    require(len(said) > 0, "layer", shown, "must be used by the network", way_out)
+    leaves = [one for one in said if isinstance(one, Tensor) and one.requires_grad]
+    # A layer that passes anything else is refused later on, for its shape.
+    flows = not leaves or any(_slope(z, leaf) is not None for leaf in leaves)
+    require(flows, "layer", shown, "no gradient of the logits flows back to it", way_out)
+
+
+def _passing_copies(net: Network, layer: nn.Module) -> Network:
+    """The network, where what follows a layer is given a copy of what it says and may change it in place.
+
+    The copy is taken after the hooks that the layer has when the network is called, such as Captum's.
+    """
+
+    def forward(x: dict[str, Tensor]) -> Tensor:
+        hook = layer.register_forward_hook(
+            lambda _module, _args, out: out.clone() if isinstance(out, Tensor) else out
+        )
+        try:
+            return net(x)
+        finally:
+            hook.remove()
+
+    return forward

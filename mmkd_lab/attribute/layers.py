@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from mmkd_lab.attribute.networks import Network, scores
+from mmkd_lab.attribute.networks import Network, copied, scores
 from mmkd_lab.base.check import LabError, listing, one_of, require
 
 SIDES = ("output", "input")
@@ -101,7 +101,7 @@ class Cut:
     def rerun(self, x: Mapping[str, Tensor], passed: Tensor) -> Tensor:
         """(B, K) logits when the layer passes `passed` (B, ...), whatever it would have said of `x`."""
         with self._replaced(passed), torch.no_grad():
-            z: Tensor = self.net(dict(x))
+            z: Tensor = self.net(copied(x))
         return z
 
     def alone(self, x: Mapping[str, Tensor], passed: Tensor, z: Tensor) -> bool:
@@ -112,15 +112,15 @@ class Cut:
         """
         some = slice(1, 1 + _TRIAL)
         first = {name: v[:1] for name, v in x.items()}
+        made_up = {name: _other(v) for name, v in x.items()}
         try:
-            again = self.rerun(first, passed[some])
-        except RuntimeError:  # torch refuses to join one sample of another branch with several of this one
+            again, other = (self.rerun(one, passed[some]) for one in (first, made_up))
+        except Exception:  # torch, or the network itself, refuses one sample beside several
             return False
         if again.shape != z[some].shape or not torch.allclose(again, z[some], rtol=1e-4, atol=1e-5):
             return False
         # A branch of one sample may also be broadcast; then the logits move with an input that is made up.
-        made_up = {name: _other(v) for name, v in x.items()}
-        return torch.equal(self.rerun(made_up, passed[some]), again)
+        return torch.equal(other, again)
 
     @contextmanager
     def _hooked(self, seen: list[object]) -> Iterator[None]:

@@ -16,6 +16,7 @@ from mmkd_lab.attribute.networks import (
     Network,
     Numbers,
     Samples,
+    check_output,
     evaluating,
     logits,
     output_of,
@@ -68,12 +69,14 @@ def by_modality(
     * shapley: Shapley values of the game v(S) = f(x without the others), exact over all 2^M views. They add
       up to f(x) - f(everything removed). (Lundberg and Lee 2017, theorem 1)
     * ablation: f(x) - f(x without m).
-    * permutation: f(x) - f(x with m from another sample), mean over `draws` permutations of all samples.
+    * permutation: f(x) - f(x with m permuted over samples), mean over `draws` permutations of all N samples.
+      All permutations are equally likely, so that m comes from each of the N samples alike, x itself among
+      them; the mean over the N - 1 others alone is N / (N - 1) times as large.
     * integrated_gradients: from the removed input to x, summed by modality. They add up as shapley's do, up
       to the error of `steps` nodes of quadrature. (Sundararajan et al. 2017, section 3)
     * gradient_x_input: Captum's, summed by modality; takes no removal, and claims no sum.
-    * perceptual_score: accuracy lost when m is permuted, in points, without normalisation; per sample 100, 0
-      or -100, mean over `draws`. (Gat et al. 2021)
+    * perceptual_score: accuracy lost when m is permuted in the same way, in points, without normalisation;
+      per sample 100, 0 or -100, mean over `draws`. (Gat et al. 2021)
 
     Args:
         net: takes {modality: (B, ...)} and gives logits (B, K). An nn.Module is asked in evaluation mode.
@@ -82,7 +85,8 @@ def by_modality(
         target: 'predicted', 'label', a class number, or (N,) int64.
         output: 'logit', 'probability' or 'log_probability' (nats).
         removal: how a modality goes: an operator of `nets`, or its name; 'mean' by name needs a `PairedData`.
-            Integrated gradients need 'zeros' or 'mean'.
+            Integrated gradients need 'zeros' or 'mean'; 'attention' and 'learned' need a network that says
+            in its attribute `removals` that it heeds their masks.
         labels: (N,) int64, for target='label' and the perceptual score; a `PairedData` brings its own.
         subjects: (N,) int64, who each sample comes from (a speaker); a `PairedData` brings its groups.
             Samples of one subject are not independent, and intervals are then over subjects.
@@ -95,8 +99,9 @@ def by_modality(
         batch_size: samples that pass through the network at once.
 
     With one modality, it is given the whole sum. Raises `LabError` for an unknown method, class, output or
-    removal, missing labels, more than 12 modalities, permutations of fewer than 2 samples, values that are
-    not finite.
+    removal, a removal that the network does not heed, missing labels, more than 12 modalities, permutations
+    of fewer than 2 samples, values that are not finite, a probability or an accuracy of one logit, gradients
+    that do not reach a modality on which the logits depend.
     """
     chosen = (methods,) if isinstance(methods, str) else tuple(methods)
     require(len(chosen) > 0, "methods", methods, "must name at least one method")
@@ -108,7 +113,7 @@ def by_modality(
     whole("steps", steps)
     samples = Samples.of(data, reads=read_by(net), labels=labels, subjects=subjects, split=split)
     samples = samples.on(net)
-    operator = removal_of(removal, data, seed=seed)
+    operator = removal_of(removal, data, net, seed=seed)
     with evaluating(net):
         case = _Case(net, samples, target=target, output=output, batch_size=batch_size)
         found = [_METHODS[method](case, operator, steps, draws, seed) for method in chosen]
@@ -132,6 +137,7 @@ class _Case:
     ) -> None:
         self.net, self.samples, self.output, self.batch_size = net, samples, output, batch_size
         self.z = logits(net, samples.x, batch_size=batch_size)
+        check_output(output, self.z)
         self.target = targets(target, self.z, samples.labels)
         self._permuted: dict[tuple[int, int], dict[str, Tensor]] = {}
 
@@ -218,6 +224,8 @@ def _perceptual(case: _Case, operator: Removal, steps: int, draws: int, seed: in
     labels = case.samples.labels
     if labels is None:
         raise LabError("labels", None, "must be given for the perceptual score, which is accuracy lost")
+    way_out = "Give a network of two logits."
+    require(case.z.shape[1] > 1, "net(x)", tuple(case.z.shape), "one logit has no accuracy to lose", way_out)
     truth = targets("label", case.z, labels)
     right = (case.z.argmax(1) == truth).double()[:, None]
     z = case.permuted(draws, seed)
@@ -237,20 +245,20 @@ def _integrated(case: _Case, operator: Removal, steps: int, draws: int, seed: in
         batch_size=case.batch_size,
     )
     total = case.read(case.z) - case.value(base)
-    shares = {
-        name: each.flatten(1).double().sum(1, keepdim=True).cpu().numpy() for name, each in found.items()
-    }
-    return Values("integrated_gradients", shares, total[:, None], exact=False)
+    return Values("integrated_gradients", _summed(found), total[:, None], exact=False)
 
 
 def _gradient(case: _Case, operator: Removal, steps: int, draws: int, seed: int) -> Values:
     found = gradient_x_input(
         case.net, case.samples.x, case.target, output=case.output, batch_size=case.batch_size
     )
-    shares = {
-        name: each.flatten(1).double().sum(1, keepdim=True).cpu().numpy() for name, each in found.items()
-    }
-    return Values("gradient_x_input", shares)
+    return Values("gradient_x_input", _summed(found))
+
+
+def _summed(found: Mapping[str, Tensor]) -> dict[str, Numbers]:
+    """{modality: (N, ...)} -> {modality: (N, 1)}; a modality may be one number a sample, (N,)."""
+    rows = {name: each.double().reshape(len(each), -1) for name, each in found.items()}
+    return {name: each.sum(1, keepdim=True).cpu().numpy() for name, each in rows.items()}
 
 
 _METHODS = dict(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mmkd_lab.base.check import LabError, listing, one_of, require, whole
+from mmkd_lab.base.check import LabError, flat, listing, of_type, one_of, require, whole
 from mmkd_lab.base.seed import derive
 from mmkd_lab.data.paired import PairedData, Task
-from mmkd_lab.nets.removal import Removal, removal_named
+from mmkd_lab.nets.removal import Removal, check_heeded, removal_named
 from mmkd_lab.nets.views import View
 
 #: {modality: (B, ...)} -> logits (B, K). An nn.Module is put into evaluation mode while it is asked.
@@ -24,6 +24,7 @@ Numbers = npt.NDArray[np.float64]
 OUTPUTS = ("logit", "probability", "log_probability")
 TARGETS = ("predicted", "label")
 BATCH = 1024
+_READS = "net.modalities"
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,9 +149,18 @@ def evaluating(net: Network) -> Iterator[None]:
 
 
 def read_by(net: Network) -> tuple[str, ...] | None:
-    """The modalities a network says it reads; None when it does not say, and it is then given all."""
-    names = getattr(net, "modalities", None)
-    return None if names is None else tuple(names)
+    """The modalities a network says it reads; None when it does not say, and it is then given all.
+
+    Raises `LabError` when its attribute `modalities` holds anything but names.
+    """
+    given = getattr(net, "modalities", None)
+    if given is None:
+        return None
+    what, way_out = "the modalities it reads, by name", "For example ('image', 'text'); None for all."
+    listed = list(given) if isinstance(given, (Mapping, Set)) else flat(_READS, given, what, way_out)
+    require(len(listed) > 0, _READS, given, "must name at least one modality", way_out)
+    names = tuple(of_type(_READS, name, str, what, way_out) for name in listed)
+    return tuple(sorted(names)) if isinstance(given, Set) else names
 
 
 def logits(net: Network, x: Mapping[str, Tensor], *, batch_size: int = BATCH) -> Tensor:
@@ -163,15 +173,30 @@ def logits(net: Network, x: Mapping[str, Tensor], *, batch_size: int = BATCH) ->
 
 
 def scores(net: Network, x: dict[str, Tensor]) -> Tensor:
-    """One call of the network: (B, K), checked."""
-    z = net(x)
+    """One call of the network: (B, K), checked.
+
+    It is given copies, so that whatever it does to its input in place happens to them, and to no leaf.
+    """
     n = len(next(iter(x.values())))
+    z = net(copied(x))
     shown = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
     sound = isinstance(z, Tensor) and z.ndim == 2 and len(z) == n
     way_out = "Wrap the network so that it returns one row of logits per sample."
     require(sound, "net(x)", shown, f"must be logits ({n}, classes)", way_out)
     require(bool(torch.isfinite(z).all()), "net(x)", "NaN or infinite values", "must be finite")
     return z
+
+
+def copied(x: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """{modality: (B, ...)} -> copies, through which gradients flow back to the originals."""
+    return {name: values.clone() for name, values in x.items()}
+
+
+def check_output(output: str, z: Tensor) -> None:
+    """Raise `LabError` for a softmax over one logit: it is 1 whatever the network says."""
+    rule = "is the same for every input when the network gives one logit"
+    way_out = "Use output='logit', or a network of two logits."
+    require(output == "logit" or z.shape[1] > 1, "output", output, rule, way_out)
 
 
 def output_of(z: Tensor, target: Tensor, *, output: str) -> Tensor:
@@ -219,12 +244,16 @@ def _in_range(argument: str, classes: Tensor, k: int) -> Tensor:
     return classes
 
 
-def removal_of(removal: str | Removal, data: object, *, seed: int = 0) -> Removal:
-    """An operator by name, with the training means of a `PairedData`, or the operator itself."""
-    if isinstance(removal, Removal):
-        return removal
-    paired = data if isinstance(data, PairedData) else None
-    return removal_named(removal, paired, seed=derive(seed, "attribute", "views"))
+def removal_of(removal: str | Removal, data: object, net: Network, *, seed: int = 0) -> Removal:
+    """An operator by name, with the training means of a `PairedData`, or the operator itself.
+
+    Raises `LabError` for a removal by mask that the network does not say it heeds.
+    """
+    if not isinstance(removal, Removal):
+        paired = data if isinstance(data, PairedData) else None
+        removal = removal_named(removal, paired, seed=derive(seed, "attribute", "views"))
+    check_heeded(removal, net)
+    return removal
 
 
 def still(operator: Removal, x: Mapping[str, Tensor], remove: Sequence[str]) -> dict[str, Tensor]:

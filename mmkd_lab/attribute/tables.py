@@ -129,12 +129,12 @@ def tabulate(
 
     Raises:
         LabError: an unknown interval, a level outside (0, 1), values that are not finite, a class
-            called 'all'.
+            called 'all', a class without a name.
     """
     one_of("interval", interval, INTERVALS)
     real("level", level, above=0.0, at_most=0.9999)
     whole("seed", seed, at_least=0)
-    names = [classes[c] if classes else str(c) for c in target.tolist()]
+    names = _names(target, classes)
     require(
         ALL not in names, "classes", ALL, "is what the row over all classes is called", "Rename the class."
     )
@@ -149,6 +149,16 @@ def tabulate(
             rows += _sample_rows(values.method, modality, each, index, names, level)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return Attribution(table, pd.DataFrame([_sum(values) for values in found]), _shares(found, means))
+
+
+def _names(target: npt.NDArray[np.int64], classes: Sequence[str]) -> list[str]:
+    if not classes:
+        return [str(c) for c in target.tolist()]
+    most = int(target.max())
+    rule = f"has no name: the data have {len(classes)} classes, and the network gives more logits"
+    way_out = "Give it a logit per class, or the samples as {modality: tensor}, whose classes go by number."
+    require(most < len(classes), "target", most, rule, way_out)
+    return [classes[c] for c in target.tolist()]
 
 
 def _said(row: dict[Any, Any]) -> str:

@@ -19,6 +19,7 @@ from mmkd_lab.attribute.networks import (
     Network,
     Numbers,
     Samples,
+    check_output,
     evaluating,
     logits,
     output_of,
@@ -154,9 +155,10 @@ def within_modality(
         require(value is None or method in _USES[name], name, value, rule)
     samples = Samples.of(data, reads=read_by(net), labels=labels, split=split).on(net)
     one_of("modality", modality, list(samples.x))
-    base = still(removal_of(removal, data), samples.x, [modality])
+    base = still(removal_of(removal, data, net), samples.x, [modality])
     with evaluating(net):
         z = logits(net, samples.x, batch_size=batch_size)
+        check_output(output, z)
         chosen = targets(target, z, samples.labels)
         asked = _Asked(net, samples.x, base, chosen, modality, output, whole("batch_size", batch_size))
         residual, cut = None, None
@@ -241,7 +243,7 @@ class _Asked:
         without = logits(self.net, self.base, batch_size=self.batch_size)
         must = output_of(z.double(), self.target, output=self.output)
         must = must - output_of(without.double(), self.target, output=self.output)
-        left: Numbers = (values.double().flatten(1).sum(1) - must).cpu().numpy()
+        left: Numbers = (values.double().reshape(len(values), -1).sum(1) - must).cpu().numpy()
         return left
 
     def cut(self, patch: int | Sequence[int] | None, regions: Tensor | None) -> Tensor:
@@ -270,6 +272,9 @@ class _Asked:
         return self._perturbed(Occlusion, sliding_window_shapes=covers, strides=moves)
 
     def _patch(self, patch: int | Sequence[int] | None) -> int | Sequence[int]:
+        shown, way_out = tuple(self.x[self.modality].shape), "by_modality ablates the modality as a whole."
+        rule = "one number a sample has no regions to remove one by one"
+        require(len(self.shape) > 0, f"data[{self.modality!r}]", shown, rule, way_out)
         if patch is not None:
             return patch
         return 1 if len(self.shape) < 2 else 4

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import LabError, one_of, require
+from mmkd_lab.base.check import LabError, flat, listing, one_of, require
 from mmkd_lab.base.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.nets.views import View
@@ -115,10 +115,11 @@ class Mean(Removal):
 
 
 class Permutation(Removal):
-    """Give every sample the modality of another sample of its batch, by a seeded permutation.
+    """Deal the modality out anew among the samples of a batch, by a seeded permutation.
 
-    The modality's own distribution stays as it is; only the pairing is broken. Each call goes on in the
-    stream.
+    All B! permutations are equally likely, so that a sample keeps its own values with probability 1 / B: one
+    sample of a batch on average, whatever its size. The modality's own distribution stays as it is; only the
+    pairing is broken. Each call goes on in the stream.
     """
 
     name = "permutation"
@@ -140,6 +141,8 @@ class Permutation(Removal):
 
 
 class _Masked(Removal):
+    """Leaves a mask and no other trace: a network that does not look for the mask removes nothing."""
+
     def _remove(self, x: Mapping[str, Tensor], name: str, stays: Tensor) -> dict[str, Tensor]:
         key = kept_key(self.name, name)
         return {key: stays & x[key] if key in x else stays}
@@ -175,6 +178,25 @@ def removal_named(name: str, data: PairedData | None = None, *, seed: int = 0) -
     if name == "permutation":
         return Permutation(seed=seed)
     return {"zeros": Zeros, "attention": AttentionMask, "learned": Learned}[name]()
+
+
+def check_heeded(removal: Removal, net: object) -> None:
+    """Raise `LabError` when a removal leaves only a mask, and the network does not say that it heeds it.
+
+    A network says so in its attribute `removals`, names out of `REMOVALS`, as those of the lab do.
+    """
+    if not isinstance(removal, _Masked):
+        return
+    what = "a sequence of names"
+    known = flat(
+        "net.removals", getattr(net, "removals", ()), what, f"For example {(*VALUES, removal.name)}."
+    )
+    rule = (
+        f"leaves the values as they are and a mask in x[{kept_key(removal.name, '<modality>')!r}], and this "
+        f"{type(net).__name__} does not say that it heeds such masks"
+    )
+    way_out = f"Use {listing(known or VALUES)}, or a network with {removal.name!r} in its attribute removals."
+    require(removal.name in known, "removal", removal.name, rule, way_out)
 
 
 def _over(stays: Tensor, values: Tensor) -> Tensor:

@@ -47,8 +47,9 @@ def maps_figure(
         size: width and height in inches.
 
     Raises:
-        LabError: no sample or more than 16, values that are not finite, shapes that do not go together, a
-            kind that does not fit the shape, a number of labels or words that differs from the samples.
+        LabError: no array of numbers, no sample or more than 16, values that are not finite, shapes that do
+            not go together, a kind that does not fit the shape, a number of labels or words that differs from
+            the samples.
     """
     maps = _planes("values", values)
     seen = None if inputs is None else _inputs(inputs, np.shape(values))
@@ -85,7 +86,7 @@ def maps_figure(
 
 
 def _planes(name: str, values: npt.ArrayLike) -> Numbers:
-    found = np.asarray(values, dtype=float)
+    found = _numbers(name, values)
     require(
         found.ndim in (2, 3, 4) and found.size > 0,
         name,
@@ -96,8 +97,16 @@ def _planes(name: str, values: npt.ArrayLike) -> Numbers:
     return found.sum(1) if found.ndim == 4 else found
 
 
+def _numbers(name: str, values: npt.ArrayLike) -> Numbers:
+    way_out = f"Of attribution maps give maps.{name}."
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError, RuntimeError) as error:  # the last is of a tensor that needs gradients
+        raise LabError(name, type(values).__name__, "must be an array of numbers", way_out) from error
+
+
 def _inputs(inputs: npt.ArrayLike, shape: tuple[int, ...]) -> Numbers:
-    found = np.asarray(inputs, dtype=float)
+    found = _numbers("inputs", inputs)
     require(found.shape == shape, "inputs", found.shape, f"must have the shape of values, {shape}")
     if found.ndim == 4 and found.shape[1] == 3:
         low, high = found.min(), found.max()

@@ -21,6 +21,7 @@ from mmkd_lab.attribute import (
 )
 from mmkd_lab.base.check import LabError
 from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.nets import Learned
 from tests.attribute.tiny import Additive, Conv, Linear, Mlp, Product, Student, Words, draw
 
 X = draw(n=6, a=(3,), b=(2,))
@@ -48,6 +49,34 @@ class Twice(nn.Module):
 
     def forward(self, x):
         return self.head(self.rnn(self.same(self.same(x["a"])))[0])
+
+
+class Reads(Additive):
+    """Has an attribute `modalities`, whatever it may hold."""
+
+    def __init__(self, modalities):
+        super().__init__()
+        self.modalities = modalities
+
+
+class Columns(nn.Module):
+    """Modality 'b' is one number a sample, (B,)."""
+
+    def forward(self, x):
+        return torch.stack([x["a"].sum(1), 2.0 * x["b"]], dim=1)
+
+
+class Cut(Additive):
+    """Modality 'a' counts, but is cut off from the gradient."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def forward(self, x):
+        with torch.set_grad_enabled(self.how != "no_grad"):
+            a = self.a(x["a"].round() if self.how == "round" else x["a"])
+        return (a.detach() if self.how == "detach" else a) + self.b(x["b"])
 
 
 def asks(net=NET, x=X, **settings):
@@ -137,6 +166,49 @@ CASES = {
     "logits that are not finite": (
         asks(Says(torch.full((6, 2), torch.nan))),
         r"net\(x\) = 'NaN or infinite values'",
+    ),
+    "more logits than classes": (
+        asks(Additive(classes=3), x=paired(), target=2, split="train"),
+        r"target = 2: has no name: the data have 2 classes.*Give it a logit per class",
+    ),
+    "a probability of one logit": (
+        asks(Additive(classes=1), output="probability"),
+        r"output = 'probability': is the same for every input when .* one logit. Use output='logit'",
+    ),
+    "a log-probability of one logit": (
+        asks(Additive(classes=1), output="log_probability"),
+        r"output = 'log_probability': is the same for every input",
+    ),
+    "a map of a probability of one logit": (
+        maps(Additive(classes=1), output="probability"),
+        r"output = 'probability': is the same for every input",
+    ),
+    "an accuracy of one logit": (
+        asks(Additive(classes=1), methods="perceptual_score", labels=torch.zeros(6, dtype=torch.int64)),
+        r"net\(x\) = \(6, 1\): one logit has no accuracy to lose",
+    ),
+    "divergence of one logit": (
+        lambda: by_channel(Additive(classes=1), Student(classes=1), X, layer="a", distance="kl"),
+        r"distance = 'kl': is 0 between any two networks of one logit. Use distance='mse'",
+    ),
+    "a number of modalities": (
+        asks(Reads(2)),
+        r"net.modalities = 2: must be the modalities it reads, by name",
+    ),
+    "one modality as text": (asks(Reads("a")), r"net.modalities = 'a': must be the modalities it reads"),
+    "modalities by number": (asks(Reads((0, 1))), r"net.modalities = 0: must be the modalities it reads"),
+    "no modality to read": (asks(Reads(())), r"net.modalities = \(\): must name at least one modality"),
+    "regions of one number": (
+        maps(x={**X, "b": X["b"][:, 0]}, modality="b", method="ablation", net=Columns()),
+        r"data\['b'\] = \(6,\): one number a sample has no regions",
+    ),
+    "masks for a network that knows none": (
+        asks(removal="attention"),
+        r"removal = 'attention': leaves .* a mask in .* this Additive does not say .*Use 'zeros', 'mean' or",
+    ),
+    "stand-ins for a network that has none": (
+        asks(methods="ablation", removal=Learned()),
+        r"removal = 'learned': leaves .* Additive does not say that it heeds",
     ),
     "no network": (asks(3), r"net = 3: must be a network"),
     "unknown interval": (asks(interval="boot"), r"interval = 'boot'.*'t' or 'bootstrap'"),
@@ -328,3 +400,46 @@ def test_a_constant_label_is_no_reason_to_refuse():
     assert np.isfinite(
         by_modality(Mlp({"a": 3, "b": 2}), X, methods="permutation", target=1).overall.value
     ).all()
+
+
+@pytest.mark.parametrize("how", ["no_grad", "detach", "round"])
+@pytest.mark.parametrize("method", ["integrated_gradients", "gradient_x_input"])
+def test_a_modality_that_is_cut_off_from_the_gradient_is_refused_and_no_zero(how, method):
+    message = r"data\['a'\] = 'no gradient': the logits depend on it, but no gradient flows.*Use ablation"
+    with pytest.raises(LabError, match=message):
+        by_modality(Cut(how), X, methods=method)
+    with pytest.raises(LabError, match=message):
+        within_modality(Cut(how), X, modality="a", method=method)
+    one = {name: values[:1] for name, values in X.items()}
+    if how != "round":
+        with pytest.raises(LabError, match=message):
+            by_modality(Cut(how), one, methods=method)
+    assert (within_modality(Cut(how), X, modality="b", method=method).values != 0).all()
+
+
+def test_an_embedding_that_is_cut_off_from_the_gradient_or_not_used_is_refused():
+    class Frozen(Words):
+        def __init__(self):
+            super().__init__()
+            self.spare = nn.Embedding(5, 2)
+
+        def forward(self, x):
+            with torch.no_grad():
+                words = self.embedding(x["text"])
+            return words.sum(1) + self.a(x["a"])
+
+    x = {"text": torch.ones(6, 2, dtype=torch.int64), "a": X["b"]}
+    for layer, message in (("embedding", "no gradient of the logits flows back"), ("spare", "must be used")):
+        with pytest.raises(LabError, match=f"layer = 'Embedding': {message}"):
+            within_modality(Frozen(), x, modality="text", layer=layer)
+
+
+def test_a_batch_of_one_sample_is_refused_where_a_network_normalises_by_batch():
+    def net():
+        return nn.Sequential(Linear(d=3), nn.BatchNorm1d(2))
+
+    with pytest.raises(
+        LabError, match=r"batch_size = 5: leaves a batch of one sample.*Choose another, or None"
+    ):
+        align(net(), net(), paired(), batch_size=5, epochs=1)
+    assert len(align(net(), net(), paired(), batch_size=4, epochs=1).history) == 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mmkd_lab.base.check import LabError
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.nets import (
     REMOVALS,
@@ -19,7 +20,7 @@ from mmkd_lab.nets import (
     build,
     removal_named,
 )
-from mmkd_lab.nets.removal import kept_key, modality_names
+from mmkd_lab.nets.removal import check_heeded, kept_key, modality_names
 
 NAMES = ("a", "b", "c")
 
@@ -112,6 +113,26 @@ def test_a_permutation_keeps_the_rows_breaks_the_pairs_and_replays_under_its_see
     again = Permutation(seed=3)
     first, second = again.apply(x, View.only("b")), again.apply(x, View.only("b"))
     assert not same(first, second)
+
+
+def test_a_permutation_of_two_leaves_half_of_the_batches_as_they_are():
+    x = {"a": torch.arange(2.0)[:, None], "b": torch.zeros(2, 1)}
+    operator = Permutation(seed=0)
+    kept = sum(torch.equal(operator.apply(x, View.only("b"))["a"], x["a"]) for _ in range(2000))
+    assert abs(kept - 1000) < 4 * 500**0.5
+
+
+@pytest.mark.parametrize("kind", [AttentionMask, Learned])
+def test_masks_are_for_networks_that_say_they_heed_them(kind):
+    class Says:
+        removals = (kind.name,)
+
+    check_heeded(kind(), Says())
+    for net in (object(), lambda x: x["a"], build(NetSpec(width=2), {"a": (3,)}, 2, seed=0)):
+        with pytest.raises(LabError, match=f"removal = '{kind.name}': leaves .* a mask .* does not say"):
+            check_heeded(kind(), net)
+    for operator in (Zeros(), Permutation(), Mean({})):
+        check_heeded(operator, object())
 
 
 def test_an_attention_mask_shuts_out_every_value(data, x):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from mmkd_lab.base.check import LabError
 from mmkd_lab.plot.maps import maps_figure
@@ -82,6 +83,10 @@ def test_the_same_maps_give_the_same_bytes():
             {"values": COLUMNS, "kind": "tokens", "tokens": [["a"]]},
             r"tokens = \[1\]: must be 2 lists of 5 words",
         ),
+        ({"values": object()}, r"values = 'object': must be an array of numbers. .* give maps.values"),
+        ({"values": [[1.0], [1.0, 2.0]]}, "values = 'list': must be an array of numbers"),
+        ({"values": torch.ones(2, 2, requires_grad=True)}, "values = 'Tensor': must be an array of numbers"),
+        ({"values": MAPS, "inputs": object()}, "inputs = 'object': must be an array of numbers"),
         ({"values": MAPS, "clip": 0.0}, "clip = 0.0"),
     ],
 )
