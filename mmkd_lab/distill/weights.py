@@ -40,8 +40,9 @@ class Weighting:
     - 'softmax': M · softmax_m(s_{m,i} / kappa), by instance
     - 'tanh': tanh(max(0, s_{m,i})), by instance, scaled to mean 1
 
-    A negative saliency counts 0, except in 'softmax', which orders all. A view that keeps several modalities
-    has the mean of their saliencies. Where all are below 1e-8, weights are equal.
+    A negative s_{m,i} counts 0 by instance, except in 'softmax', which orders all; 'population' takes the mean
+    of signed saliencies first, and counts 0 where that is negative. A view that keeps several modalities has
+    the mean of their saliencies. Where all are below 1e-8, weights are equal.
 
     Args:
         scheme: see above.
@@ -170,13 +171,14 @@ def _raw(
     scores = torch.stack([torch.stack([known[m] for m in view]).mean(0) for view in views])
     if weighting.scheme == "softmax":
         return len(views) * (scores / weighting.kappa).softmax(0)
+    if weighting.scheme == "population":
+        # Before the positive part: samples that a loss helps and those it harms make up for each other.
+        scores = scores[..., train].mean(-1, keepdim=True).expand(shape)
     scores = scores.clamp(min=0)
     if weighting.scheme == "tanh":
         scores = scores.tanh()
         mean = scores[..., train].mean((0, 2), keepdim=True)
         return torch.where(mean > EPSILON, scores / mean.clamp(min=EPSILON), 1.0)
-    if weighting.scheme == "population":
-        scores = scores[..., train].mean(-1, keepdim=True).expand(shape)
     total = scores.sum(0, keepdim=True)
     return torch.where(total > EPSILON, len(views) * scores / total.clamp(min=EPSILON), 1.0)
 
