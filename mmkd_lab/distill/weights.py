@@ -114,11 +114,12 @@ def weigh(
         data: its modalities, its task, and the training split over which means are taken.
         seed: of the control 'shuffled'.
         gate: {view: (R,) in [0, 1]}, what is left of a view's weights because its teacher is unreliable; see
-            `reliability.gates`. The mean weight then falls below 1: less is learnt from such a teacher.
+            `reliability.gates`. The mean weight then falls below 1: less is learnt from such a teacher. Gates
+            of views that the teacher knows and the student does not mimic are ignored.
 
     Raises:
         LabError: views the teacher was not asked about or given twice, samples that are not the data's, a
-            gate for another view or out of range.
+            gate for a view that the teacher does not know, or out of range.
     """
     listed = [of_type("views", view, View, "a list of View") for view in views]
     distinct = len(set(listed)) == len(listed) > 0
@@ -141,7 +142,10 @@ def weigh(
     # A gate may shut all views of a teacher: its student then learns from full outputs alone.
     named = dict(found.weights)
     for view, share in gate.items():
-        require(view in named, "gate", view.label, f"must be for one of {[v.label for v in listed]}")
+        known = list(dict.fromkeys([*listed, *teacher.views]))
+        require(view in known, "gate", view.label, f"must be for one of {[v.label for v in known]}")
+        if view not in named:
+            continue
         fine = share.shape == (len(teacher),) and bool(((share >= 0) & (share <= 1)).all())
         require(fine, "gate", share.tolist(), f"must be {len(teacher)} numbers in [0, 1]")
         named[view] = named[view] * share.to(raw)[:, None]
