@@ -20,7 +20,7 @@ from mmkd_lab.nets.views import View
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Points by which a teacher at chance may seem to be above it through rounding alone; one sample is worth more.
+#: Points by which rounding may lift a teacher at chance above it; one sample is worth more.
 ROUNDING = 1e-4
 
 
@@ -87,8 +87,8 @@ def gates(table: pd.DataFrame, teacher: TeacherViews) -> dict[View, Tensor]:
 
 def warn_unreliable(table: pd.DataFrame, *, margin: float = 5.0, calibration: float = 20.0) -> list[str]:
     """Warn of views under which the teachers' mean accuracy is within `margin` points of chance, or their
-    confidence is more than `calibration` points off; returns the sentences. The empty view, which saliency may
-    read and no student mimics, is passed over.
+    confidence is more than `calibration` points off; returns the sentences. The empty view is passed over:
+    saliency may read it, and no student mimics it.
 
     Raises `LabError` for negative bounds, or a table that `reliability` did not give.
     """

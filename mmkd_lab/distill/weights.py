@@ -40,9 +40,9 @@ class Weighting:
     - 'softmax': M · softmax_m(s_{m,i} / kappa), by instance
     - 'tanh': tanh(max(0, s_{m,i})), by instance, scaled to mean 1
 
-    A negative s_{m,i} counts 0 by instance, except in 'softmax', which orders all; 'population' takes the mean
-    of signed saliencies first, and counts 0 where that is negative. A view that keeps several modalities has
-    the mean of their saliencies. Where all are below 1e-8, weights are equal.
+    A negative s_{m,i} counts 0 by instance, except in 'softmax', which orders all; in 'population' a negative
+    sbar_m, the mean of signed saliencies, does. A view that keeps several modalities has the mean of their
+    saliencies. Where all are below 1e-8, weights are equal.
 
     Args:
         scheme: see above.
