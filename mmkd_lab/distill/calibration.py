@@ -28,7 +28,8 @@ def calibration_error(
         (R,), from 0 to 100.
 
     Raises:
-        LabError: fewer than one bin, or as many targets as there are no logits for.
+        LabError: fewer than one bin, no sample (dense: none with a label), or as many targets as there are no
+            logits for.
     """
     whole("bins", bins)
     if task is Task.DENSE:
@@ -41,6 +42,8 @@ def calibration_error(
         tuple(target.shape),
         f"must be {logits.shape[1]}, as the logits",
     )
+    rule = "must hold at least one sample" + (" with a label" if task is Task.DENSE else "")
+    require(len(target) > 0, "target", tuple(target.shape), rule)
     if task is Task.MULTI_LABEL:
         sure = logits.double().sigmoid().flatten(1)
         right = (target > 0.5).double().flatten().expand_as(sure)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import LabError, of_type, position, real, require
+from mmkd_lab.base.check import LabError, flat, of_type, position, real, require
 from mmkd_lab.data.paired import Task
 from mmkd_lab.distill.learned import LearnedWeights
 from mmkd_lab.distill.method import Method, Needs, Outputs
@@ -20,6 +20,9 @@ from mmkd_lab.nets.removal import REMOVALS, Removal
 Weight = float | Tensor
 Weighted = tuple[Weight, Method]
 
+_PAIRS = "pairs (factor, method)"
+_FOR_EXAMPLE = "For example [(1.0, Msd(msd_views(data.modalities)))]."
+
 
 @dataclass(frozen=True, eq=False)
 class Distillation:
@@ -27,15 +30,15 @@ class Distillation:
 
     Args:
         base: the first two terms; `Objective(ce=a, kd=b, temperature=T)`.
-        methods: pairs (c, method); c is a number, or (R,) one per replica.
+        methods: a sequence of pairs (c, method); c is a number, or (R,) one per replica.
         removal: how the student loses what a view does not keep; needed by methods that read views, and the
             same operator as their teacher's.
         learned: how the weights of MSD's terms are learned; None when they come with the teacher's outputs.
 
     Raises:
-        LabError: a weight that is negative or not finite, a method given twice, views without a removal,
-            weights for different numbers of replicas, learned weights without MSD or by instance with 'dist',
-            a method for another task than the base's.
+        LabError: methods that are no such pairs, a weight that is negative or not finite, a method given
+            twice, views without a removal, weights for different numbers of replicas, learned weights without
+            MSD or by instance with 'dist', a method for another task than the base's.
     """
 
     base: Objective
@@ -45,7 +48,8 @@ class Distillation:
 
     def __post_init__(self) -> None:
         of_type("base", self.base, Objective, "an Objective", "For example Objective(ce=0.5, kd=0.5).")
-        pairs = [self._pair(pair) for pair in self.methods]
+        listed = flat("methods", self.methods, f"a sequence of {_PAIRS}", _FOR_EXAMPLE)
+        pairs = [self._pair(pair) for pair in listed]
         names = [method.name for _, method in pairs]
         require(len(set(names)) == len(names), "methods", names, "must not hold a method twice")
         object.__setattr__(self, "methods", tuple(pairs))
@@ -71,11 +75,10 @@ class Distillation:
 
     @staticmethod
     def _pair(pair: object) -> Weighted:
-        rule, way_out = "pairs (weight, method)", "For example (1.0, Msd(msd_views(data.modalities)))."
         if not isinstance(pair, tuple) or len(pair) != 2:
-            raise LabError("methods", pair, f"must be {rule}", way_out)
+            raise LabError("methods", pair, f"must be {_PAIRS}", _FOR_EXAMPLE)
         weight: Weight = pair[0]
-        method = of_type("methods", pair[1], Method, rule, way_out)
+        method = of_type("methods", pair[1], Method, _PAIRS, _FOR_EXAMPLE)
         if isinstance(weight, Tensor):
             fine = weight.ndim == 1 and bool((torch.isfinite(weight) & (weight >= 0)).all())
             require(fine, f"weight of {method.name}", weight.tolist(), "must be (R,), finite and at least 0")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -53,16 +53,16 @@ class Msd(Method):
         views: one per modality, see `msd_views`; any list of views will do.
         distance: 'kl' (T² KL of the outputs softened by T), 'mse' (squared difference of logits over K) or
             'dist' (one minus Pearson correlation, Huang et al. 2022).
-        temperature: T, one number or {view: T}.
+        temperature: T, one number or {view: T}; views, or their labels as in `Weighting.fixed`.
         task: what the outputs are.
 
     Raises:
-        LabError: no view, an unknown distance, a temperature that is not above 0 or is for no view.
+        LabError: no view, an unknown distance, a temperature that is not above 0 or is for no view of these.
     """
 
     views: tuple[View, ...]
     distance: str = "kl"
-    temperature: float | Mapping[View, float] = 1.0
+    temperature: float | Mapping[View, float] | Mapping[str, float] = 1.0
     task: Task = Task.SINGLE_LABEL
 
     name: ClassVar[str] = "msd"
@@ -75,9 +75,7 @@ class Msd(Method):
         object.__setattr__(self, "views", listed)
         one_of("distance", self.distance, DISTANCES)
         if isinstance(self.temperature, Mapping):
-            for view in self.temperature:
-                if view not in listed:
-                    raise LabError("temperature", view, f"must be for one of {[v.label for v in listed]}")
+            object.__setattr__(self, "temperature", _by_view(self.temperature, listed))
         for view in listed:
             real(f"temperature[{view.label}]", self.temperature_of(view), above=0.0)
 
@@ -89,7 +87,8 @@ class Msd(Method):
     def temperature_of(self, view: View) -> float:
         """T of one view; 1 where a mapping leaves it out."""
         if isinstance(self.temperature, Mapping):
-            return self.temperature.get(view, 1.0)
+            named: Mapping[Any, float] = self.temperature
+            return named.get(view, 1.0)
         return self.temperature
 
     def __call__(
@@ -115,3 +114,18 @@ class Msd(Method):
             "distance": self.distance,
             "temperature": {view.label: self.temperature_of(view) for view in self.views},
         }
+
+
+def _by_view(given: Mapping[Any, float], views: tuple[View, ...]) -> dict[View, float]:
+    """A temperature for each view that is named, by itself or by its label."""
+    labelled = {view.label: view for view in views}
+    found: dict[View, float] = {}
+    way_out = "Name views by themselves or by their labels."
+    for name, temperature in given.items():
+        view = labelled.get(name) if isinstance(name, str) else name
+        if view not in views:
+            shown = name.label if isinstance(name, View) else name
+            raise LabError("temperature", shown, f"must be for one of {list(labelled)}", way_out)
+        require(view not in found, "temperature", view.label, "must name a view once")
+        found[view] = temperature
+    return found

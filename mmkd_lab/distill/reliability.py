@@ -20,6 +20,9 @@ from mmkd_lab.nets.views import View
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Points by which rounding may lift a teacher at chance above it; one sample is worth more.
+ROUNDING = 1e-4
+
 
 class UnreliableTeacher(UserWarning):
     """A teacher knows little more than chance under a view, or is far too sure of what it says there."""
@@ -58,7 +61,8 @@ def gates(table: pd.DataFrame, teacher: TeacherViews) -> dict[View, Tensor]:
     """How much of each view's weight a teacher's reliability leaves, {view: (R,) in [0, 1]}.
 
     (accuracy under the view - chance) / (accuracy of the full input - chance), cut off at 0 and 1: a view at
-    chance is not mimicked at all. `table` is what `reliability` gave on the validation split.
+    chance is not mimicked at all, and neither is any view of a teacher that is at chance, or below it, on the
+    full input. `table` is what `reliability` gave on the validation split.
 
     Raises `LabError` for a table of another split, whose samples must not decide how a student is trained, or
     of other teachers or views.
@@ -74,15 +78,17 @@ def gates(table: pd.DataFrame, teacher: TeacherViews) -> dict[View, Tensor]:
     full = table.groupby("replica").first()
     for view in teacher.views:
         here = table[table["view"] == view.label].set_index("replica")
-        room = (full["accuracy"] - full["chance"]).clip(lower=1e-9)
-        share = ((here["accuracy"] - here["chance"]) / room).clip(0.0, 1.0)
+        room = full["accuracy"] - full["chance"]
+        # Without room nothing the teacher says is reliable; a share of it would be noise over noise.
+        share = ((here["accuracy"] - here["chance"]) / room.where(room > ROUNDING)).clip(0.0, 1.0).fillna(0.0)
         found[view] = torch.tensor(share.to_numpy(), dtype=torch.float32)
     return found
 
 
 def warn_unreliable(table: pd.DataFrame, *, margin: float = 5.0, calibration: float = 20.0) -> list[str]:
     """Warn of views under which the teachers' mean accuracy is within `margin` points of chance, or their
-    confidence is more than `calibration` points off; returns the sentences.
+    confidence is more than `calibration` points off; returns the sentences. The empty view is passed over:
+    saliency may read it, and no student mimics it.
 
     Raises `LabError` for negative bounds, or a table that `reliability` did not give.
     """
@@ -90,7 +96,7 @@ def warn_unreliable(table: pd.DataFrame, *, margin: float = 5.0, calibration: fl
     real("calibration", calibration, at_least=0.0)
     _is_table(table)
     said = []
-    for view, rows in table.groupby("view", sort=False):
+    for view, rows in table[table["view"] != View.only().label].groupby("view", sort=False):
         mean = rows[["accuracy", "chance", "calibration"]].mean()
         where = f"Seeing {view} only, the teacher" if "+" not in str(view) else f"Seeing {view}, the teacher"
         if mean["accuracy"] - mean["chance"] < margin:

@@ -40,8 +40,9 @@ class Weighting:
     - 'softmax': M · softmax_m(s_{m,i} / kappa), by instance
     - 'tanh': tanh(max(0, s_{m,i})), by instance, scaled to mean 1
 
-    A negative saliency counts 0, except in 'softmax', which orders all. A view that keeps several modalities
-    has the mean of their saliencies. Where all are below 1e-8, weights are equal.
+    A negative s_{m,i} counts 0 by instance, except in 'softmax', which orders all; in 'population' a negative
+    sbar_m, the mean of signed saliencies, does. A view that keeps several modalities has the mean of their
+    saliencies. Where all are below 1e-8, weights are equal.
 
     Args:
         scheme: see above.
@@ -113,11 +114,12 @@ def weigh(
         data: its modalities, its task, and the training split over which means are taken.
         seed: of the control 'shuffled'.
         gate: {view: (R,) in [0, 1]}, what is left of a view's weights because its teacher is unreliable; see
-            `reliability.gates`. The mean weight then falls below 1: less is learnt from such a teacher.
+            `reliability.gates`. The mean weight then falls below 1: less is learnt from such a teacher. Gates
+            of views that the teacher knows and the student does not mimic are ignored.
 
     Raises:
         LabError: views the teacher was not asked about or given twice, samples that are not the data's, a
-            gate for another view or out of range.
+            gate for a view that the teacher does not know, or out of range.
     """
     listed = [of_type("views", view, View, "a list of View") for view in views]
     distinct = len(set(listed)) == len(listed) > 0
@@ -140,7 +142,10 @@ def weigh(
     # A gate may shut all views of a teacher: its student then learns from full outputs alone.
     named = dict(found.weights)
     for view, share in gate.items():
-        require(view in named, "gate", view.label, f"must be for one of {[v.label for v in listed]}")
+        known = list(dict.fromkeys([*listed, *teacher.views]))
+        require(view in known, "gate", view.label, f"must be for one of {[v.label for v in known]}")
+        if view not in named:
+            continue
         fine = share.shape == (len(teacher),) and bool(((share >= 0) & (share <= 1)).all())
         require(fine, "gate", share.tolist(), f"must be {len(teacher)} numbers in [0, 1]")
         named[view] = named[view] * share.to(raw)[:, None]
@@ -170,13 +175,14 @@ def _raw(
     scores = torch.stack([torch.stack([known[m] for m in view]).mean(0) for view in views])
     if weighting.scheme == "softmax":
         return len(views) * (scores / weighting.kappa).softmax(0)
+    if weighting.scheme == "population":
+        # Before the positive part: samples that a loss helps and those it harms make up for each other.
+        scores = scores[..., train].mean(-1, keepdim=True).expand(shape)
     scores = scores.clamp(min=0)
     if weighting.scheme == "tanh":
         scores = scores.tanh()
         mean = scores[..., train].mean((0, 2), keepdim=True)
         return torch.where(mean > EPSILON, scores / mean.clamp(min=EPSILON), 1.0)
-    if weighting.scheme == "population":
-        scores = scores[..., train].mean(-1, keepdim=True).expand(shape)
     total = scores.sum(0, keepdim=True)
     return torch.where(total > EPSILON, len(views) * scores / total.clamp(min=EPSILON), 1.0)
 

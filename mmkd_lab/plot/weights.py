@@ -15,6 +15,8 @@ from mmkd_lab.plot.canvas import NOTE_SIZE, LabFigure, spread, style
 from mmkd_lab.plot.density import fullest, view_colour, view_name
 
 BINS = 24
+#: The arm whose weights by sample are drawn where none is named: given by a formula, not learned.
+BY_FORMULA = "msd_instance"
 
 
 def weights_figure(table: pd.DataFrame, *, title: str | None = None) -> LabFigure:
@@ -47,6 +49,7 @@ def sample_weights_figure(
     table: pd.DataFrame,
     *,
     view: str,
+    arm: str = BY_FORMULA,
     title: str | None = None,
     by: str | None = None,
     names: Sequence[str] | Mapping[int, str] = (),
@@ -56,14 +59,17 @@ def sample_weights_figure(
     Args:
         table: arm, seed, sample, view, value and facts, as `MsdStudy.weights_by_sample`.
         view: whose weight.
+        arm: of which arm's students; 'msd_learned' has learned ones.
         title: the finding.
         by: the column of a fact, for example 'evidence' of shapes_vl; None for one row.
         names: what its numbers mean, in order, or {number: name}.
 
     Raises:
-        LabError: columns or rows that are missing, an unknown view.
+        LabError: columns or rows that are missing, an unknown arm or view.
     """
-    _has(table, ("view", "value", *([by] if by else [])))
+    _has(table, ("arm", "view", "value", *([by] if by else [])))
+    one_of("arm", arm, list(dict.fromkeys(table["arm"])))
+    table = table[table["arm"] == arm]
     one_of("view", view, list(dict.fromkeys(table["view"])))
     mine = table[table["view"] == view]
     kinds = sorted(mine[by].unique().tolist()) if by else [0]
@@ -101,7 +107,8 @@ def sample_weights_figure(
         ax.set_xlim(0, edges[-1])
         said = view_name(view, fullest(list(dict.fromkeys(table["view"]))))
         ax.set_xlabel(f"weight of the term '{said}'")
-        figure.headline(title or f"How the weight of '{said}' is spread over the samples")
+        whose = "" if arm == BY_FORMULA else f", {palette.look(arm).label}"
+        figure.headline(title or f"How the weight of '{said}' is spread over the samples{whose}")
         figure.note("Bars: share of the training samples, each row by itself. Black: the mean.")
     return figure
 

@@ -19,6 +19,7 @@ from mmkd_lab.base.check import of_type, one_of, require
 from mmkd_lab.base.progress import watched
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill.learned import LearnedWeights
+from mmkd_lab.distill.teacher_views import TeacherViews
 from mmkd_lab.distill.weights import Weighting
 from mmkd_lab.nets import NetSpec
 from mmkd_lab.runs.store import ResultStore
@@ -35,6 +36,8 @@ from mmkd_lab.train.device import resolve, threads
 from mmkd_lab.train.recipe import Recipe
 
 NAME = "kd_vs_msd"
+#: The arms whose weights differ from sample to sample, controls left out.
+BY_INSTANCE = ("msd_instance", "msd_learned")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,7 +47,8 @@ class MsdStudy(Study):
     Attributes:
         reliability: the teachers under every view, on val; see `distill.reliability`.
         weights_over_time: arm, seed, step, view, value, of learned weights.
-        weights_by_sample: arm, seed, sample, view, value and the data's facts, of msd_instance.
+        weights_by_sample: arm, seed, sample, view, value and the data's facts, of msd_instance and, as they
+            are when training ends, of msd_learned.
         outputs: {arm, or 'teacher': {view: (R, N, K)}} logits on test.
         target: the test labels.
         task: what they are.
@@ -148,7 +152,8 @@ def kd_vs_msd(
 
     Returns:
         a study of kind 'msd', with the column `view`. Metrics by view: see `msd_table.metrics`; on 'train'
-        also weight and ess (effective share of the samples) of MSD's terms, seconds_per_step (processor time
+        also weight and ess (effective share of the samples) of MSD's terms, for the learned arms as they are
+        when training ends, seconds_per_step (processor time
         on a CPU, validation included) and steps_of_kd, its ratio to KD's. `provenance['notes']` says what a
         reader must know of the comparison.
 
@@ -201,9 +206,10 @@ def _study(
     setting: MsdSetting, ran: Ran, paces: list[Tried], extra: dict[str, object], started: float
 ) -> MsdStudy:
     data, seeds = setting.data, setting.seeds
-    table, outputs = _table(setting, ran)
+    taught = _taught(setting, ran)
+    table, outputs = _table(setting, ran, taught)
     views = [view.label for view in setting.looked_at]
-    instance = [one for one in ran.lessons.get("msd_instance", []) if one is not None]
+    instance = [arm for arm in BY_INSTANCE if arm in taught]
     return MsdStudy(
         name=f"{NAME}_{file_name(data.name)}",
         title=msd_verdict.title(table, views=views),
@@ -227,14 +233,25 @@ def _study(
         },
         reliability=ran.school.reliability,
         weights_over_time=msd_table.over_time(ran.results, seeds),
-        weights_by_sample=msd_table.by_sample("msd_instance", instance, seeds if instance else (), data),
+        weights_by_sample=msd_table.by_sample({arm: taught[arm] for arm in instance}, seeds, data),
         outputs=outputs,
         target=data.target[data.positions("test")].cpu(),
         task=data.task,
     )
 
 
-def _table(setting: MsdSetting, ran: Ran) -> tuple[pd.DataFrame, dict[str, dict[str, Tensor]]]:
+def _taught(setting: MsdSetting, ran: Ran) -> dict[str, list[TeacherViews]]:
+    """{arm: what each of its students was taught, with the weights it counts by}, for arms with a teacher."""
+    found = {}
+    for arm, results in ran.results.items():
+        pairs = zip(ran.lessons[arm], results, strict=True)
+        found[arm] = [msd_table.with_learned(one, r, setting.data) for one, r in pairs if one is not None]
+    return {arm: each for arm, each in found.items() if each}
+
+
+def _table(
+    setting: MsdSetting, ran: Ran, taught: Mapping[str, Sequence[TeacherViews]]
+) -> tuple[pd.DataFrame, dict[str, dict[str, Tensor]]]:
     data, splits, views = setting.data, ("val", "test"), setting.looked_at
     lines = msd_table.Lines(NAME, data, [])
     heard: dict[str, list[msd_table.Said]] = {"teacher": []}
@@ -245,11 +262,8 @@ def _table(setting: MsdSetting, ran: Ran) -> tuple[pd.DataFrame, dict[str, dict[
         heard[arm] = [msd_table.said_by_student(result, splits, views) for result in results]
         for r, seed in enumerate(setting.seeds):
             lines.network(arm, "student", seed, heard[arm][r], heard["teacher"][r])
-            taught = ran.lessons[arm][r]
-            if results[r].tensors.get("weights/step") is not None:
-                lines.learned(arm, seed, results[r])
-            elif taught is not None and taught.weights:
-                lines.weights(arm, seed, taught)
+            if arm in taught:
+                lines.weights(arm, seed, taught[arm][r])
             lines.seconds(arm, seed, results[r], ran.results["kd"][r], setting.full.label)
     outputs = {
         arm: {view.label: torch.stack([one["test"][view.label] for one in each]) for view in views}

@@ -26,6 +26,8 @@ from mmkd_lab.train.replicas import Replicas
 
 #: Splits whose outputs are kept.
 KEPT = ("val", "test")
+#: Under what name the learned weights of the training samples are kept, a tensor for each view.
+BY_SAMPLE = "sample_weights"
 
 #: Called once for every network: which, and 'stored' or 'trained'.
 Done = Callable[[str, str], None]
@@ -196,6 +198,9 @@ class MsdWorkshop:
             wide = mine.pivot_table(index="step", columns="view", values="value")
             kept["weights/step"] = wide.index.to_numpy(dtype=np.int64)
             kept |= {f"weights/{view}": wide[view].to_numpy(dtype=np.float64) for view in wide}
+        if fitted.weights_by_sample is not None:
+            each = zip(setting.views, fitted.weights_by_sample[r].numpy(), strict=True)
+            kept |= {f"{BY_SAMPLE}/{view.label}": values for view, values in each}
         metrics: dict[str, object] = {
             "seconds": seconds,
             "best_epoch": int(fitted.best_epoch[r]),
@@ -240,6 +245,8 @@ class MsdWorkshop:
             views=[view.label for view in setting.looked_at],
             seed=pupil.stream,
             mode=mode,
+            # An entry of these arms alone: their students were once kept without it, all others stay valid.
+            **({"kept": [BY_SAMPLE]} if arm in LEARNED else {}),
         )
 
     def _pruned_key(self, pupil: Pupil, size: int) -> Key:

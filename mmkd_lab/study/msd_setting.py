@@ -222,7 +222,14 @@ def _weighting(given: Weighting | None) -> Weighting:
         Weighting("normalised") if given is None else of_type("weighting", given, Weighting, "a Weighting")
     )
     by_sample = ("normalised", "softmax", "tanh")
-    one_of("weighting.scheme", weighting.scheme, by_sample)
+    require(
+        weighting.scheme in by_sample,
+        "weighting.scheme",
+        weighting.scheme,
+        f"must be that of msd_instance, {listing(by_sample)}",
+        "Uniform and fixed weights are for distill.weigh. Here msd_uniform is the arm with equal weights, "
+        "and msd_population the one with the population's.",
+    )
     one_of("weighting.control", weighting.control, ("none",))
     return weighting
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from mmkd_lab.distill.teacher_views import TeacherViews
 from mmkd_lab.distill.weights import effective_sample_size
 from mmkd_lab.nets.views import View
 from mmkd_lab.runs.store import Result
+from mmkd_lab.study.msd_networks import BY_SAMPLE
 from mmkd_lab.study.summary import COLUMNS
 from mmkd_lab.train.metrics import score
 
@@ -105,7 +106,7 @@ class Lines:
                     self._add(arm, role, seed, split, metric, value, view)
 
     def weights(self, arm: str, seed: int, teacher: TeacherViews) -> None:
-        """Mean and effective share of the weights that a student was trained with."""
+        """Mean and effective share of the weights that a student was trained with, see `with_learned`."""
         train = torch.isin(
             teacher.index, self.data.sample_index[self.data.positions("train")].to(teacher.index.device)
         )
@@ -113,13 +114,6 @@ class Lines:
             mine = values[0, train].double()
             self._add(arm, "student", seed, "train", "weight", float(mine.mean()), view.label)
             self._add(arm, "student", seed, "train", "ess", float(effective_sample_size(mine)), view.label)
-
-    def learned(self, arm: str, seed: int, result: Result) -> None:
-        """The last means of learned weights."""
-        for name, values in sorted(result.tensors.items()):
-            if name.startswith("weights/") and name != "weights/step":
-                label = name.removeprefix("weights/")
-                self._add(arm, "student", seed, "train", "weight", float(values[-1]), label)
 
     def seconds(self, arm: str, seed: int, result: Result, reference: Result, view: str) -> None:
         """Seconds per step, and their ratio to KD's."""
@@ -148,15 +142,33 @@ def over_time(results: Mapping[str, Sequence[Result]], seeds: Sequence[int]) -> 
     return pd.DataFrame(table, columns=["arm", "seed", "step", "view", "value"])
 
 
+def with_learned(teacher: TeacherViews, result: Result, data: PairedData) -> TeacherViews:
+    """A student's teacher (R = 1) with the weights of training samples that the student ended with, where it
+    learned them; what the teacher brings along, as a gate, stays a factor. Other samples weigh 0."""
+    if not any(name.startswith(f"{BY_SAMPLE}/") for name in result.tensors):
+        return teacher
+    slots = teacher.full.slots(data.sample_index[data.positions("train")])
+    named = {}
+    for view, gate in teacher.weights.items():
+        learned = torch.from_numpy(np.array(result.tensors[f"{BY_SAMPLE}/{view.label}"])).to(gate)
+        named[view] = gate.new_zeros(gate.shape)
+        named[view][:, slots] = learned * gate[:, slots]
+    return replace(teacher, weights=named)
+
+
 def by_sample(
-    arm: str, teachers: Sequence[TeacherViews], seeds: Sequence[int], data: PairedData
+    taught: Mapping[str, Sequence[TeacherViews]], seeds: Sequence[int], data: PairedData
 ) -> pd.DataFrame:
-    """The weight of every training sample: arm, seed, sample, view, value, and the facts of the data."""
+    """The weight of every training sample: arm, seed, sample, view, value, and the facts of the data.
+
+    `taught` has the teachers (R = 1) of an arm's students, one per seed, with the weights they count by.
+    """
     parts = []
     train = data.positions("train").cpu()
     index = data.sample_index[data.positions("train")]
     facts = {name: values.cpu()[train].numpy() for name, values in data.facts.items()}
-    for seed, teacher in zip(seeds, teachers, strict=True):
+    each = [(arm, *one) for arm, teachers in taught.items() for one in zip(seeds, teachers, strict=True)]
+    for arm, seed, teacher in each:
         rows = teacher.rows(index.to(teacher.index.device))
         for view, values in rows.weights.items():
             columns = {

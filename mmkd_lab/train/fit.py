@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmkd_lab.base.check import LabError, of_type, require
 from mmkd_lab.base.progress import watched
@@ -21,7 +21,14 @@ from mmkd_lab.train.device import deterministic
 from mmkd_lab.train.engine import Direct, Stacked
 from mmkd_lab.train.fabric import make_fabric
 from mmkd_lab.train.inputs import Resident, datasets
-from mmkd_lab.train.lesson_plan import history, own_parameters, prepared, require_fits, weights_over_time
+from mmkd_lab.train.lesson_plan import (
+    history,
+    own_parameters,
+    prepared,
+    require_fits,
+    weights_by_sample,
+    weights_over_time,
+)
 from mmkd_lab.train.lessons import Lessons
 from mmkd_lab.train.loop import Job, run
 from mmkd_lab.train.protocols import ObjectiveLike, TeacherLike
@@ -48,6 +55,10 @@ class Fit:
         mode: 'stacked', 'looped' or 'compiled', as it was run.
         weights: where the weights of views were learned, their means over time: replica, seed, step, view,
             value. None otherwise.
+        weights_by_sample: what these weights are in the end for every training sample: (R, V, N) on the CPU,
+            views as in `Msd`, samples as in the split; without what the teacher brings along, as a gate. They
+            are of the final phi, when the replica's training stopped, whichever epoch its weights are from.
+            None where no weights were learned.
     """
 
     replicas: Replicas
@@ -55,6 +66,7 @@ class Fit:
     best_epoch: npt.NDArray[np.int64]
     mode: str
     weights: pd.DataFrame | None = None
+    weights_by_sample: Tensor | None = None
 
     def __repr__(self) -> str:
         return f"{self.replicas!r}; {self.mode}, best epochs {self.best_epoch.tolist()}"
@@ -118,7 +130,7 @@ def fit(
         require_fits(job)
         if how == "stacked":
             trained, best = run(prepared(job), Stacked(replicas, own_parameters(job)))
-            return Fit(trained, history([job]), best.numpy(), how, weights_over_time([job]))
+            return _told([job], trained, best, how)
         return _one_by_one(job, how)
 
 
@@ -131,8 +143,11 @@ def _one_by_one(job: Job, how: str) -> Fit:
         trained, best = run(prepared(one), Direct(one.replicas, runner, own_parameters(one)))
         parts.append(trained)
         epochs.append(best)
-    selected = Replicas.join(parts)
-    return Fit(selected, history(jobs), torch.cat(epochs).numpy(), how, weights_over_time(jobs))
+    return _told(jobs, Replicas.join(parts), torch.cat(epochs), how)
+
+
+def _told(jobs: Sequence[Job], trained: Replicas, best: Tensor, how: str) -> Fit:
+    return Fit(trained, history(jobs), best.numpy(), how, weights_over_time(jobs), weights_by_sample(jobs))
 
 
 def _compiled(net: nn.Module) -> nn.Module:

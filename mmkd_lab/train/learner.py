@@ -41,7 +41,9 @@ from mmkd_lab.nets.views import View
 from mmkd_lab.train.batch import Batch, Said
 from mmkd_lab.train.engine import Engine
 from mmkd_lab.train.inputs import rows_of
+from mmkd_lab.train.lessons import part_of
 from mmkd_lab.train.outputs import full, logits_of_views
+from mmkd_lab.train.replicas import CHUNK
 
 #: What the network of 'instance' reads about each view of a sample.
 CLUES = 3
@@ -76,6 +78,7 @@ class WeightLearner:
         self.meta_x, self.meta_target = _meta(sets, modalities, device)
         self.generators = [torch.Generator().manual_seed(derive(seed, "meta")) for seed in seeds]
         self.phi = _phi(self.how, len(self.views), seeds, device)
+        self.final = [value.detach().clone() for value in self.phi]
         self.stepper = torch.optim.Adam(self.phi, lr=self.how.learning_rate)
         self.steps, self.looks = 0, list[Look]()
         _load_forward_mode()
@@ -99,11 +102,28 @@ class WeightLearner:
 
     def weights(self, teacher: Outputs, target: Tensor) -> Tensor:
         """(R, V, B); their mean over views is 1 for every sample."""
+        return self._under(self.phi, teacher, target)
+
+    def settle(self, alive: Tensor) -> None:
+        """Take the present phi for the final one, of the replicas (R,) whose training goes on."""
+        where = alive.to(self.phi[0].device)
+        for kept, now in zip(self.final, self.phi, strict=True):
+            kept[where] = now.detach()[where]
+
+    @torch.no_grad()
+    def final_weights(self, teacher: Outputs, target: Tensor) -> Tensor:
+        """The weights of any samples, (R, V, N) on the CPU, by the phi that `settle` saw last."""
+        size = max(64, CHUNK // len(target))
+        parts = [slice(start, start + size) for start in range(0, target.shape[1], size)]
+        found = [self._under(self.final, part_of(teacher, rows), target[:, rows]).cpu() for rows in parts]
+        return torch.cat(found, dim=-1)
+
+    def _under(self, phi: Sequence[Tensor], teacher: Outputs, target: Tensor) -> Tensor:
         count = len(self.views)
         if self.how.level == "global":
-            shares = self.phi[0].softmax(-1)[..., None]
+            shares = phi[0].softmax(-1)[..., None]
             return count * shares.expand(*shares.shape[:2], target.shape[1])
-        w1, b1, w2, b2 = self.phi
+        w1, b1, w2, b2 = phi
         clues = self._clues(teacher, target).to(w1.dtype)
         hidden = torch.baddbmm(b1[:, None], clues, w1).relu()
         return count * torch.baddbmm(b2[:, None], hidden, w2).softmax(-1).transpose(1, 2)

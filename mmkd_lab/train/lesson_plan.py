@@ -173,3 +173,14 @@ def weights_over_time(jobs: Sequence[Job]) -> pd.DataFrame | None:
         first += len(job.replicas)
     columns = ["replica", "seed", "step", "view", "value"]
     return pd.DataFrame(table, columns=columns) if table else None
+
+
+def weights_by_sample(jobs: Sequence[Job]) -> Tensor | None:
+    """See `Fit.weights_by_sample`."""
+    parts = []
+    for job in jobs:
+        if job.learner is not None and job.teacher is not None:
+            replicas, target = len(job.replicas), job.resident.target
+            own = target if job.resident.each else target.expand(replicas, *target.shape)
+            parts.append(job.learner.final_weights(job.teacher.whole(replicas), own))
+    return torch.cat(parts) if parts else None

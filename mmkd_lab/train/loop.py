@@ -83,6 +83,8 @@ def run(job: Job, engine: Engine) -> tuple[Replicas, Tensor]:
             _still_finite(means["loss"], alive, job, epoch)
             job.rows += [Row(epoch, "train", name, value, alive) for name, value in means.items()]
             job.bar.update(len(here))
+            if job.learner is not None:
+                job.learner.settle(alive)
             if epoch % recipe.validate_every == 0 or start + per_epoch >= total:
                 _look(job, engine, selection, epoch)
             if bool(selection.stopped.all()):

@@ -73,6 +73,16 @@ def stacks(net: nn.Module, device: torch.device) -> bool:
 
 
 def obstacles(net: nn.Module) -> list[str]:
-    """The submodules that cannot be stacked: dropout and batch statistics live outside the parameters."""
-    kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
-    return [name or type(part).__name__ for name, part in net.named_modules() if isinstance(part, kinds)]
+    """The submodules that cannot be stacked: dropout and batch statistics live outside the parameters.
+
+    Dropout at rate 0, also that of attention, drops nothing and is no obstacle.
+    """
+    return [name or type(part).__name__ for name, part in net.named_modules() if _in_the_way(part)]
+
+
+def _in_the_way(part: nn.Module) -> bool:
+    if isinstance(part, nn.MultiheadAttention):
+        return float(part.dropout) > 0
+    if isinstance(part, nn.modules.dropout._DropoutNd):
+        return part.p > 0
+    return isinstance(part, nn.modules.batchnorm._BatchNorm)

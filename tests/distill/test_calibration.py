@@ -69,3 +69,9 @@ def test_bad_input():
         calibration_error(logits_of(0.5), torch.tensor([0]), bins=0)
     with pytest.raises(LabError, match=r"target = \(2,\): must be 1, as the logits"):
         calibration_error(logits_of(0.5), torch.tensor([0, 1]))
+    with pytest.raises(LabError, match=r"target = \(0,\): must hold at least one sample\."):
+        calibration_error(torch.zeros(1, 0, 3), torch.zeros(0, dtype=torch.int64))
+    with pytest.raises(LabError, match=r"target = \(0, 3\): must hold at least one sample\."):
+        calibration_error(torch.zeros(1, 0, 3), torch.zeros(0, 3), task=Task.MULTI_LABEL)
+    with pytest.raises(LabError, match=r"target = .*must hold at least one sample with a label"):
+        calibration_error(torch.zeros(1, 2, 3, 2, 2), torch.full((2, 2, 2), -1), task=Task.DENSE)

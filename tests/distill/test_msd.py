@@ -54,6 +54,12 @@ def test_a_term_is_the_weighted_distance_of_its_view(distance, task):
         torch.testing.assert_close(found[f"msd/{view.label}"], want)
 
 
+def test_temperatures_may_name_views_by_their_labels():
+    one, two = Msd((A, B), temperature={A: 2.0}), Msd((A, B), temperature={"a": 2.0})
+    assert [two.temperature_of(view) for view in (A, B)] == [2.0, 1.0]
+    assert one.describe() == two.describe()
+
+
 @pytest.mark.parametrize("task", list(Task), ids=[task.name for task in Task])
 @pytest.mark.parametrize("distance", DISTANCES)
 def test_a_student_that_is_its_teacher_has_no_loss(distance, task):
@@ -110,9 +116,16 @@ def test_the_label_takes_no_part():
         ({"views": (A, A)}, r"views = \['a', 'a'\]: must be distinct"),
         ({"views": (A,), "distance": "l1"}, "distance = 'l1'"),
         ({"views": (A,), "temperature": 0.0}, r"temperature\[a\] = 0"),
-        ({"views": (A,), "temperature": {B: 2.0}}, "temperature = .*must be for one of"),
+        ({"views": (A,), "temperature": {B: 2.0}}, r"temperature = 'b': must be for one of \['a'\]"),
+        ({"views": (A,), "temperature": {"b": 2.0}}, r"temperature = 'b': must be for one of \['a'\].*label"),
+        ({"views": (A,), "temperature": {1: 2.0}}, r"temperature = 1: must be for one of \['a'\]"),
+        ({"views": (A,), "temperature": {"a": 2.0, A: 1.0}}, "temperature = 'a': must name a view once"),
+        ({"views": (A,), "temperature": {"a": 0.0}}, r"temperature\[a\] = 0"),
     ],
-    ids=["none", "no view", "twice", "distance", "temperature", "stray temperature"],
+    ids=[
+        *("none", "no view", "twice", "distance", "temperature"),
+        *("stray view", "stray label", "no name", "named twice", "cold label"),
+    ],
 )
 def test_bad_input(given, message):
     with pytest.raises(LabError, match=message):

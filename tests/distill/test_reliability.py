@@ -13,7 +13,7 @@ from mmkd_lab.base.check import LabError
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill.msd import msd_views
 from mmkd_lab.distill.reliability import UnreliableTeacher, gates, reliability, warn_unreliable
-from mmkd_lab.distill.saliency import saliency
+from mmkd_lab.distill.saliency import needed_views, saliency
 from mmkd_lab.distill.teacher_views import TeacherViews
 from mmkd_lab.distill.weights import Weighting, weigh
 from mmkd_lab.nets import View
@@ -130,6 +130,58 @@ def test_gates_come_from_the_validation_split_alone():
         gates(reliability(teacher, data), TeacherViews.stack([teacher, teacher]))
     with pytest.raises(LabError, match=r"table = .*must be what reliability"):
         gates(reliability(teacher, data)[["view"]], teacher)
+
+
+def test_a_teacher_at_chance_on_the_full_input_has_nothing_to_mimic():
+    data = pairs()
+    for full in (1 / 3, 0.25):
+        teacher = teacher_of(data, a=2 / 3, b=1 / 3, full=full)
+        found = gates(reliability(teacher, data), teacher)
+        assert [found[view].tolist() for view in (A, B)] == [[0.0], [0.0]]
+    both = TeacherViews.stack([teacher, teacher_of(data, a=1.0, b=0.25)])
+    assert gates(reliability(both, data), both)[A].tolist() == [0.0, 1.0]
+
+
+def test_a_multi_label_teacher_at_chance_has_nothing_to_mimic():
+    data = pairs(task=Task.MULTI_LABEL)
+    val = data.positions("val")
+    target = data.target.clone()
+    target[val] = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]]).repeat(6, 1)
+    data = replace(data, target=target)
+    always = torch.full((1, *target.shape), 4.0)
+    teacher = TeacherViews.of(data.sample_index, always, views={A: (8 * target - 4)[None], B: always})
+    found = gates(reliability(teacher, data), teacher)
+    assert [found[view].tolist() for view in (A, B)] == [[0.0], [0.0]]
+
+
+def test_gates_of_views_that_only_saliency_reads_are_ignored():
+    """What the warning advises works for a teacher that was asked for Shapley values too."""
+    data = pairs()
+    teacher = teacher_of(data, a=1.0, b=2 / 3)
+    asked = (*msd_views("ab"), *needed_views("ab", credit="shapley"))
+    said = {view: teacher.views.get(view, torch.zeros(1, len(data), 3)) for view in asked}
+    teacher = replace(teacher, views=said)
+    table = reliability(teacher, data)
+    found = gates(table, teacher)
+    weighting = Weighting("normalised", credit="shapley")
+    gated = weigh(teacher, msd_views("ab"), weighting, data=data, gate=found)
+    plain = weigh(teacher, msd_views("ab"), weighting, data=data)
+    assert set(gated.weights) == {A, B}
+    for view in (A, B):
+        torch.testing.assert_close(gated.weights[view], plain.weights[view] * found[view])
+    with pytest.raises(LabError, match=r"gate = 'c': must be for one of \['a', 'b', 'nothing'\]"):
+        weigh(teacher, msd_views("ab"), weighting, data=data, gate={View.only("c"): torch.ones(1)})
+
+
+def test_nobody_is_warned_of_the_empty_view():
+    data = pairs()
+    teacher = teacher_of(data, a=5 / 6, b=5 / 6)
+    teacher = replace(teacher, views={**teacher.views, View.only(): torch.zeros(1, len(data), 3)})
+    table = reliability(teacher, data)
+    assert "nothing" in set(table["view"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert warn_unreliable(table) == []
 
 
 def test_a_warning_names_the_view_and_the_way_out():

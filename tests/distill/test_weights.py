@@ -139,6 +139,29 @@ def test_negative_saliencies_count_zero():
     assert torch.equal(found.weights[View.only("a")], torch.full((1, len(data)), 2.0))
 
 
+def test_population_weights_are_of_the_signed_mean():
+    """Without a as many answers are mended as are broken; without b a quarter of them are broken."""
+    data = pairs()
+    train, names = data.positions("train"), torch.arange(24)
+    right = 3.0 * torch.eye(3)[data.target][None]
+    wrong = right.roll(1, dims=-1)
+
+    def said(where):
+        logits = right.clone()
+        logits[:, train[where]] = wrong[:, train[where]]
+        return logits
+
+    full, lacks_a, lacks_b = names < 6, (names >= 6) & (names < 12), names < 12
+    views = {View.only("b"): said(lacks_a), View.only("a"): said(lacks_b)}
+    teacher = TeacherViews.of(data.sample_index, said(full), views=views)
+    signed = saliency(teacher, data.modalities, delta="correctness", data=data)
+    means = {m: float(s[0, training(data, teacher)].mean()) for m, s in signed.items()}
+    assert means == {"a": 0.0, "b": 0.25}
+    found = weigh(teacher, msd_views("ab"), Weighting("population", delta="correctness"), data=data)
+    assert float(found.weights[View.only("a")].unique()) == 0.0
+    assert float(found.weights[View.only("b")].unique()) == 2.0
+
+
 @pytest.mark.parametrize("weighting", SCHEMES, ids=IDS)
 @pytest.mark.parametrize("control", ["none", "shuffled", "wrong"])
 def test_no_other_split_takes_part(weighting, control):

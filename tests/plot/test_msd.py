@@ -180,7 +180,9 @@ def test_learned_weights_are_drawn_with_their_mean_and_named_at_the_end():
 
 def test_weights_of_samples_are_spread_by_a_fact_and_the_bars_of_a_row_are_its_shares():
     kinds = np.repeat([0, 1], 50)
-    found = pd.DataFrame({"view": "a", "value": np.where(kinds == 0, 0.5, 1.5), "evidence": kinds})
+    found = pd.DataFrame(
+        {"arm": "msd_instance", "view": "a", "value": np.where(kinds == 0, 0.5, 1.5), "evidence": kinds}
+    )
     figure = sample_weights_figure(found, view="a", by="evidence", names=["image", "text"])
     (ax,) = figure.axes
     assert [text.get_text() for text in ax.get_yticklabels()] == ["image", "text"]
@@ -195,3 +197,19 @@ def test_weights_of_samples_are_spread_by_a_fact_and_the_bars_of_a_row_are_its_s
         sample_weights_figure(found, view="c")
     with pytest.raises(LabError, match="lacks the column 'kind'"):
         sample_weights_figure(found, view="a", by="kind")
+    with pytest.raises(LabError, match="lacks the column 'arm'"):
+        sample_weights_figure(found.drop(columns="arm"), view="a")
+
+
+def test_weights_of_samples_are_drawn_of_one_arm_by_default_of_msd_instance():
+    def of(arm, value):
+        return pd.DataFrame({"arm": arm, "view": ["a", "b"] * 20, "value": value})
+
+    both = pd.concat([of("msd_instance", 0.5), of("msd_learned", 1.5)])
+    alone = sample_weights_figure(of("msd_instance", 0.5), view="a")
+    assert sample_weights_figure(both, view="a").png(dpi=30) == alone.png(dpi=30)
+    learned = sample_weights_figure(both, view="a", arm="msd_learned")
+    assert [text.get_text() for text in learned.axes[0].texts] == ["mean 1.50"]
+    assert "MSD learned by instance" in learned.get_suptitle().replace("\n", " ")
+    with pytest.raises(LabError, match="arm = 'msd_instance': must be one of 'msd_learned'"):
+        sample_weights_figure(of("msd_learned", 1.5), view="a")

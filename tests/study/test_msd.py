@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -262,8 +263,46 @@ def test_learned_weights_are_kept_over_time_and_those_by_instance_for_every_samp
     assert set(time["arm"]) == {"msd_global", "msd_learned"}
     assert time.groupby(["arm", "seed", "step"])["value"].sum().to_numpy() == pytest.approx(2.0, abs=1e-5)
     each = once[1].weights_by_sample
-    assert len(each) == 2 * 2 * 48
-    assert each.groupby(["seed", "sample"])["value"].sum().to_numpy() == pytest.approx(2.0, abs=1e-5)
+    assert each.groupby("arm").size().to_dict() == dict.fromkeys(("msd_instance", "msd_learned"), 2 * 2 * 48)
+    sums = each.groupby(["arm", "seed", "sample"])["value"].sum()
+    assert sums.to_numpy() == pytest.approx(2.0, abs=1e-5)
+    learned = each.query("arm == 'msd_learned'")
+    assert (learned.groupby(["seed", "view"])["value"].std() > 0).all()
+
+
+def test_the_table_has_the_mean_and_the_effective_share_of_learned_weights(once):
+    each = once[1].weights_by_sample
+    for view in ("a", "b"):
+        means, shares = (
+            values(once[1], "msd_learned", metric, view=view, split="train") for metric in ("weight", "ess")
+        )
+        for seed in (0, 1):
+            mine = each.query("arm == 'msd_learned' and seed == @seed and view == @view")["value"]
+            assert means[seed] == pytest.approx(mine.mean(), abs=1e-6)
+            assert shares[seed] == pytest.approx(mine.sum() ** 2 / (mine**2).sum() / len(mine), abs=1e-6)
+        assert (shares < 1.0).all()
+        assert values(once[1], "msd_global", "ess", view=view, split="train") == pytest.approx([1.0, 1.0])
+        time = once[1].weights_over_time.query("arm == 'msd_global' and view == @view")
+        last = time.sort_values("step").groupby("seed")["value"].last().to_numpy()
+        found = values(once[1], "msd_global", "weight", view=view, split="train")
+        assert found == pytest.approx(last, abs=1e-5)
+
+
+def test_students_of_learned_arms_alone_are_kept_with_their_weights(tmp_path):
+    compare(tmp_path, arms=["kd", "msd_uniform", "msd_global", "msd_learned"], seeds=[0], tune=False)
+    payloads = [json.loads(path.read_text())["key"] for path in tmp_path.rglob("*.json")]
+    students = [one for one in payloads if one["role"] == "student of views"]
+    assert len(students) == 4
+    assert all(("kept" in one) == ("learned" in one["loss"]) for one in students)
+
+
+def test_a_gate_lowers_learned_weights_too(tmp_path):
+    found = compare(tmp_path, arms=["kd", "msd_uniform", "msd_learned"], seeds=[0], tune=False, gate=True)
+    for view in ("a", "b"):
+        gate = values(found, "msd_uniform", "weight", view=view, split="train")
+        each = found.weights_by_sample.query("view == @view")["value"]
+        assert values(found, "msd_learned", "weight", view=view, split="train") == pytest.approx(each.mean())
+        assert each.max() <= 2 * gate[0] + 1e-6
 
 
 def test_differences_are_from_kd_under_each_view(once):
@@ -309,7 +348,8 @@ def _dense():
         ({"teacher_dropout": 1.0}, ["teacher_dropout = 1"]),
         ({"seeds": [1, 1]}, ["seeds", "twice"]),
         ({"weighting": "normalised"}, ["weighting = 'normalised'", "Weighting"]),
-        ({"weighting": Weighting("uniform")}, ["weighting.scheme = 'uniform'"]),
+        ({"weighting": Weighting("uniform")}, ["weighting.scheme = 'uniform'", "weigh", "msd_uniform"]),
+        ({"weighting": Weighting("fixed", fixed={"a": 1, "b": 3})}, ["scheme = 'fixed'", "distill.weigh"]),
         ({"data": "one"}, ["dataset = ['a']", "at least two"]),
         ({"data": "no val"}, ["dataset", "must have a 'val' split"]),
         ({"data": "dense"}, ["task of dataset"]),

@@ -53,7 +53,8 @@ class Half(nn.Module):
     def __init__(self, frozen):
         super().__init__()
         self.one, self.two = nn.Linear(6, 5), nn.Linear(6, 5)
-        self.norm = nn.BatchNorm1d(10) if frozen == "norm" else nn.Identity()
+        between = {"norm": nn.BatchNorm1d(10), "dropout": nn.Dropout(0.1), "no dropout": nn.Dropout(0.0)}
+        self.norm = between.get(frozen, nn.Identity())
         self.head = nn.Linear(10, 3)
         self.one.requires_grad_(frozen != "one")
 

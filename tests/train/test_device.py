@@ -142,6 +142,12 @@ def test_own_modules_with_dropout_and_batch_norm_are_looped_and_replay():
         fit(replicas, data, plain, recipe, mode="stacked", progress=False)
 
 
+def test_dropout_at_rate_zero_is_no_obstacle():
+    for rate, stuck in ((0.1, ["drop", "attend"]), (0.0, [])):
+        net = nn.ModuleDict({"drop": nn.Dropout(rate), "attend": nn.MultiheadAttention(6, 2, dropout=rate)})
+        assert strategy.obstacles(net) == stuck
+
+
 def test_progress_goes_to_stderr_only_when_asked(capsys, monkeypatch):
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
     data = toy()

@@ -24,6 +24,7 @@ from mmkd_lab.train import Replicas
 from mmkd_lab.train.batch import Batch, Said
 from mmkd_lab.train.engine import Direct, Stacked
 from mmkd_lab.train.learner import WeightLearner
+from mmkd_lab.train.lessons import part_of
 from mmkd_lab.train.outputs import answered, asked
 from tests.distill.pairs import pairs
 from tests.train.lesson_toy import CONV, LEARNED, RECIPE, loss_of, taught, trained
@@ -265,6 +266,24 @@ def test_a_step_goes_down_and_gives_the_weights_of_the_batch(level):
     torch.testing.assert_close(learner.looks[0].weights, after.mean(-1))
     # The graph of what was said is still there for the step itself.
     bench.loss(said.outputs, batch.target, given, {})["loss"].sum().backward()
+
+
+@pytest.mark.parametrize("level", ["global", "instance"])
+def test_final_weights_are_of_the_phi_that_was_settled_and_of_any_number_of_samples(level, monkeypatch):
+    monkeypatch.setattr("mmkd_lab.train.learner.CHUNK", 64)  # three parts and a rest
+    bench = Bench("mlp", level)
+    learner = bench.learners[0]
+    many = [torch.arange(7).repeat(30)] * 2
+    target = torch.stack([bench.batch.target[r, rows] for r, rows in enumerate(many)])
+    teacher = part_of(bench.teacher, many[0])
+    learner.final = [value.detach().clone() for value in learner.phi]
+    before = learner.weights(teacher, target).detach()
+    torch.testing.assert_close(learner.final_weights(teacher, target), before)
+    bench.stir(learner)
+    learner.settle(torch.tensor([True, False]))
+    found, now = learner.final_weights(teacher, target), learner.weights(teacher, target).detach()
+    torch.testing.assert_close(found, torch.stack([now[0], before[1]]))
+    assert not torch.allclose(now[1], before[1])
 
 
 def test_it_updates_every_so_often_and_never_at_rate_zero():

@@ -87,6 +87,49 @@ def test_stacked_is_looped(name, learned):
         means = stacked.weights.groupby(["replica", "step"])["value"].mean()
         assert float((means - 1).abs().max()) < 1e-5
         assert sorted(stacked.weights["step"].unique()) == [0, 2, 4, 6]
+        assert_by_sample(stacked, looped, data)
+    else:
+        assert stacked.weights_by_sample is looped.weights_by_sample is None
+
+
+def assert_by_sample(stacked, looped, data):
+    """A weight for every replica, view and training sample; alike in both modes, their mean over views 1."""
+    found = stacked.weights_by_sample
+    assert found.shape == (3, len(msd_views(data.modalities)), len(data.positions("train")))
+    torch.testing.assert_close(found.mean(1), torch.ones_like(found[:, 0]))
+    torch.testing.assert_close(found, looped.weights_by_sample, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("mode", ["stacked", "looped"])
+@pytest.mark.parametrize("learned", ["global", "instance"])
+def test_the_weights_of_all_samples_are_those_of_the_last_step(mode, learned):
+    """All samples are one batch, in the split's order, and its weights are looked at in every step."""
+    data = pairs()
+    whole = replace(RECIPE, batch_size=None, steps=5)
+    how = replace(LEARNED[learned], every=1)
+    found = trained(data, loss_of(data, learned=how), taught(data), mode=mode, recipe=whole)
+    last = found.weights.query("step == 4").pivot(index="replica", columns="view", values="value")
+    means = found.weights_by_sample.mean(-1)
+    torch.testing.assert_close(means, torch.tensor(last.to_numpy(), dtype=torch.float32))
+    spread = found.weights_by_sample.std(-1)
+    assert (float(spread.min()) > 1e-4) == (learned == "instance")
+    assert float((means - 1).abs().max()) > 1e-3
+    turned = replace(data, splits={**data.splits, "train": data.splits["train"].flip(0)})
+    other = trained(turned, loss_of(data, learned=how), taught(data), mode=mode, recipe=whole)
+    torch.testing.assert_close(other.weights_by_sample.flip(-1), found.weights_by_sample, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("learned", ["global", "instance"])
+def test_weights_of_a_stopped_replica_stay_as_they_were(learned):
+    data = pairs()
+    recipe = replace(RECIPE, steps=None, epochs=12, patience=1, lr=0.05)
+    loss = loss_of(data, learned=LEARNED[learned])
+    stacked, looped = (
+        trained(data, loss, taught(data), mode=mode, recipe=recipe) for mode in ("stacked", "looped")
+    )
+    ends = stacked.history.groupby("replica")["epoch"].max()
+    assert ends.nunique() > 1
+    torch.testing.assert_close(stacked.weights_by_sample, looped.weights_by_sample, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("learned", LEARNED)
@@ -121,6 +164,9 @@ def test_every_replica_its_own_data(learned):
     assert_alike(stacked, looped)
     own = trained(sets[1], loss, teacher[1], spec=spec, seeds=(1,))
     assert_alike(stacked, own, rows=slice(1, 2))
+    if learned != "none":
+        assert_by_sample(stacked, looped, sets[0])
+        torch.testing.assert_close(stacked.weights_by_sample[1:2], own.weights_by_sample, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("learned", LEARNED)

@@ -60,6 +60,21 @@ def test_bad_tasks():
         trained(labels, loss, taught(labels))
 
 
+def _learning(frozen, data, teacher, mode="looped"):
+    """Networks of one's own whose weights of views are learned."""
+    loss = loss_of(data, learned=LEARNED["global"])
+    replicas = Replicas.of(halves(frozen), device="cpu")
+    return fit(replicas, data, loss, RECIPE, teacher=teacher, mode=mode, progress=False)
+
+
+@pytest.mark.parametrize("mode", ["looped", "stacked"])
+def test_dropout_at_rate_zero_hinders_no_learning(mode):
+    data = pairs()
+    one, two = (_learning(frozen, data, taught(data), mode) for frozen in ("no dropout", "nothing"))
+    assert one.weights is not None
+    assert one.weights.equals(two.weights)
+
+
 def test_bad_learning():
     data, learned = pairs(), LEARNED["global"]
     teacher = taught(data)
@@ -68,19 +83,11 @@ def test_bad_learning():
     bare = replace(data, splits={k: v for k, v in data.splits.items() if k != "meta"})
     with pytest.raises(LabError, match=r"data = .*must have a split 'meta'"):
         trained(bare, loss_of(data, learned=learned), teacher)
-    replicas = Replicas.of(halves("norm"), device="cpu")
-    with pytest.raises(
-        LabError, match=r"learned = \['module.norm'\]: needs networks without dropout and batch"
-    ):
-        fit(
-            replicas,
-            data,
-            loss_of(data, learned=learned),
-            RECIPE,
-            teacher=teacher,
-            mode="looped",
-            progress=False,
-        )
+    for stuck in ("norm", "dropout"):
+        with pytest.raises(
+            LabError, match=r"learned = \['module.norm'\]: needs networks without dropout and batch"
+        ):
+            _learning(stuck, data, teacher)
     other = replace(pairs(splits={"train": 24, "meta": 18, "val": 12, "test": 12}))
     sets = [data, data, other]
     many = TeacherViews.of(
