@@ -136,7 +136,7 @@ def _chance(target: Tensor, data: PairedData) -> float:
         said = len(target) * torch.arange(1, len(counts) + 1, device=counts.device)
         return float((100.0 * 2 * counts.cumsum(0) / (said + counts.sum())).max())
     known = target[target >= 0]
-    return float(100.0 * torch.bincount(known, minlength=data.num_classes).max() / len(known))
+    return 100.0 * int(torch.bincount(known, minlength=data.num_classes).max()) / len(known)
 
 
 def _entropy(logits: Tensor, task: Task) -> Tensor:
