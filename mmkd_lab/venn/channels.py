@@ -13,9 +13,9 @@ Floats = npt.NDArray[np.float64]
 
 _RANK = 1e-12  # eigenvalues below this share of the largest are rounding
 #: Degrees of freedom that a probe of all channels must leave. The null permutes residuals without a new fit,
-#: so that its tails are those of a known residual variance: in noise (two classes, 20 to 100 channels, rate
-#: 0.01) something is found on one side in 17 % of data sets with 5 degrees left, 8 % with 10, 4 to 6 % with
-#: 20, and 2 to 4 % from 40 on.
+#: so that its tails are those of a known residual variance: in noise (two classes, 5 to 100 channels, rate
+#: 0.01) something is found on one side in 17 % of data sets with 5 degrees left, 9 % with 10, 4 to 9 % with
+#: 20, 2 to 6 % with 30, and 2 to 4 % with 40 to 60.
 FREEDOM = 40
 
 

@@ -52,7 +52,8 @@ def information_shares(
     noise mean nothing. Intervals resample the table. Where the resamples, mirrored at the estimate, do not
     exclude U1 = 0 (or U2 = 0), the interval of alpha (beta) reaches 0 and that of gamma_a (gamma_b) 1; where
     they exclude neither, that of gamma reaches 1: at such a boundary the cut at 0 moves the estimate and
-    all resamples to one side of the truth (Andrews 2000).
+    all resamples to one side of the truth (Andrews 2000). What is measured are the values given: a probe of
+    more noise columns tells less, and that is unique to the other modality.
 
     Args:
         a: (n,) codes (at most 256 different ones), (n,) scores, or (n, d) features or predictions of
