@@ -116,7 +116,7 @@ def _note(table: pd.DataFrame, rows: Rows, *, method: str, n: int | None, layer:
     seeds = int(table["seed"].nunique())
     words = [f"Diagram and bar: {METHODS.get(method, method)}, layer {layer}"]
     words += [f", {n:,} samples" if n else "", f", {seeds} seed{'s' if seeds > 1 else ''}."]
-    words += [" Areas to scale; brackets and lines: 95 % intervals of one method's sampling error."]
+    words += [" Areas to scale; brackets and lines: nominal 95 % intervals of one method's sampling error."]
     if all(math.isnan(rows[name]["value"]) for name in ("synergy", "unobserved")):
         words += [" Synergy and the unobserved are not seen by this method."]
     return "".join(words)

@@ -17,6 +17,7 @@ from mmkd_lab.venn import (
     information_shares,
     performance_shares,
 )
+from mmkd_lab.venn.decisive import LEAST_SHARED
 from mmkd_lab.venn.discrete import drop_constant, generator
 from mmkd_lab.venn.probe import cross_fitted
 from mmkd_lab.venn.shares import from_masses
@@ -27,7 +28,10 @@ Codes = npt.NDArray[np.int64]
 
 #: Inverse weight of the ridge penalty of every probe.
 STRENGTH = 0.1
+#: Folds of the cross-fitting of every probe, unless the data allow fewer.
+FOLDS = 5
 _BINS = 5
+_RANK = 1e-12  # components with less than this share of the first one's variance are rounding
 #: The latent scale is for two classes of one size: it makes 0.52 of a rho² of 0.49 at 30:70, 0.62 at 10:90.
 _EVEN = 0.3
 
@@ -44,6 +48,8 @@ class Sides:
         said_b: the same by b.
         said_both: the same by both.
         subjects: (n,) numbers of what samples belong to (an actor), or None when samples are independent.
+        least_shared: the R^2 from which a channel counts as shared, see `venn.decisive_channels`.
+        notes: what must be said of the predictions.
     """
 
     a: Floats
@@ -53,26 +59,56 @@ class Sides:
     said_b: Floats
     said_both: Floats
     subjects: Codes | None = None
+    least_shared: float = LEAST_SHARED
+    notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, a: Floats, b: Floats, y: Codes, *, subjects: Codes | None = None, seed: int = 0) -> Sides:
+    def of(
+        cls,
+        a: Floats,
+        b: Floats,
+        y: Codes,
+        *,
+        subjects: Codes | None = None,
+        seed: int = 0,
+        names: tuple[str, str] = ("a", "b"),
+        folds: int = FOLDS,
+        least_shared: float = LEAST_SHARED,
+    ) -> Sides:
         """Columns with the predictions of cross-fitted linear probes; no subject is on both sides of a fold.
 
         A column that is the same for nearly all samples is left out: in a part of them it would be constant.
-        Errors as `venn.probe.cross_fitted`, and a modality of which no column is left.
+        Errors call the modalities by `names`. Errors as `venn.probe.cross_fitted` and `possible_folds`, and a
+        modality of which no column is left.
         """
-        a, b = lively("a", a), lively("b", b)
-        said = [probed(x, y, subjects=subjects, seed=seed) for x in (a, b, np.column_stack([a, b]))]
-        return cls(a, b, y, said[0], said[1], said[2], subjects)
+        a, b = lively(names[0], a), lively(names[1], b)
+        used, notes = possible_folds(y, subjects, folds)
+        views = (a, b, np.column_stack([a, b]))
+        said = [probed(x, y, subjects=subjects, folds=used, seed=seed) for x in views]
+        return cls(a, b, y, said[0], said[1], said[2], subjects, least_shared, notes)
 
 
 #: sides, seed, and how many resamples stand behind the intervals, 0 for none -> shares.
 Estimator = Callable[[Sides, int, int], ModalityShares]
 
 
-def probed(x: Floats, y: Codes, *, subjects: Codes | None, seed: int) -> Floats:
+def probed(x: Floats, y: Codes, *, subjects: Codes | None, seed: int, folds: int = FOLDS) -> Floats:
     """(n, K) log-probabilities of a linear probe, each row from a probe that has not seen its fold."""
-    return cross_fitted(x, y, groups=subjects, strength=STRENGTH, seed=seed)
+    return cross_fitted(x, y, folds=folds, groups=subjects, strength=STRENGTH, seed=seed)
+
+
+def possible_folds(y: Codes, subjects: Codes | None, folds: int) -> tuple[int, tuple[str, ...]]:
+    """So many folds, or as many as the rarest class has samples (or there are subjects), with a note then.
+
+    Raises `LabError` when only one fold is possible.
+    """
+    rare = int(np.unique(y, return_counts=True)[1].min())
+    few = rare if subjects is None else min(rare, len(np.unique(subjects)))
+    what = "samples of the rarest class" if few == rare else "subjects"
+    require(few > 1, what, few, "must be at least 2 to fit a probe without each", "Leave the class out.")
+    if few >= folds:
+        return folds, ()
+    return few, (f"Probes are fitted in {few} folds, not {folds}: there are {few} {what}.",)
 
 
 def lively(name: str, x: Floats) -> Floats:
@@ -84,21 +120,25 @@ def lively(name: str, x: Floats) -> Floats:
     return x[:, kept]
 
 
-def leading(x: npt.ArrayLike, *, components: int = 50) -> Floats:
+def leading(x: npt.ArrayLike, *, components: int = 50, name: str = "values") -> Floats:
     """(n, at most `components`) columns: as they are, or their first principal components when wider.
 
-    The components are those of all samples given; no label is looked at.
+    Of fewer than four times as many samples, there are no more columns than a quarter of the samples: the
+    estimators need samples beyond the columns of both modalities. The components are those of all samples
+    given; no label is looked at. Raises `LabError`, by that name, when no column varies.
     """
     whole("components", components)
     flat = np.asarray(x, dtype=float).reshape(len(np.asarray(x)), -1)
-    columns, _ = drop_constant(flat)
-    if columns.shape[1] <= components:
+    columns, _ = drop_constant(flat, name=name)
+    most = min(components, max(len(flat) // 4, 1))
+    if columns.shape[1] <= most:
         return columns
     centred = columns - columns.mean(0)
-    _, directions = np.linalg.eigh(centred.T @ centred)
-    directions = directions[:, : -components - 1 : -1]
+    squares, directions = np.linalg.eigh(centred.T @ centred)
+    most = min(most, int((squares > _RANK * squares[-1]).sum()))
+    directions = directions[:, : -most - 1 : -1]
     largest = np.abs(directions).argmax(0)  # a direction has no sign of its own
-    signs = np.sign(directions[largest, np.arange(components)])
+    signs = np.sign(directions[largest, np.arange(most)])
     return np.asarray(centred @ (directions * signs))
 
 
@@ -111,6 +151,7 @@ def _canonical(sides: Sides, seed: int, resamples: int) -> ModalityShares:
         basis="canonical",
         weight="energy",
         permutations=100,
+        least_shared=sides.least_shared,
         resamples=resamples,
         subjects=sides.subjects,
         seed=seed,
@@ -123,6 +164,7 @@ def _count(sides: Sides, seed: int, resamples: int) -> ModalityShares:
         sides.b,
         sides.y,
         permutations=100,
+        least_shared=sides.least_shared,
         resamples=resamples,
         subjects=sides.subjects,
         seed=seed,

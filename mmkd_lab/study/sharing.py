@@ -22,7 +22,18 @@ from mmkd_lab.base.stats import Interval
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill import Objective
 from mmkd_lab.runs.store import ResultStore
-from mmkd_lab.study.estimators import ESTIMATORS, LABELS, Codes, Floats, Sides, leading, lively, probed
+from mmkd_lab.study.estimators import (
+    ESTIMATORS,
+    FOLDS,
+    LABELS,
+    Codes,
+    Floats,
+    Sides,
+    leading,
+    lively,
+    possible_folds,
+    probed,
+)
 from mmkd_lab.study.networks import Network, Workshop
 from mmkd_lab.study.profiles import profile as profile_of
 from mmkd_lab.study.report import file_name, load_data
@@ -30,6 +41,7 @@ from mmkd_lab.study.result import Study
 from mmkd_lab.study.setting import teacher_seed
 from mmkd_lab.study.summary import COLUMNS
 from mmkd_lab.train.device import resolve
+from mmkd_lab.venn.decisive import LEAST_SHARED
 from mmkd_lab.venn.shares import QUANTITIES, XOR_FROM, ModalityShares
 
 NAME = "modality_shares"
@@ -50,6 +62,8 @@ def modality_shares(
     methods: Sequence[str] = tuple(ESTIMATORS),
     layer: str = "input",
     seeds: Iterable[int] = (0,),
+    least_shared: float = LEAST_SHARED,
+    folds: int = FOLDS,
     profile: str = "quick",
     store: ResultStore | None = None,
     device: str = "auto",
@@ -61,13 +75,18 @@ def modality_shares(
         modalities: a, the teacher's, and b, the student's; may be left out when there are only two.
         estimator: whose shares the diagram shows, one of `methods`.
         methods: names from `study.estimators.ESTIMATORS`.
-        layer: what is looked at. 'input': the columns of the inputs, or their first 50 principal components;
-            all samples. 'predictions': class probabilities of linear probes of these, each from a probe that
-            has not seen the sample's fold (nor its group); all samples. 'features': what the head of a
-            trained network reads, one network a modality and seed; the test split. 'given': the modalities
-            are class probabilities already (votes); all samples.
+        layer: what is looked at. 'input': the columns of the inputs, or their first principal components
+            when there are more than 50 or more than a quarter of the samples; all samples. 'predictions':
+            class probabilities of linear probes of these, each from a probe that has not seen the sample's
+            fold (nor its group); all samples. 'features': what the head of a trained network reads, one
+            network a modality and seed, or its principal components likewise; the test split. 'given': the
+            modalities are class probabilities already (votes); all samples.
         seeds: of probes, permutations and resamples, and of the networks of 'features'. The share is the mean
             over seeds, its interval reaches from the lowest end to the highest.
+        least_shared: the R^2 from which 'canonical' and 'count' call a channel shared: a threshold, see
+            `venn.decisive_channels`. They note where gamma hangs on it.
+        folds: of the probes' cross-fitting; fewer, with a note, where the rarest class has fewer samples or
+            there are fewer groups.
         profile: 'quick' or 'full', see `study.profiles`; the size of the networks of 'features'.
         store: where finished networks are kept; the default store when None.
         device: for the networks of 'features'.
@@ -83,7 +102,8 @@ def modality_shares(
 
     Raises:
         LabError: an unknown modality, method, layer or profile; more than two modalities and none named; a
-            target that is not a single label; 'given' columns that are no class probabilities.
+            target that is not a single label; 'given' columns that are no class probabilities; a modality
+            that does not vary; a class with one sample; too few samples for a method.
         DamagedFile: a file of the dataset is missing or damaged.
     """
     started = time.perf_counter()
@@ -93,17 +113,20 @@ def modality_shares(
         one_of("method", name, list(ESTIMATORS))
     one_of("estimator", estimator, chosen)
     numbers, size = check.seeds("seeds", seeds), profile_of(profile)
+    check.real("least_shared", least_shared, at_least=0.0, at_most=1.0)
+    check.whole("folds", folds, at_least=2)
     require(store is None or isinstance(store, ResultStore), "store", store, "must be a ResultStore or None")
     data = load_data(dataset, size)
     names = _pair(data, modalities)
     rows: list[tuple[object, ...]] = []
-    counted, notes = 0, Notes()
+    counted, notes, said = 0, Notes(), ""
     for seed in numbers:
         if layer == "features":
-            sides = _trained(data, names, seed, profile, store or ResultStore(), device)
+            sides = _trained(data, names, seed, folds, profile, store or ResultStore(), device)
         else:
-            sides = _sides(data, names, layer, seed)
-        counted = len(sides.y)
+            sides = _sides(data, names, layer, seed, folds)
+        sides = replace(sides, least_shared=least_shared)
+        counted, said = len(sides.y), "".join(f" {note}" for note in sides.notes)
         for name in chosen:
             found = ESTIMATORS[name](sides, seed, _RESAMPLES)
             if found.notes:
@@ -114,7 +137,7 @@ def modality_shares(
         name=f"{NAME}_{file_name(data.name)}_{'_'.join(map(file_name, names))}_{layer}",
         title=_title(table, estimator, names),
         table=table,
-        verdict=_verdict(table, estimator, names, counted, layer) + _noted(notes, len(numbers)),
+        verdict=_verdict(table, estimator, names, counted, layer) + said + _noted(notes, len(numbers)),
         kind="sharing",
         options={"method": estimator, "names": list(names), "n": counted, "layer": layer},
         provenance={
@@ -124,6 +147,8 @@ def modality_shares(
             "modalities": list(names),
             "layer": layer,
             "methods": chosen,
+            "least_shared": least_shared,
+            "folds": folds,
             "seeds": list(numbers),
             "samples": counted,
             "subjects": None if data.group is None else len(torch.unique(data.group)),
@@ -176,31 +201,47 @@ def _columns(data: PairedData, name: str) -> Floats:
     return np.asarray(values.cpu().flatten(1).numpy(), dtype=float)
 
 
-def _sides(data: PairedData, names: tuple[str, str], layer: str, seed: int) -> Sides:
+def _titles(names: tuple[str, str]) -> tuple[str, str]:
+    """What errors call the modalities."""
+    return f"modality {names[0]!r}", f"modality {names[1]!r}"
+
+
+def _sides(data: PairedData, names: tuple[str, str], layer: str, seed: int, folds: int) -> Sides:
     y = data.target.cpu().numpy()
     subjects = None if data.group is None else data.group.cpu().numpy()
     a, b = (_columns(data, name) for name in names)
     if layer == "given":
-        return _given(a, b, y, subjects, data.num_classes, seed)
-    sides = Sides.of(leading(a), leading(b), y, subjects=subjects, seed=seed)
+        return _given(a, b, y, subjects, data.num_classes, seed, folds)
+    one, two = (leading(x, name=title) for x, title in zip((a, b), _titles(names), strict=True))
+    sides = Sides.of(one, two, y, subjects=subjects, seed=seed, names=_titles(names), folds=folds)
     if layer == "input":
         return sides
     return replace(sides, a=np.exp(sides.said_a)[:, :-1], b=np.exp(sides.said_b)[:, :-1])
 
 
-def _given(a: Floats, b: Floats, y: Codes, subjects: Codes | None, classes: int, seed: int) -> Sides:
+def _given(
+    a: Floats, b: Floats, y: Codes, subjects: Codes | None, classes: int, seed: int, folds: int
+) -> Sides:
     """Class probabilities as the columns and as what is said; a probe puts the pair together."""
     for name, x in (("a", a), ("b", b)):
         fine = x.shape[1] == classes and (x >= 0).all() and np.allclose(x.sum(1), 1.0, atol=1e-4)
         rule = f"must be probabilities of the {classes} classes for layer='given'"
         require(bool(fine), f"modality {name}", x.shape, rule, "Use layer='input'.")
-    both = probed(np.column_stack([a, b]), y, subjects=subjects, seed=seed)
+    used, notes = possible_folds(y, subjects, folds)
+    both = probed(np.column_stack([a, b]), y, subjects=subjects, folds=used, seed=seed)
     said_a, said_b = (np.log(np.maximum(x, 1e-9)) for x in (a, b))  # nobody's vote is never certain
-    return Sides(lively("a", a[:, :-1]), lively("b", b[:, :-1]), y, said_a, said_b, both, subjects)
+    one, two = lively("modality a", a[:, :-1]), lively("modality b", b[:, :-1])
+    return Sides(one, two, y, said_a, said_b, both, subjects, notes=notes)
 
 
 def _trained(
-    data: PairedData, names: tuple[str, str], seed: int, profile: str, store: ResultStore, device: str
+    data: PairedData,
+    names: tuple[str, str],
+    seed: int,
+    folds: int,
+    profile: str,
+    store: ResultStore,
+    device: str,
 ) -> Sides:
     """Features of two trained networks on the test split, which neither was fitted or selected on."""
     size = profile_of(profile)
@@ -219,10 +260,11 @@ def _trained(
         )
         one = Network("teacher", name, seed, teacher_seed(seed), Objective(task=data.task))
         (result,) = workshop.train([one], done=lambda network, how: None)
-        found.append(np.asarray(result.tensors["features/test"], dtype=float))
+        found.append(leading(result.tensors["features/test"], name=f"features of {name!r}"))
     where = data.positions("test").cpu()
     subjects = None if data.group is None else data.group.cpu()[where].numpy()
-    return Sides.of(found[0], found[1], data.target.cpu()[where].numpy(), subjects=subjects, seed=seed)
+    y, titles = data.target.cpu()[where].numpy(), _titles(names)
+    return Sides.of(found[0], found[1], y, subjects=subjects, seed=seed, names=titles, folds=folds)
 
 
 def _split(layer: str) -> str:

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
+#: The R^2 from which a channel that the other modality predicts counts as shared.
+LEAST_SHARED = 0.1
+#: The verdict hangs on that threshold where one so many times lower or higher moves gamma by more than this.
+_FACTOR, _MOVES = 3.0, 0.05
+
 
 @dataclass(frozen=True, eq=False)
 class Decisive:
@@ -36,8 +41,10 @@ class Decisive:
     Args:
         shares: see `ModalityShares`.
         table: one row per channel: modality, channel, variance (share of the label's variance, freed of
-            chance), p, decisive, predicted (adjusted R^2 from the other modality), p_general, general. In
-            canonical coordinates a channel is a canonical variate.
+            chance), p, decisive, predicted (adjusted R^2 from the other modality), p_general, linked (more
+            predicted than chance makes), general (linked, and predicted by at least `least_shared`). In
+            canonical coordinates a channel is a canonical variate, and predicted its squared canonical
+            correlation.
     """
 
     shares: ModalityShares
@@ -71,13 +78,14 @@ class _Plan:
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """By channel: share of the label's variance, p, decisive; adjusted R^2 from the other, p, general."""
+    """By channel: share of the label's variance, p, decisive; R^2 from the other, p, linked, general."""
 
     variance: Floats
     p: Floats
     decisive: Bools
     predicted: Floats
     p_general: Floats
+    linked: Bools
     general: Bools
 
 
@@ -93,7 +101,7 @@ def decisive_channels(
     products: bool = True,
     rate: float = 0.01,
     permutations: int = 200,
-    least_shared: float = 0.1,
+    least_shared: float = LEAST_SHARED,
     resamples: int = 100,
     level: float = 0.95,
     subjects: npt.ArrayLike | None = None,
@@ -117,7 +125,12 @@ def decisive_channels(
             share is one of explained variance, whatever the weight.
         rate: of false discoveries.
         permutations: of each null, at least 1 / rate; p-values pool the permuted statistics of all channels.
-        least_shared: a general channel must have at least this adjusted R^2, however significant.
+        least_shared: a general channel must have at least this R^2 from the other modality, however
+            significant. A threshold, not a weight: two views of one latent that correlate with it by r
+            predict each other with R^2 = r^4, so that noisy views count as all shared above the threshold
+            and as all specific below, with intervals that may have no width. (Weights by R^2 instead triple
+            the error of gamma behind tanh encoders.) A note says what gamma would be at a third of the
+            threshold and at three times it, where that moves gamma by more than 0.05.
         resamples: half-samples behind the intervals; 0 for none. An interval is the spread of the
             half-samples (whose variance about the full sample estimates the full sample's own; Politis and
             Romano 1994), centred on the estimate.
@@ -127,8 +140,8 @@ def decisive_channels(
         seed: of permutations and half-samples.
 
     Raises:
-        LabError: unpaired sets, constant channels or label, fewer samples than channels, fewer than three
-            subjects, wrong options.
+        LabError: unpaired sets, constant channels or label, fewer samples than channels (with 'probe', fewer
+            than 40 samples beyond them), fewer than three subjects, wrong options.
     """
     n = paired(a=a, b=b, y=y)
     plan = _plan(test, basis, weight, rate, permutations, least_shared)
@@ -140,6 +153,7 @@ def decisive_channels(
         sides = [normal_scores(x) for x in sides]
     found, _ = _examine(sides, target, plan, seed, None)
     masses, notes = _masses(found, weight)
+    notes += _hanging(found, plan)
     if products:
         masses[3] = _pairs(found, masses, product_variance(sides[0], sides[1], target, seed=seed))
     codes = subject_codes(subjects, n)
@@ -220,14 +234,14 @@ def _examine(
         if correlations is None:
             predicted = channels.predicted_share(x, other)
             p_general = pooled_p_values(predicted, nulls[1][side])
-            general = discoveries(p_general, rate=plan.rate) & (predicted >= plan.least_shared)
+            linked = discoveries(p_general, rate=plan.rate)
         else:
             padded = np.zeros(x.shape[1])
             padded[: len(correlations)] = correlations[: x.shape[1]]
             predicted, p_general = padded**2, np.where(padded > nulls[2], plan.rate, 1.0)
-            general = (padded > nulls[2]) & (predicted >= plan.least_shared)
-        decisive = discoveries(p, rate=plan.rate)
-        found.append(_Found(effect.variance, p, decisive, predicted, p_general, general))
+            linked = padded > nulls[2]
+        decisive, general = discoveries(p, rate=plan.rate), linked & (predicted >= plan.least_shared)
+        found.append(_Found(effect.variance, p, decisive, predicted, p_general, linked, general))
     return found, nulls
 
 
@@ -249,6 +263,24 @@ def _masses(found: list[_Found], weight: str) -> tuple[Floats, tuple[str, ...]]:
     return np.array([own[0], own[1], (shared[0] + shared[1]) / 2, 0.0]), notes
 
 
+def _hanging(found: list[_Found], plan: _Plan) -> tuple[str, ...]:
+    """The note of a gamma that another threshold on R^2 would move."""
+    ends = plan.least_shared / _FACTOR, plan.least_shared, min(plan.least_shared * _FACTOR, 1.0)
+    low, here, high = (_gamma(found, plan.weight, least) for least in ends)
+    if not max(abs(low - here), abs(high - here)) > _MOVES:  # undefined ones are NaN and move nothing
+        return ()
+    return (
+        f"gamma hangs on where shared begins: {here:.2f} with R^2 from {ends[1]:.2g} on (least_shared), "
+        f"{low:.2f} from {ends[0]:.2g}, {high:.2f} from {ends[2]:.2g}.",
+    )
+
+
+def _gamma(found: list[_Found], weight: str, least: float) -> float:
+    """gamma with another threshold on R^2."""
+    moved = [replace(one, general=one.linked & (one.predicted >= least)) for one in found]
+    return from_masses(_masses(moved, weight)[0], method="gamma").gamma
+
+
 def _pairs(found: list[_Found], masses: Floats, variance: float) -> float:
     """The amount of synergy beside these masses that makes its share that of the explained variance."""
     single, amount = _masses(found, "energy")[0][:3], float(masses[:3].sum())
@@ -266,13 +298,13 @@ def _replicates(
 ) -> Floats | None:
     """(R, 4) masses of half-samples; None when a half is too small to test."""
     stream, nulls, drawn = generator(seed, "halves"), None, []
-    widest = max(x.shape[1] for x in sides)
+    least = max(x.shape[1] for x in sides) + 1 + (channels.FREEDOM if plan.test == "probe" else 1)
     if np.bincount(target).min() < 4:
         return None
     for _ in range(resamples):
         half = stream.permutation(len(units))[: len(units) // 2]
         rows = np.concatenate([units[i] for i in half])
-        if len(rows) <= widest + 1:
+        if len(rows) < least:
             continue
         some = [x[rows] for x in sides]
         if len(np.unique(target[rows])) < target.max() + 1 or any(

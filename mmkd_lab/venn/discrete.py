@@ -78,12 +78,12 @@ def finite_columns(name: str, values: npt.ArrayLike) -> Floats:
     return x
 
 
-def drop_constant(values: npt.ArrayLike) -> tuple[Floats, Codes]:
-    """The columns that vary, and their numbers. Raises `LabError` when none does."""
+def drop_constant(values: npt.ArrayLike, *, name: str = "values") -> tuple[Floats, Codes]:
+    """The columns that vary, and their numbers. Raises `LabError`, by that name, when none does."""
     x = np.asarray(values, dtype=float)
     x = x[:, None] if x.ndim == 1 else x.reshape(len(x), -1)
     kept = np.flatnonzero(np.ptp(x, axis=0) > 0)
-    require(kept.size > 0, "values", x.shape, "must hold a column that varies")
+    require(kept.size > 0, name, x.shape, "must hold a column that varies")
     return x[:, kept], kept
 
 

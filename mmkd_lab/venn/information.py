@@ -7,6 +7,8 @@ not who sees which latent: see `mmkd_lab.venn.gaussian` for how far the two trut
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -24,6 +26,8 @@ _THIN = 5.0
 _LEVEL = 0.05
 #: More different values of one modality than this are no codes; tables and times grow with their product.
 _MOST = 256
+#: Bits; the solver's bounds lie closer together than this.
+_NOTHING = 1e-6
 
 
 def information_shares(
@@ -45,7 +49,11 @@ def information_shares(
     The plug-in decomposition is corrected by label shuffles: their mean of I1, I2, I12 and R is taken off;
     parts follow by the identities R + U1 = I1, R + U2 = I2, R + U1 + U2 + S = I12, cut at 0. Where I12 does
     not exceed 95 % of the shuffles (20 or more), nothing is decisive and the shares are undefined: those of
-    noise mean nothing. Intervals resample the table.
+    noise mean nothing. Intervals resample the table. Where the resamples, mirrored at the estimate, do not
+    exclude U1 = 0 (or U2 = 0), the interval of alpha (beta) reaches 0 and that of gamma_a (gamma_b) 1; where
+    they exclude neither, that of gamma reaches 1: at such a boundary the cut at 0 moves the estimate and
+    all resamples to one side of the truth (Andrews 2000). What is measured are the values given: a probe of
+    more noise columns tells less, and that is unique to the other modality.
 
     Args:
         a: (n,) codes (at most 256 different ones), (n,) scores, or (n, d) features or predictions of
@@ -96,9 +104,10 @@ def information_shares(
         drawn = _resamples(table, (one, two, target), units, generator(seed, "bootstrap"), bootstrap)
         replicates = _masses(pid_stack(drawn), bias if interval == "recentred" else 2.0 * bias)
     method = f"information (BROJA, {table.shape[0]} x {table.shape[1]} bins)"
-    return from_masses(
+    shares = from_masses(
         masses, method=method, replicates=replicates, kind=interval, level=level, n=n, notes=notes
     )
+    return shares if replicates is None else _reaching(shares, masses, replicates, level)
 
 
 def pairing_p_value(
@@ -173,6 +182,20 @@ def _masses(found: PIDStack, bias: Floats) -> Floats:
     synergy = np.maximum(joint - shared - own_1 - own_2, 0.0)
     seen = shared + own_1 + own_2 + synergy
     return np.column_stack([own_1, own_2, shared, synergy, np.maximum(found.entropy - seen, 0.0)])
+
+
+def _reaching(shares: ModalityShares, masses: Floats, replicates: Floats, level: float) -> ModalityShares:
+    """With intervals that reach the boundary where unique information is not shown to be there."""
+    lowest = 2 * masses[:2] - np.quantile(replicates[:, :2], 0.5 + level / 2, axis=0)
+    nothing = lowest <= _NOTHING
+    known = dict(shares.intervals)
+    for name, where in (("alpha", nothing[0]), ("beta", nothing[1])):
+        if where and name in known:
+            known[name] = replace(known[name], low=0.0)
+    for name, where in (("gamma_a", nothing[0]), ("gamma_b", nothing[1]), ("gamma_union", nothing.all())):
+        if where and name in known:
+            known[name] = replace(known[name], high=1.0)
+    return replace(shares, intervals=known)
 
 
 def _thin(n: int, table: Floats) -> tuple[str, ...]:

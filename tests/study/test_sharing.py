@@ -11,8 +11,18 @@ from mmkd_lab.base.check import LabError
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.runs.store import ResultStore
 from mmkd_lab.study import Study, modality_shares
-from mmkd_lab.study.estimators import ESTIMATORS, LABELS, Sides, _blocks, _mean_recall, leading, lively
+from mmkd_lab.study.estimators import (
+    ESTIMATORS,
+    LABELS,
+    Sides,
+    _blocks,
+    _mean_recall,
+    leading,
+    lively,
+    possible_folds,
+)
 from mmkd_lab.study.sharing import _noted, _verdict, shares_of
+from tests.venn.worlds import blurred
 
 rng = np.random.default_rng(0)
 
@@ -228,8 +238,22 @@ def test_columns_that_hardly_ever_vary_are_left_out():
         ({"seeds": [1, 1]}, "seeds"),
         ({"profile": "huge"}, "profile"),
         ({"store": "here"}, "store = 'here'"),
+        ({"least_shared": 1.5}, "least_shared = 1.5"),
+        ({"folds": 1}, "folds = 1"),
     ],
-    ids=["layer", "estimator", "methods", "not asked", "twice", "modality", "seeds", "profile", "store"],
+    ids=[
+        "layer",
+        "estimator",
+        "methods",
+        "not asked",
+        "twice",
+        "modality",
+        "seeds",
+        "profile",
+        "store",
+        "threshold",
+        "folds",
+    ],
 )
 def test_wrong_questions_are_refused(asked, expected, crowd):
     with pytest.raises(LabError, match=expected):
@@ -260,3 +284,92 @@ def test_many_labels_a_sample_are_refused():
     made = paired(x, x, y, classes=3, task=Task.MULTI_LABEL)
     with pytest.raises(LabError, match=r"dataset = .*must have one label a sample"):
         modality_shares(made)
+
+
+def test_features_of_small_sets_are_reduced(tmp_path):
+    """More features of both networks than samples of the test split, which no method can take as they are."""
+    own = np.random.default_rng(5)
+    y = own.integers(0, 2, size=240)
+    a, b = (np.float32(own.normal(size=(240, 6)) + y[:, None] * np.eye(6)[0]) for _ in range(2))
+    found = modality_shares(paired(a, b, y), layer="features", store=ResultStore(tmp_path))
+    assert found.options["n"] == 80
+    assert set(found.table["arm"]) == set(ESTIMATORS)
+
+
+def test_few_samples_leave_few_components():
+    own = np.random.default_rng(6)
+    wide = own.normal(size=(80, 60))
+    assert leading(wide).shape == (80, 20)
+    assert leading(own.normal(size=(400, 60))).shape == (400, 50)
+    flat = own.normal(size=(80, 3)) @ own.normal(size=(3, 60))
+    assert leading(flat).shape == (80, 3)  # more components would be rounding
+
+
+def test_wide_inputs_of_few_samples_go_through_every_method():
+    own = np.random.default_rng(7)
+    y = np.arange(90) % 2
+    a, b = (np.float32(own.normal(size=(90, 50)) + 2 * y[:, None] * np.eye(50)[0]) for _ in range(2))
+    assert set(modality_shares(paired(a, b, y)).table["arm"]) == set(ESTIMATORS)
+
+
+def few(rare, *, n=300):
+    own = np.random.default_rng(8)
+    y = np.zeros(n, dtype=np.int64)
+    y[np.linspace(0, n - 1, rare).astype(int)] = 1  # some in every split
+    a, b = (np.float32(own.normal(size=(n, 3)) + 3.0 * y[:, None]) for _ in range(2))
+    return a, b, y
+
+
+def test_a_class_with_fewer_samples_than_folds_has_fewer_folds_and_a_note():
+    note = "Probes are fitted in 4 folds, not 5: there are 4 samples of the rarest class."
+    found = modality_shares(paired(*few(4)), estimator="commonality")
+    assert found.verdict.count(note) == 1
+    assert "Probes are fitted" not in modality_shares(paired(*few(4)), methods=["canonical"], folds=4).verdict
+    assert "Probes are fitted" not in modality_shares(paired(*few(9)), methods=["canonical"]).verdict
+    with pytest.raises(LabError, match=r"samples of the rarest class = 1: must be at least 2"):
+        possible_folds(few(1)[2], None, 5)
+
+
+@pytest.mark.parametrize("layer", ["input", "predictions"])
+def test_few_subjects_have_as_many_folds(layer):
+    a, b, y = few(120)
+    made = paired(a, b, y, group=torch.arange(300) // 100)
+    found = modality_shares(made, methods=["information"], estimator="information", layer=layer)
+    assert "Probes are fitted in 3 folds, not 5: there are 3 subjects." in found.verdict
+
+
+def test_folds_change_what_is_said():
+    a, b, y = few(120)
+    asked = {"methods": ["information"], "estimator": "information"}
+    two, five = (modality_shares(paired(a, b, y), folds=folds, **asked) for folds in (2, 5))
+    assert not two.table.equals(five.table)
+    assert (two.provenance["folds"], five.provenance["folds"]) == (2, 5)
+
+
+@pytest.mark.parametrize("method", ["canonical", "count"])
+def test_the_threshold_of_shared_channels_can_be_set(method):
+    a, b, y = blurred(0.2)
+    asked = {"methods": [method], "estimator": method}
+    gammas = {}
+    for least in (0.1, 0.5):
+        found = modality_shares(paired(a, b, y), least_shared=least, **asked)
+        gammas[least] = shares_of(found.table, method)["gamma_union"].mean
+        assert f"By {LABELS[method]}: gamma hangs on where shared begins" in found.verdict
+        assert found.provenance["least_shared"] == least
+    assert gammas == pytest.approx({0.1: 1.0, 0.5: 0.0}, abs=0.05)
+
+
+@pytest.mark.parametrize("layer", ["input", "predictions"])
+def test_a_modality_that_does_not_vary_is_named(layer):
+    a, _, y = few(120)
+    still, nearly = np.ones_like(a), np.ones_like(a)
+    nearly[0] = 0.0
+    for flat in (still, nearly):
+        with pytest.raises(LabError, match=r"modality 'right' = \(300, 3\): must hold a column that varies"):
+            modality_shares(paired(a, flat, y), layer=layer)
+
+
+def test_figures_call_their_intervals_nominal(crowd):
+    asked = {"layer": "given", "estimator": "commonality", "methods": ["commonality"]}
+    texts = [text.get_text() for text in modality_shares(crowd, **asked).plot().texts]
+    assert any("nominal 95 % intervals" in text for text in texts)

@@ -33,3 +33,13 @@ def xor(*, n: int = 1000, seed: int = 0):
     rng = np.random.default_rng(seed)
     a, b = rng.standard_normal((2, n, 2))
     return a, b, ((a[:, 0] > 0) ^ (b[:, 0] > 0)).astype(int)
+
+
+def blurred(r2: float, *, n: int = 2000, noise: int = 3, seed: int = 0):
+    """Two noisy views of the one latent that decides, which predict each other with this R^2; some noise."""
+    rng = np.random.default_rng(seed)
+    latent, kept = rng.standard_normal(n), r2**0.25
+    sides = [rng.standard_normal((n, 1 + noise)) for _ in range(2)]
+    for side in sides:
+        side[:, 0] = kept * latent + np.sqrt(1 - kept**2) * side[:, 0]
+    return *sides, (latent > 0).astype(int)
