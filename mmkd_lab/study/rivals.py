@@ -123,7 +123,7 @@ def _seeds(found: Sequence[Prediction]) -> str:
 def _signs(found: Sequence[Prediction]) -> str:
     """CCH foretells the sign itself: KD helps where its margin is above 0."""
     hits = [one.hits for one in found if one.hits is not None]
-    return f"; the margin's own sign is that of the gain in {hits[0]:.0%} of the runs" if hits else ""
+    return f"; the margin's own sign is that of the gain in {hits[0]:.2f} of the runs" if hits else ""
 
 
 def _words(rival: str) -> str:
