@@ -262,9 +262,7 @@ class Pair:
         nets = []
         for role, spec, stream in zip(("teacher", "student"), specs, streams, strict=True):
             net = Replicas.build(spec, setting.data, seeds=[stream], device=setting.device).module()
-            mine = {
-                n.removeprefix(f"{role}/"): v for n, v in stored.tensors.items() if n.startswith(f"{role}/")
-            }
+            mine = {n.split("/", 1)[1]: v for n, v in stored.tensors.items() if n.startswith(f"{role}/")}
             net.load_state_dict({part: torch.from_numpy(values.copy()) for part, values in mine.items()})
             nets.append(net)
         return nets[0], nets[1]

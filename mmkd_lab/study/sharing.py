@@ -18,14 +18,12 @@ import torch
 from mmkd_lab import __version__
 from mmkd_lab.base import check
 from mmkd_lab.base.check import LabError, one_of, require
-from mmkd_lab.base.stats import Interval
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill import Objective
 from mmkd_lab.runs.store import ResultStore
 from mmkd_lab.study.estimators import (
     ESTIMATORS,
     FOLDS,
-    LABELS,
     Codes,
     Floats,
     Sides,
@@ -39,19 +37,15 @@ from mmkd_lab.study.profiles import profile as profile_of
 from mmkd_lab.study.report import file_name, load_data
 from mmkd_lab.study.result import Study
 from mmkd_lab.study.setting import teacher_seed
+from mmkd_lab.study.sharing_verdict import ORDER, Notes, noted, sentence, title
 from mmkd_lab.study.summary import COLUMNS
 from mmkd_lab.train.device import resolve
 from mmkd_lab.venn.decisive import LEAST_SHARED
-from mmkd_lab.venn.shares import QUANTITIES, XOR_FROM, ModalityShares
+from mmkd_lab.venn.shares import ModalityShares
 
 NAME = "modality_shares"
 LAYERS = ("input", "predictions", "features", "given")
 _RESAMPLES = 100
-
-#: {method: {seed: what it says about its numbers}}.
-Notes = dict[str, dict[str, list[str]]]
-#: gamma comes first: it is what a study of shares is about.
-_ORDER = ("gamma_union", *(name for name in QUANTITIES if name != "gamma_union"))
 
 
 def modality_shares(
@@ -135,9 +129,9 @@ def modality_shares(
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return Study(
         name=f"{NAME}_{file_name(data.name)}_{'_'.join(map(file_name, names))}_{layer}",
-        title=_title(table, estimator, names),
+        title=title(table, estimator, names),
         table=table,
-        verdict=_verdict(table, estimator, names, counted, layer) + said + _noted(notes, len(numbers)),
+        verdict=sentence(table, estimator, names, counted, layer) + said + noted(notes, len(numbers)),
         kind="sharing",
         options={"method": estimator, "names": list(names), "n": counted, "layer": layer},
         provenance={
@@ -161,22 +155,6 @@ def modality_shares(
             "seconds": round(time.perf_counter() - started, 3),
         },
     )
-
-
-def shares_of(table: pd.DataFrame, method: str) -> dict[str, Interval]:
-    """{quantity: share and interval} of one method: the mean over seeds, and the ends that hold every seed's.
-
-    A quantity without an interval has NaN ends. Raises `LabError` for a method that the table lacks.
-    """
-    one_of("method", method, list(dict.fromkeys(table["arm"])))
-    part = table[table["arm"] == method]
-    values = {name: group["value"].to_numpy(dtype=float) for name, group in part.groupby("metric")}
-    found = {}
-    for name in (name for name in _ORDER if name in values):
-        low, high = (values.get(f"{name} {end}", np.array([np.nan])) for end in ("low", "high"))
-        n = len(values[name])
-        found[name] = Interval(float(values[name].mean()), float(low.min()), float(high.max()), n)
-    return found
 
 
 def _pair(data: PairedData, modalities: Sequence[str] | None) -> tuple[str, str]:
@@ -273,66 +251,10 @@ def _split(layer: str) -> str:
 
 def _rows(found: ModalityShares, head: tuple[object, ...]) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
-    for name in _ORDER:
+    for name in ORDER:
         if np.isfinite(found.value(name)):
             rows.append((*head, name, found.value(name)))
         if name in found.intervals and np.isfinite(found.intervals[name].low):
             rows.append((*head, f"{name} low", found.intervals[name].low))
             rows.append((*head, f"{name} high", found.intervals[name].high))
     return rows
-
-
-def _title(table: pd.DataFrame, estimator: str, names: tuple[str, str]) -> str:
-    found, head = shares_of(table, estimator), table["dataset"].iloc[0]
-    synergy = found["synergy"].mean if "synergy" in found else 0.0
-    if "gamma_union" not in found:
-        what = "XOR-type label" if synergy else "nothing decisive"
-        return f"{head}, by {LABELS[estimator]}: {what}, {names[0]} and {names[1]} by themselves tell nothing"
-    if synergy > XOR_FROM:
-        return f"{head}, by {LABELS[estimator]}: XOR-type, {synergy:.0%} of what the pair carries is synergy"
-    shown = found["gamma_union"]
-    ends = "" if np.isnan(shown.low) else f" [{100 * shown.low:.0f}, {100 * shown.high:.0f}]"
-    share = f"{shown.mean:.0%}{ends}"
-    return f"{head}, by {LABELS[estimator]}: {share} of what {names[0]} or {names[1]} carries is in both"
-
-
-def _verdict(table: pd.DataFrame, estimator: str, names: tuple[str, str], n: int, layer: str) -> str:
-    head = f"On {table['dataset'].iloc[0]} ({names[0]} and {names[1]}, {layer}, {n:,} samples)"
-    by = {str(method): shares_of(table, str(method)) for method in dict.fromkeys(table["arm"])}
-    seeds, mine = int(table["seed"].nunique()), by.pop(estimator)
-    if "gamma_union" in mine:
-        said = [
-            f"gamma {_shown(mine['gamma_union'], seeds)}",
-            f"only {names[0]} {_shown(mine['alpha'], seeds)}",
-        ]
-        said += [f"only {names[1]} {_shown(mine['beta'], seeds)}"]
-    else:
-        said = ["alpha, beta and gamma are undefined"]
-    said += [f"{name} {_shown(mine[name], seeds)}" for name in ("synergy", "unobserved") if name in mine]
-    sentence = f"{head}, by {LABELS[estimator]}: {', '.join(said)}"
-    others = [
-        f"{_shown(one['gamma_union'], seeds) if 'gamma_union' in one else 'undefined'} by {LABELS[method]}"
-        for method, one in by.items()
-    ]
-    return f"{sentence}; gamma is {', '.join(others)}." if others else f"{sentence}."
-
-
-def _noted(notes: Notes, seeds: int) -> str:
-    """Every note once, with its method, and with its seeds where not all of them have it.
-
-    What the verdict has said already, that shares are undefined, is not said again.
-    """
-    said = []
-    for method, by_seed in notes.items():
-        texts = dict.fromkeys(one for each in by_seed.values() for one in each)
-        for note in (one for one in texts if not one.startswith("alpha, beta and gamma are undefined")):
-            where = [seed for seed, each in by_seed.items() if note in each]
-            which = f" (seed{'s' if len(where) > 1 else ''} {', '.join(where)})" if len(where) < seeds else ""
-            said.append(f" By {LABELS[method]}{which}: {note}")
-    return "".join(said)
-
-
-def _shown(found: Interval, seeds: int) -> str:
-    ends = "" if np.isnan(found.low) else f" [{found.low:.2f}, {found.high:.2f}]"
-    part = "" if found.n == seeds else f" (undefined in {seeds - found.n} of {seeds} seeds)"
-    return f"{found.mean:.2f}{ends}{part}"

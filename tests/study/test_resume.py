@@ -17,7 +17,7 @@ from tests.study import tiny
 REPOSITORY = Path(__file__).parents[2]
 #: Entries of the store: two seeds of three teachers and five students; of a regular teacher, an aligned pair,
 #: six edits of it, 14 taught students and one without a teacher.
-ENTRIES = {"failure": 16, "repair": 46}
+ENTRIES = {"failure": 16, "repair": 54}
 
 
 def _start(store, out, kind, which):

@@ -21,7 +21,7 @@ from mmkd_lab.study.estimators import (
     lively,
     possible_folds,
 )
-from mmkd_lab.study.sharing import _noted, _verdict, shares_of
+from mmkd_lab.study.sharing_verdict import noted, sentence, shares_of
 from tests.venn.worlds import blurred
 
 rng = np.random.default_rng(0)
@@ -166,17 +166,17 @@ def test_notes_of_every_seed_are_kept_and_told():
 def test_a_note_that_all_seeds_have_is_told_once():
     notes = {"count": {"0": ["Few."], "1": ["Few.", "Odd."], "2": ["Few."]}, "information": {"1": ["Thin."]}}
     told = " By counted decisive channels: Few. By counted decisive channels (seed 1): Odd."
-    assert _noted(notes, 3) == f"{told} By information (PID) (seed 1): Thin."
-    assert _noted({}, 3) == ""
+    assert noted(notes, 3) == f"{told} By information (PID) (seed 1): Thin."
+    assert noted({}, 3) == ""
 
 
 def test_a_share_that_some_seeds_lack_says_so(crowd):
     asked = {"layer": "given", "estimator": "commonality", "methods": ["commonality"], "seeds": [0, 1, 2]}
     table = modality_shares(crowd, **asked).table
     lost = table[~((table["seed"] == 1) & table["metric"].str.startswith("gamma_union"))]
-    said = _verdict(lost, "commonality", ("left", "right"), 1200, "given")
+    said = sentence(lost, "commonality", ("left", "right"), 1200, "given")
     assert "(undefined in 1 of 3 seeds), only left" in said
-    assert "undefined" not in _verdict(table, "commonality", ("left", "right"), 1200, "given")
+    assert "undefined" not in sentence(table, "commonality", ("left", "right"), 1200, "given")
 
 
 def test_xor_gets_no_diagram():
