@@ -45,7 +45,7 @@ def measure(share: float, repeats: int) -> dict[str, object]:
     import captum
     import torch
 
-    from mmkd_lab.attribute.saliency import closed_form, permuted_mse
+    from mmkd_lab.attribution.saliency import closed_form, permuted_mse
 
     torch.set_num_threads(1)
     case = Case()
@@ -134,7 +134,7 @@ class Case:
     def by_channel(self, **settings: object) -> object:
         from torch import nn
 
-        from mmkd_lab.attribute import by_channel
+        from mmkd_lab.attribution import by_channel
 
         class Teacher(nn.Module):
             def __init__(self, head: nn.Module) -> None:
@@ -148,8 +148,8 @@ class Case:
         return by_channel(Teacher(self.head), lambda x: x["b"], data, **settings)
 
     def additive(self, channels: int, orders: int) -> object:
-        from mmkd_lab.attribute.layers import Readout
-        from mmkd_lab.attribute.saliency import permuted_additive
+        from mmkd_lab.attribution.layers import Readout
+        from mmkd_lab.attribution.saliency import permuted_additive
 
         readout = Readout(
             self.features[:, :channels].double().unsqueeze(2),
@@ -189,7 +189,7 @@ def step_one(repeats: int) -> dict[str, object]:
     import torch
     from torch import nn
 
-    from mmkd_lab.attribute import Alignment, align_linear
+    from mmkd_lab.attribution import Alignment, align_linear
 
     torch.manual_seed(0)
     a, b, target = torch.randn(WORLDS, 200, 50), torch.randn(WORLDS, 200, 50), torch.randint(2, (WORLDS, 200))

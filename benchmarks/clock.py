@@ -15,8 +15,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from mmkd_lab.train.worlds_machine import machine
-from mmkd_lab.train.worlds_tiles import Vectors
+from mmkd_lab.training.worlds_machine import machine
+from mmkd_lab.training.worlds_tiles import Vectors
 
 T = TypeVar("T")
 

@@ -22,8 +22,8 @@ from typing import Any
 from mmkd_lab import data, study
 from mmkd_lab.data import PairedData
 from mmkd_lab.distill.reliability import UnreliableTeacher
-from mmkd_lab.nets import NetSpec
-from mmkd_lab.train.recipe import Recipe
+from mmkd_lab.models import NetSpec
+from mmkd_lab.training.recipe import Recipe
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SEEDS = range(5)

@@ -32,8 +32,8 @@ from torch import Tensor
 
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill import Distillation, LearnedWeights, Msd, Objective, TeacherViews, msd_views
-from mmkd_lab.nets import NetSpec, Zeros
-from mmkd_lab.train import Recipe, Replicas, cache_views, fit, outputs, threads
+from mmkd_lab.models import NetSpec, Zeros
+from mmkd_lab.training import Recipe, Replicas, cache_views, fit, outputs, threads
 
 RESULTS = Path(__file__).parent / "results" / "msd.json"
 SAMPLES, BATCH, SHORT, LONG = 640, 64, 5, 25

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from mmkd_lab import data, study
 from mmkd_lab.distill.reliability import UnreliableTeacher
-from mmkd_lab.nets import REMOVALS, NetSpec
-from mmkd_lab.train.recipe import Recipe
+from mmkd_lab.models import REMOVALS, NetSpec
+from mmkd_lab.training.recipe import Recipe
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SEEDS = range(5)

@@ -1,7 +1,7 @@
 """Stacked, looped and compiled replicas: which is quicker, per architecture and device.
 
     python benchmarks/replicas.py                  every case on this machine (some minutes)
-    python benchmarks/replicas.py --record         and write the choice into mmkd_lab/train/strategy.json
+    python benchmarks/replicas.py --record         and write the choice into mmkd_lab/training/strategy.json
     python benchmarks/replicas.py --no-compiled    leave torch.compile out (it needs a C++ compiler)
 
 Each number is the time that `train.fit` spends on one step of one replica: the difference of a long and a
@@ -25,9 +25,9 @@ import torch
 
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill import Objective
-from mmkd_lab.nets import NetSpec
-from mmkd_lab.train import Recipe, Replicas, fit, threads
-from mmkd_lab.train.strategy import KINDS, kind
+from mmkd_lab.models import NetSpec
+from mmkd_lab.training import Recipe, Replicas, fit, threads
+from mmkd_lab.training.strategy import KINDS, kind
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "replicas.json"

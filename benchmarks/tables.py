@@ -12,8 +12,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmkd_lab.base.stats import Interval
-from mmkd_lab.study import Study
+from mmkd_lab.core.stats import Interval
+from mmkd_lab.experiments import Study
 from mmkd_lab.study.msd_verdict import paired
 
 RESULTS = Path(__file__).resolve().parent / "results"

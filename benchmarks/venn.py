@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from mmkd_lab.data.gaussian import World, worlds
-from mmkd_lab.venn import (
+from mmkd_lab.shares import (
     ModalityShares,
     commonality_shares,
     decisive_channels,
@@ -37,8 +37,8 @@ from mmkd_lab.venn import (
     pid_stack,
     world_pid,
 )
-from mmkd_lab.venn.discrete import drop_constant
-from mmkd_lab.venn.probe import cross_fitted
+from mmkd_lab.shares.discrete import drop_constant
+from mmkd_lab.shares.probe import cross_fitted
 
 RESULTS = Path(__file__).parent / "results"
 #: Milliseconds that one table of 10 x 10 x 2 may take on one thread.

@@ -11,11 +11,11 @@ import torch
 
 from mmkd_lab.data.gaussian import FIGURE2, FIGURE3, Worlds, worlds
 from mmkd_lab.distill import Objective, TeacherCache
-from mmkd_lab.nets import NetSpec
-from mmkd_lab.train import Recipe, Replicas, evaluate, fit
-from mmkd_lab.train.worlds import WorldsFit, WorldsRecipe, fit_worlds, starts_of
-from mmkd_lab.train.worlds_loop import train_one
-from mmkd_lab.train.worlds_runs import Lesson
+from mmkd_lab.models import NetSpec
+from mmkd_lab.training import Recipe, Replicas, evaluate, fit
+from mmkd_lab.training.worlds import WorldsFit, WorldsRecipe, fit_worlds, starts_of
+from mmkd_lab.training.worlds_loop import train_one
+from mmkd_lab.training.worlds_runs import Lesson
 
 SEEDS, STEPS, LR = 10, 1000, 0.1
 

@@ -1,7 +1,8 @@
 """mmkd_lab: the laboratory for multimodal knowledge distillation.
 
-The stage is the namespace: `mmkd_lab.data`, `.nets`, `.distill`, `.train`, `.attribute`, `.venn`, `.plot`,
-`.runs`, `.study`. A stage is loaded when it is first used, so that importing the package costs little.
+The stage is the namespace: `mmkd_lab.data`, `.models`, `.distill`, `.training`, `.attribution`, `.shares`,
+`.plotting`, `.experiments`, `.study`. A stage is loaded when it is first used, so that importing the package
+costs little.
 """
 
 from __future__ import annotations
@@ -12,7 +13,19 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 #: The floors of the house, lowest first. Each imports only from the floors before it.
-FLOORS = ("base", "data", "nets", "distill", "train", "attribute", "venn", "plot", "runs", "study", "cli")
+FLOORS = (
+    "core",
+    "data",
+    "models",
+    "distill",
+    "training",
+    "attribution",
+    "shares",
+    "plotting",
+    "experiments",
+    "study",
+    "cli",
+)
 
 __all__ = ["FLOORS", "__version__", *FLOORS]
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.base.seed import derive
+from mmkd_lab.core.seed import derive
 from mmkd_lab.data.spectrogram import MelSpec, decibels
 
 SEED = 2023

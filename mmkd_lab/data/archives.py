@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.base.check import DamagedFile
+from mmkd_lab.core.check import DamagedFile
 
 Samples = npt.NDArray[np.int16]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.base.check import DamagedFile
-from mmkd_lab.base.fingerprint import digest_arrays
+from mmkd_lab.core.check import DamagedFile
+from mmkd_lab.core.fingerprint import digest_arrays
 from mmkd_lab.data.archives import opened
 
 Arrays = dict[str, npt.NDArray[np.generic]]

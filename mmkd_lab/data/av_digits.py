@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mmkd_lab.base.seed import derive
+from mmkd_lab.core.seed import derive
 from mmkd_lab.data.manifest import shipped
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.pairing import Rows, balanced_labels, cut, draw

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mmkd_lab.base.check import LabError, require
-from mmkd_lab.base.fingerprint import digest
-from mmkd_lab.base.seed import derive
+from mmkd_lab.core.check import LabError, require
+from mmkd_lab.core.fingerprint import digest
+from mmkd_lab.core.seed import derive
 from mmkd_lab.data import manifest
 from mmkd_lab.data.archives import read_idx, read_wav
 from mmkd_lab.data.content import read_gz, read_recordings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mmkd_lab.base.check import listing, one_of, require
+from mmkd_lab.core.check import listing, one_of, require
 from mmkd_lab.data import catalogue_vl
 from mmkd_lab.data.entries import MIRROR, PATH, SEED, Entry, Parameter, sizes
 

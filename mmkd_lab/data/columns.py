@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.base.check import require
+from mmkd_lab.core.check import require
 from mmkd_lab.data.pairing import Rows
 from mmkd_lab.data.spectrogram import on_grid
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from mmkd_lab.base.check import DamagedFile
+from mmkd_lab.core.check import DamagedFile
 from mmkd_lab.data import manifest
 from mmkd_lab.data.archives import digest_members, gunzip, members
 from mmkd_lab.data.arrays import Arrays, digest_npz, read_npz

@@ -14,9 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import DamagedFile, LabError, require
-from mmkd_lab.base.fingerprint import digest
-from mmkd_lab.base.seed import derive
+from mmkd_lab.core.check import DamagedFile, LabError, require
+from mmkd_lab.core.fingerprint import digest
+from mmkd_lab.core.seed import derive
 from mmkd_lab.data import manifest
 from mmkd_lab.data.arrays import Arrays
 from mmkd_lab.data.content import read_arrays

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mmkd_lab.base.check import LabError, one_of, real, require, whole
+from mmkd_lab.core.check import LabError, one_of, real, require, whole
 
 
 @dataclass(frozen=True)

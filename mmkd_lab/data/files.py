@@ -13,9 +13,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmkd_lab.base.check import DamagedFile, LabError, one_of
-from mmkd_lab.base.check import path as check_path
-from mmkd_lab.base.places import user_data
+from mmkd_lab.core.check import DamagedFile, LabError, one_of
+from mmkd_lab.core.check import path as check_path
+from mmkd_lab.core.places import user_data
 from mmkd_lab.data import manifest
 from mmkd_lab.data.catalogue import catalogue, entry
 from mmkd_lab.data.content import owner, read_arrays, read_gz, read_nlvr, read_recordings

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mmkd_lab.base import check
-from mmkd_lab.base.check import one_of, require
-from mmkd_lab.base.fingerprint import digest_arrays
-from mmkd_lab.base.seed import derive
+from mmkd_lab.core import check
+from mmkd_lab.core.check import one_of, require
+from mmkd_lab.core.fingerprint import digest_arrays
+from mmkd_lab.core.seed import derive
 from mmkd_lab.data.gaussian_world import FIGURE2, FIGURE3, PARTS, TABLE2, VIEWS, World
 from mmkd_lab.data.paired import PairedData
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.base.check import real
+from mmkd_lab.core.check import real
 
 #: The integrand is a product of two bell curves; beyond 12 of its widths it is below 1e-31.
 _REACH, _POINTS = 12.0, 4001

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.base import check
-from mmkd_lab.base.check import LabError, one_of, require
+from mmkd_lab.core import check
+from mmkd_lab.core.check import LabError, one_of, require
 from mmkd_lab.data.gaussian_oracle import bayes_accuracy, information
 
 #: What can be looked at: a modality, both, or only what both see.

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmkd_lab.base.check import DamagedFile, one_of
+from mmkd_lab.core.check import DamagedFile, one_of
 
 _AGAIN = "Install mmkd_lab again, or clone it again."
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import of_type, real, require, whole
-from mmkd_lab.base.seed import derive
+from mmkd_lab.core.check import of_type, real, require, whole
+from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.task import META, Task
 

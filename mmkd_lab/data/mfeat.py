@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mmkd_lab.base.atomic import write_with
-from mmkd_lab.base.check import DamagedFile, require
-from mmkd_lab.base.fingerprint import digest
-from mmkd_lab.base.seed import derive
+from mmkd_lab.core.atomic import write_with
+from mmkd_lab.core.check import DamagedFile, require
+from mmkd_lab.core.fingerprint import digest
+from mmkd_lab.core.seed import derive
 from mmkd_lab.data import manifest
 from mmkd_lab.data.columns import standardise
 from mmkd_lab.data.content import read_arrays

@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mmkd_lab.base.atomic import write_with
-from mmkd_lab.base.check import DamagedFile, require
-from mmkd_lab.base.check import path as check_path
-from mmkd_lab.base.fingerprint import digest
-from mmkd_lab.base.seed import derive
+from mmkd_lab.core.atomic import write_with
+from mmkd_lab.core.check import DamagedFile, require
+from mmkd_lab.core.check import path as check_path
+from mmkd_lab.core.fingerprint import digest
+from mmkd_lab.core.seed import derive
 from mmkd_lab.data import manifest
 from mmkd_lab.data.archives import digest_members
 from mmkd_lab.data.content import NLVR_MEMBER, read_nlvr

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.base.check import DamagedFile
+from mmkd_lab.core.check import DamagedFile
 from mmkd_lab.data.archives import digest_members, loudness, members, read_wav
 from mmkd_lab.data.content import BACKGROUND, PUBLISHED_BACKGROUND, exact_members
 from mmkd_lab.data.manifest import DataFile, backgrounds

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 
 
 def command(pack: Callable[[str, str], Path], arguments: Sequence[str], *, usage: str) -> int:

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import LabError, flat, mapping, of_type, one_of
-from mmkd_lab.base.check import position as at
-from mmkd_lab.base.fingerprint import canonical, digest_arrays
+from mmkd_lab.core.check import LabError, flat, mapping, of_type, one_of
+from mmkd_lab.core.check import position as at
+from mmkd_lab.core.fingerprint import canonical, digest_arrays
 from mmkd_lab.data.task import SPLITS, Task
 from mmkd_lab.data.text import Vocabulary
 from mmkd_lab.data.validate import validate, validate_positions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 
 Rows = npt.NDArray[np.int64]
 

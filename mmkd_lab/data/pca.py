@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.base.check import require
+from mmkd_lab.core.check import require
 
 Floats = npt.NDArray[np.float64]
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import LabError, require, whole
-from mmkd_lab.base.fingerprint import digest
+from mmkd_lab.core.check import LabError, require, whole
+from mmkd_lab.core.fingerprint import digest
 from mmkd_lab.data import manifest
 from mmkd_lab.data.arrays import Arrays
 from mmkd_lab.data.columns import standardise

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.base.check import DamagedFile, LabError, require
+from mmkd_lab.core.check import DamagedFile, LabError, require
 from mmkd_lab.data.archives import Samples, read_wav
 from mmkd_lab.data.files import mirror_folder
 from mmkd_lab.data.ravdess import LOWEST, SPAN

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.base.check import one_of
+from mmkd_lab.core.check import one_of
 from mmkd_lab.data.pairing import Rows
 from mmkd_lab.data.spectrogram import on_grid
 

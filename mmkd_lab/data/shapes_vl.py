@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mmkd_lab.base.check import require
-from mmkd_lab.base.seed import derive
+from mmkd_lab.core.check import require
+from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.pairing import Rows, balanced_labels
 from mmkd_lab.data.shapes_draw import PLAIN, pictures

@@ -13,8 +13,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from mmkd_lab.base import check
-from mmkd_lab.base.check import one_of, require
+from mmkd_lab.core import check
+from mmkd_lab.core.check import one_of, require
 
 #: The kinds of evidence, by the number under which `data.facts["evidence"]` records them.
 KINDS = ("image", "text", "redundant", "synergy", "unobserved")

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.base.check import real, require, whole
+from mmkd_lab.core.check import real, require, whole
 
 Array = npt.NDArray[np.float64]
 

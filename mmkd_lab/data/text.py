@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.base.check import LabError, flat, of_type, require, whole
-from mmkd_lab.base.fingerprint import digest
+from mmkd_lab.core.check import LabError, flat, of_type, require, whole
+from mmkd_lab.core.fingerprint import digest
 
 Ids = npt.NDArray[np.int64]
 

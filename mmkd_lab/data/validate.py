@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import LabError, listing, of_type, one_of, require
+from mmkd_lab.core.check import LabError, listing, of_type, one_of, require
 from mmkd_lab.data.task import SPLITS, Task
 from mmkd_lab.data.text import PAD, Vocabulary
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mmkd_lab.base.check import flat, one_of, require
+from mmkd_lab.core.check import flat, one_of, require
 
 
 @dataclass(frozen=True)

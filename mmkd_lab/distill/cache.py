@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import LabError, flat, of_type, position, require
+from mmkd_lab.core.check import LabError, flat, of_type, position, require
 from mmkd_lab.data.paired import PairedData
 
 

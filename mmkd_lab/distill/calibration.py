@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import require, whole
+from mmkd_lab.core.check import require, whole
 from mmkd_lab.data.task import Task
 
 BINS = 15

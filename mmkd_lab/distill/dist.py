@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from mmkd_lab.base.check import of_type, real
+from mmkd_lab.core.check import of_type, real
 from mmkd_lab.data.paired import Task
 from mmkd_lab.distill.distances import Distance
 from mmkd_lab.distill.method import Method, Outputs

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import LabError, flat, of_type, position, real, require
+from mmkd_lab.core.check import LabError, flat, of_type, position, real, require
 from mmkd_lab.data.paired import Task
 from mmkd_lab.distill.learned import LearnedWeights
 from mmkd_lab.distill.method import Method, Needs, Outputs
 from mmkd_lab.distill.msd import Msd
 from mmkd_lab.distill.objective import Objective
-from mmkd_lab.nets.removal import REMOVALS, Removal
+from mmkd_lab.models.removal import REMOVALS, Removal
 
 Weight = float | Tensor
 Weighted = tuple[Weight, Method]

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmkd_lab.base.check import of_type, real, require
+from mmkd_lab.core.check import of_type, real, require
 from mmkd_lab.data.paired import Task
 from mmkd_lab.distill.method import Method, Outputs
 from mmkd_lab.distill.operands import logits_pair

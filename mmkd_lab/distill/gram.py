@@ -10,10 +10,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import LabError, flat, of_type, one_of, require
+from mmkd_lab.core.check import LabError, flat, of_type, one_of, require
 from mmkd_lab.distill.method import Method, Needs, Outputs
 from mmkd_lab.distill.operands import unit, widened
-from mmkd_lab.nets.views import View
+from mmkd_lab.models.views import View
 
 SOURCES = ("features", "logits")
 

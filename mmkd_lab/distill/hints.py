@@ -10,8 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import LabError, flat, of_type, require, whole
-from mmkd_lab.base.seed import derive
+from mmkd_lab.core.check import LabError, flat, of_type, require, whole
+from mmkd_lab.core.seed import derive
 from mmkd_lab.distill.method import Method, Needs, Outputs
 from mmkd_lab.distill.operands import features_pair
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmkd_lab.base.check import of_type, one_of, real, require
+from mmkd_lab.core.check import of_type, one_of, real, require
 from mmkd_lab.data.paired import Task
 
 CONVENTIONS = ("kl", "released")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mmkd_lab.base.check import one_of, real, whole
+from mmkd_lab.core.check import one_of, real, whole
 
 LEVELS = ("global", "instance")
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from mmkd_lab.base.check import LabError, listing
-from mmkd_lab.nets.views import View
+from mmkd_lab.core.check import LabError, listing
+from mmkd_lab.models.views import View
 
 
 @dataclass(frozen=True, eq=False)

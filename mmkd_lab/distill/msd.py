@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import LabError, flat, of_type, one_of, real, require
+from mmkd_lab.core.check import LabError, flat, of_type, one_of, real, require
 from mmkd_lab.data.paired import Task
 from mmkd_lab.distill.distances import DISTANCES, Distance
 from mmkd_lab.distill.method import Method, Needs, Outputs
-from mmkd_lab.nets.views import View
+from mmkd_lab.models.views import View
 
 KINDS = ("only", "drop")
 

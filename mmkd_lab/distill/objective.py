@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmkd_lab.base.check import LabError, flat, of_type, one_of, position, real, require
+from mmkd_lab.core.check import LabError, flat, of_type, one_of, position, real, require
 from mmkd_lab.data.paired import Task
 from mmkd_lab.distill.arms import Arm
 from mmkd_lab.distill.kd import CONVENTIONS, kd_divergence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import of_type, require
+from mmkd_lab.core.check import of_type, require
 from mmkd_lab.data.paired import Task
 
 #: A vector so many times shorter than the longest beside it is rounding noise.

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmkd_lab.base.check import real, require
+from mmkd_lab.core.check import real, require
 from mmkd_lab.distill.method import Method, Needs, Outputs
 from mmkd_lab.distill.operands import features_pair, unit
 

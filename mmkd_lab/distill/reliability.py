@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import real, require
+from mmkd_lab.core.check import real, require
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill.calibration import calibration_error
 from mmkd_lab.distill.teacher_views import TeacherViews
-from mmkd_lab.nets.views import View
+from mmkd_lab.models.views import View
 
 if TYPE_CHECKING:
     import pandas as pd

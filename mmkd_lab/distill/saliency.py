@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmkd_lab.base.check import LabError, flat, of_type, one_of, require
+from mmkd_lab.core.check import LabError, flat, of_type, one_of, require
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill.teacher_views import TeacherViews
-from mmkd_lab.nets.views import View, all_views
+from mmkd_lab.models.views import View, all_views
 
 DELTAS = ("kl", "js", "tv", "logit", "loss", "correctness")
 CREDITS = ("drop", "only", "shapley")

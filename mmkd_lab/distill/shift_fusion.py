@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmkd_lab.base.check import LabError, flat, listing, of_type, real, require, whole
-from mmkd_lab.nets.initialise import initialise
+from mmkd_lab.core.check import LabError, flat, listing, of_type, real, require, whole
+from mmkd_lab.models.initialise import initialise
 
 _TINY = 1e-12
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import mapping, of_type, position, require
+from mmkd_lab.core.check import mapping, of_type, position, require
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.cache import TeacherCache
 from mmkd_lab.distill.method import Outputs
-from mmkd_lab.nets.views import View
+from mmkd_lab.models.views import View
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmkd_lab.base.check import of_type, real, require
+from mmkd_lab.core.check import of_type, real, require
 from mmkd_lab.data.paired import Task
 from mmkd_lab.distill.distances import Distance
 from mmkd_lab.distill.hints import regress, regressor

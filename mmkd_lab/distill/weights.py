@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import LabError, mapping, of_type, one_of, real, require
-from mmkd_lab.base.seed import derive
+from mmkd_lab.core.check import LabError, mapping, of_type, one_of, real, require
+from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.saliency import CREDITS, DELTAS, saliency
 from mmkd_lab.distill.teacher_views import TeacherViews
-from mmkd_lab.nets.views import View
+from mmkd_lab.models.views import View
 
 SCHEMES = ("uniform", "fixed", "population", "normalised", "softmax", "tanh")
 CONTROLS = ("none", "shuffled", "wrong")

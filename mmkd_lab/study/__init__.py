@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from mmkd_lab.study.modality_specific import kd_vs_msd
     from mmkd_lab.study.ranking import table_2_channels
     from mmkd_lab.study.recovery import known_shares
-    from mmkd_lab.study.result import Study
     from mmkd_lab.study.rivals import rival_hypotheses
     from mmkd_lab.study.sharing import modality_shares
     from mmkd_lab.study.table2 import table_2, table_2_controls, table_2_swap
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 # A module must not be called as its function is: once imported, it would hide the function.
 _WHERE = {
-    "Study": "result",
     "crowd_students": "crowds",
     "crowd_teacher": "crowds",
     "failure_cases": "failure",
@@ -38,7 +36,6 @@ _WHERE = {
 }
 
 __all__ = [
-    "Study",
     "crowd_students",
     "crowd_teacher",
     "failure_cases",

@@ -13,19 +13,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mmkd_lab.attribute import Alignment, ChannelSaliency, align
-from mmkd_lab.attribute.layers import Cut
-from mmkd_lab.base import check
-from mmkd_lab.base.check import LabError, one_of, real, require
-from mmkd_lab.base.seed import derive
+from mmkd_lab.attribution import Alignment, ChannelSaliency, align
+from mmkd_lab.attribution.layers import Cut
+from mmkd_lab.core import check
+from mmkd_lab.core.check import LabError, one_of, real, require
+from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill import Objective
-from mmkd_lab.nets import NetSpec
-from mmkd_lab.runs.store import Arrays
-from mmkd_lab.train.fit import fit
-from mmkd_lab.train.metrics import score
-from mmkd_lab.train.recipe import Recipe
-from mmkd_lab.train.replicas import Replicas
+from mmkd_lab.experiments.store import Arrays
+from mmkd_lab.models import NetSpec
+from mmkd_lab.training.fit import fit
+from mmkd_lab.training.metrics import score
+from mmkd_lab.training.recipe import Recipe
+from mmkd_lab.training.replicas import Replicas
 
 Channels = npt.NDArray[np.intp]
 

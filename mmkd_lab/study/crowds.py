@@ -18,21 +18,21 @@ from torch import Tensor
 
 from mmkd_lab import __version__
 from mmkd_lab import data as datasets
-from mmkd_lab.base import check
-from mmkd_lab.base.check import LabError, listing, one_of, real, require
+from mmkd_lab.core import check
+from mmkd_lab.core.check import LabError, listing, one_of, real, require
 from mmkd_lab.data.crema_votes import SENSES, soft_labels
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill import Objective, TeacherCache, kd_divergence
 from mmkd_lab.distill import arms as arms_of
-from mmkd_lab.nets import NetSpec
-from mmkd_lab.runs.store import ResultStore
+from mmkd_lab.experiments.result import Study
+from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.experiments.summary import COLUMNS, difference, summarise
+from mmkd_lab.models import NetSpec
 from mmkd_lab.study.networks import Network, Workshop
 from mmkd_lab.study.report import score_rows
-from mmkd_lab.study.result import Study
-from mmkd_lab.study.summary import COLUMNS, difference, summarise
-from mmkd_lab.train.device import resolve
-from mmkd_lab.train.metrics import score
-from mmkd_lab.train.recipe import Recipe
+from mmkd_lab.training.device import resolve
+from mmkd_lab.training.metrics import score
+from mmkd_lab.training.recipe import Recipe
 
 NAME = "crowd_students"
 ARMS = ("no_kd", "um_kd", "cm_kd", "mm_kd")

@@ -8,20 +8,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.base.check import require, whole
-from mmkd_lab.base.stats import mean_interval
-from mmkd_lab.venn import (
+from mmkd_lab.core.check import require, whole
+from mmkd_lab.core.stats import mean_interval
+from mmkd_lab.shares import (
     ModalityShares,
     commonality_shares,
     decisive_channels,
     information_shares,
     performance_shares,
 )
-from mmkd_lab.venn.decisive import LEAST_SHARED
-from mmkd_lab.venn.discrete import drop_constant, generator
-from mmkd_lab.venn.probe import cross_fitted
-from mmkd_lab.venn.shares import from_masses
-from mmkd_lab.venn.subjects import LEAST, members, subject_codes
+from mmkd_lab.shares.decisive import LEAST_SHARED
+from mmkd_lab.shares.discrete import drop_constant, generator
+from mmkd_lab.shares.probe import cross_fitted
+from mmkd_lab.shares.shares import from_masses
+from mmkd_lab.shares.subjects import LEAST, members, subject_codes
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]

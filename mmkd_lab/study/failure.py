@@ -13,21 +13,21 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from mmkd_lab.base.check import of_type, require
-from mmkd_lab.base.progress import watched
+from mmkd_lab.core.check import of_type, require
+from mmkd_lab.core.progress import watched
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill import ARMS, Objective, TeacherCache
-from mmkd_lab.nets import NetSpec
-from mmkd_lab.runs.store import Result, ResultStore
+from mmkd_lab.experiments.result import Study
+from mmkd_lab.experiments.store import Result, ResultStore
+from mmkd_lab.experiments.summary import COLUMNS, primary_metric
+from mmkd_lab.models import NetSpec
 from mmkd_lab.study import verdict
 from mmkd_lab.study.networks import Done, Network, Workshop, cache_of
 from mmkd_lab.study.profiles import profile as profile_of
 from mmkd_lab.study.report import file_name, load_data, provenance, score_rows
-from mmkd_lab.study.result import Study
 from mmkd_lab.study.setting import Setting, settle, teacher_seed
-from mmkd_lab.study.summary import COLUMNS, primary_metric
-from mmkd_lab.train.device import resolve
-from mmkd_lab.train.recipe import Recipe
+from mmkd_lab.training.device import resolve
+from mmkd_lab.training.recipe import Recipe
 
 NAME = "failure_cases"
 

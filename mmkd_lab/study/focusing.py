@@ -15,16 +15,18 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm.auto import tqdm
 
-from mmkd_lab.attribute import by_channel
-from mmkd_lab.attribute.layers import SIDES, module_named
-from mmkd_lab.base import check
-from mmkd_lab.base.check import LabError, one_of, require
-from mmkd_lab.base.progress import watched
+from mmkd_lab.attribution import by_channel
+from mmkd_lab.attribution.layers import SIDES, module_named
+from mmkd_lab.core import check
+from mmkd_lab.core.check import LabError, one_of, require
+from mmkd_lab.core.progress import watched
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill import ARMS, REPAIRS
 from mmkd_lab.distill.arms import WHOLE
-from mmkd_lab.nets import NetSpec, build
-from mmkd_lab.runs.store import Result, ResultStore
+from mmkd_lab.experiments.result import Study
+from mmkd_lab.experiments.store import Result, ResultStore
+from mmkd_lab.experiments.summary import COLUMNS
+from mmkd_lab.models import NetSpec, build
 from mmkd_lab.study.channels import REPLACEMENTS, Channels, Joint, kept_channels, ratios_of, truth_of
 from mmkd_lab.study.hypotheses import Run
 from mmkd_lab.study.networks import THREADS
@@ -32,11 +34,9 @@ from mmkd_lab.study.profiles import profile as profile_of
 from mmkd_lab.study.repair_verdict import sentence, title
 from mmkd_lab.study.repairs import LOSSES, WITH_LABELS, Done, Lesson, Pair, Repairs, Trained
 from mmkd_lab.study.report import file_name, load_data, provenance, score_rows
-from mmkd_lab.study.result import Study
 from mmkd_lab.study.setting import Setting, settle
-from mmkd_lab.study.summary import COLUMNS
-from mmkd_lab.train.device import resolve, threads
-from mmkd_lab.train.recipe import Recipe
+from mmkd_lab.training.device import resolve, threads
+from mmkd_lab.training.recipe import Recipe
 
 NAME = "repair"
 KNOWN = {name: ARMS[name] for name in ("no_kd", "cm_kd")} | REPAIRS

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.base import check
-from mmkd_lab.base.check import LabError, require
+from mmkd_lab.core import check
+from mmkd_lab.core.check import LabError, require
 
 Numbers = npt.NDArray[np.floating]
 Labels = npt.NDArray[np.int64]

@@ -15,15 +15,17 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from mmkd_lab.base.check import of_type, one_of, require
-from mmkd_lab.base.progress import watched
+from mmkd_lab.core.check import of_type, one_of, require
+from mmkd_lab.core.progress import watched
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill.learned import LearnedWeights
 from mmkd_lab.distill.teacher_views import TeacherViews
 from mmkd_lab.distill.weights import Weighting
-from mmkd_lab.nets import NetSpec
-from mmkd_lab.runs.store import ResultStore
-from mmkd_lab.study import msd_notes, msd_table, msd_verdict, summary
+from mmkd_lab.experiments import summary
+from mmkd_lab.experiments.result import Study
+from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.models import NetSpec
+from mmkd_lab.study import msd_notes, msd_table, msd_verdict
 from mmkd_lab.study.msd_run import Ran, run, total
 from mmkd_lab.study.msd_setting import MsdSetting, settle
 from mmkd_lab.study.msd_sizes import PROFILES
@@ -31,9 +33,8 @@ from mmkd_lab.study.msd_tuning import Tried, rated
 from mmkd_lab.study.networks import THREADS
 from mmkd_lab.study.profiles import profile as profile_of
 from mmkd_lab.study.report import dataset_of, file_name, load_data
-from mmkd_lab.study.result import Study
-from mmkd_lab.train.device import resolve, threads
-from mmkd_lab.train.recipe import Recipe
+from mmkd_lab.training.device import resolve, threads
+from mmkd_lab.training.recipe import Recipe
 
 NAME = "kd_vs_msd"
 #: The arms whose weights differ from sample to sample, controls left out.

@@ -22,7 +22,7 @@ from mmkd_lab.distill.relations import RKD, SimilarityPreserving
 from mmkd_lab.distill.teacher_views import TeacherViews
 from mmkd_lab.distill.telme import Telme
 from mmkd_lab.distill.weights import Weighting, controlled, weigh
-from mmkd_lab.nets.views import View
+from mmkd_lab.models.views import View
 from mmkd_lab.study.msd_setting import MsdSetting
 
 #: What KD's rho is chosen from.

@@ -11,18 +11,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.fingerprint import digest_arrays
+from mmkd_lab.core.fingerprint import digest_arrays
 from mmkd_lab.distill.objective import Objective
 from mmkd_lab.distill.teacher_views import TeacherViews
-from mmkd_lab.nets import NetSpec, View
-from mmkd_lab.runs.store import Arrays, Key, Result, ResultStore, key
+from mmkd_lab.experiments.store import Arrays, Key, Result, ResultStore, key
+from mmkd_lab.models import NetSpec, View
 from mmkd_lab.study.msd_losses import LEARNED, loss
 from mmkd_lab.study.msd_setting import MsdSetting
-from mmkd_lab.train import strategy
-from mmkd_lab.train.fit import Fit, fit
-from mmkd_lab.train.pruning import prune
-from mmkd_lab.train.recipe import Recipe
-from mmkd_lab.train.replicas import Replicas
+from mmkd_lab.training import strategy
+from mmkd_lab.training.fit import Fit, fit
+from mmkd_lab.training.pruning import prune
+from mmkd_lab.training.recipe import Recipe
+from mmkd_lab.training.replicas import Replicas
 
 #: Splits whose outputs are kept.
 KEPT = ("val", "test")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import PairedData, Task
-from mmkd_lab.nets import NetSpec, build
-from mmkd_lab.train import strategy
-from mmkd_lab.train.pruning_units import groups_of, parameter_count
-from mmkd_lab.train.recipe import Recipe
+from mmkd_lab.models import NetSpec, build
+from mmkd_lab.training import strategy
+from mmkd_lab.training.pruning_units import groups_of, parameter_count
+from mmkd_lab.training.recipe import Recipe
 
 
 def cannot_be_had(

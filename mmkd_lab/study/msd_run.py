@@ -11,15 +11,15 @@ from torch import Tensor
 
 from mmkd_lab.distill.reliability import UnreliableTeacher, gates, reliability, warn_unreliable
 from mmkd_lab.distill.teacher_views import TeacherViews
-from mmkd_lab.nets import View
-from mmkd_lab.runs.store import Result, ResultStore
+from mmkd_lab.experiments.store import Result, ResultStore
+from mmkd_lab.models import View
 from mmkd_lab.study.msd_losses import Strengths, lesson
 from mmkd_lab.study.msd_networks import Done, MsdWorkshop, Pupil
 from mmkd_lab.study.msd_setting import TUNING, MsdSetting
 from mmkd_lab.study.msd_tuning import Tried, trained_for, tuned, untuned
 from mmkd_lab.study.setting import teacher_seed
-from mmkd_lab.train.replicas import Replicas
-from mmkd_lab.train.teach import cache_views
+from mmkd_lab.training.replicas import Replicas
+from mmkd_lab.training.teach import cache_views
 
 #: Over how many draws from the marginal a teacher's word is averaged, where modalities are permuted: a target
 #: should not rest on one random partner.

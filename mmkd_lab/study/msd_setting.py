@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from mmkd_lab.base import check
-from mmkd_lab.base.check import LabError, flat, listing, of_type, one_of, real, require
-from mmkd_lab.base.seed import derive
+from mmkd_lab.core import check
+from mmkd_lab.core.check import LabError, flat, listing, of_type, one_of, real, require
+from mmkd_lab.core.seed import derive
 from mmkd_lab.data.meta import set_aside
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.data.task import META
@@ -19,13 +19,13 @@ from mmkd_lab.distill.learned import LearnedWeights
 from mmkd_lab.distill.msd import msd_views
 from mmkd_lab.distill.saliency import needed_views
 from mmkd_lab.distill.weights import Weighting
-from mmkd_lab.nets import NetSpec, View, build
-from mmkd_lab.nets.network import MultimodalNet
-from mmkd_lab.nets.removal import REMOVALS, Removal, removal_named
+from mmkd_lab.models import NetSpec, View, build
+from mmkd_lab.models.network import MultimodalNet
+from mmkd_lab.models.removal import REMOVALS, Removal, removal_named
 from mmkd_lab.study.msd_refusals import cannot_be_had
 from mmkd_lab.study.msd_sizes import dense
 from mmkd_lab.study.profiles import Profile
-from mmkd_lab.train.recipe import Recipe
+from mmkd_lab.training.recipe import Recipe
 
 #: The seeds that rates and strengths are chosen with; no seed of a study is among them.
 TUNING = tuple(derive(i, "kd_vs_msd", "tuning") for i in range(3))

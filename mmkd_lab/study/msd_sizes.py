@@ -13,9 +13,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.nets import NetSpec
+from mmkd_lab.models import NetSpec
 from mmkd_lab.study.profiles import Profile
-from mmkd_lab.train.recipe import Recipe
+from mmkd_lab.training.recipe import Recipe
 
 STUDENT = NetSpec(width=2, features=16, joint=16)
 TEACHER = NetSpec(width=16, features=32, joint=64)

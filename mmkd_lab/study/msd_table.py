@@ -15,11 +15,11 @@ from mmkd_lab.distill.calibration import calibration_error
 from mmkd_lab.distill.saliency import difference
 from mmkd_lab.distill.teacher_views import TeacherViews
 from mmkd_lab.distill.weights import effective_sample_size
-from mmkd_lab.nets.views import View
-from mmkd_lab.runs.store import Result
+from mmkd_lab.experiments.store import Result
+from mmkd_lab.experiments.summary import COLUMNS
+from mmkd_lab.models.views import View
 from mmkd_lab.study.msd_networks import BY_SAMPLE
-from mmkd_lab.study.summary import COLUMNS
-from mmkd_lab.train.metrics import score
+from mmkd_lab.training.metrics import score
 
 Row = tuple[object, ...]
 #: {split: {view label: (N, K)}}, what one network says.

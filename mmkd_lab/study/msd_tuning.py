@@ -9,12 +9,12 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from mmkd_lab.runs.store import Result, ResultStore
+from mmkd_lab.experiments.store import Result, ResultStore
 from mmkd_lab.study.msd_losses import FACTORS, KD_WEIGHTS, PLAIN, Strengths, family
 from mmkd_lab.study.msd_networks import Done, MsdWorkshop, Pupil
 from mmkd_lab.study.msd_setting import TUNING, MsdSetting
 from mmkd_lab.study.setting import teacher_seed
-from mmkd_lab.train.metrics import score
+from mmkd_lab.training.metrics import score
 
 #: (arm, [(rho, factor), ...]) -> the outcomes of every tuning seed, for each candidate.
 Train = Callable[[str, Sequence[tuple[float, float]]], Sequence[Sequence[Result]]]

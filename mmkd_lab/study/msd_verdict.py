@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mmkd_lab.base.check import one_of, require
-from mmkd_lab.base.stats import Interval, paired_interval
+from mmkd_lab.core.check import one_of, require
+from mmkd_lab.core.stats import Interval, paired_interval
 from mmkd_lab.distill.arms import MSD_ARMS
-from mmkd_lab.study.summary import primary_metric, select
+from mmkd_lab.experiments.summary import primary_metric, select
 
 #: The arm that stands for the auxiliary terms as such, and the one that stands for weighing them: the first
 #: of these that was trained.

@@ -10,17 +10,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.fingerprint import digest_arrays
+from mmkd_lab.core.fingerprint import digest_arrays
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill import Objective, TeacherCache
-from mmkd_lab.nets import NetSpec
-from mmkd_lab.runs.store import Arrays, Key, Result, ResultStore, key
-from mmkd_lab.train import strategy
-from mmkd_lab.train.device import threads
-from mmkd_lab.train.fit import Fit, fit
-from mmkd_lab.train.metrics import score
-from mmkd_lab.train.recipe import Recipe
-from mmkd_lab.train.replicas import Replicas
+from mmkd_lab.experiments.store import Arrays, Key, Result, ResultStore, key
+from mmkd_lab.models import NetSpec
+from mmkd_lab.training import strategy
+from mmkd_lab.training.device import threads
+from mmkd_lab.training.fit import Fit, fit
+from mmkd_lab.training.metrics import score
+from mmkd_lab.training.recipe import Recipe
+from mmkd_lab.training.replicas import Replicas
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mmkd_lab.base.check import require
-from mmkd_lab.base.stats import Interval, mean_interval
+from mmkd_lab.core.check import require
+from mmkd_lab.core.stats import Interval, mean_interval
 
 Numbers = npt.NDArray[np.float64]
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mmkd_lab.base.check import one_of
-from mmkd_lab.nets import NetSpec
-from mmkd_lab.train.recipe import Recipe
+from mmkd_lab.core.check import one_of
+from mmkd_lab.models import NetSpec
+from mmkd_lab.training.recipe import Recipe
 
 
 @dataclass(frozen=True)

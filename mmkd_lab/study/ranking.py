@@ -13,11 +13,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mmkd_lab.attribute import align_linear, closed_form, top_k_precision, weight_magnitude
-from mmkd_lab.base.stats import Interval, mean_interval
+from mmkd_lab.attribution import align_linear, closed_form, top_k_precision, weight_magnitude
+from mmkd_lab.core.stats import Interval, mean_interval
 from mmkd_lab.data.gaussian import TABLE2, World, Worlds, worlds
+from mmkd_lab.experiments.result import Study
 from mmkd_lab.study.report import versions
-from mmkd_lab.study.result import Study
 from mmkd_lab.study.table2 import FIRST
 
 #: Ways to rank the channels of the teacher, in words.

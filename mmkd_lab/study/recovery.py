@@ -16,14 +16,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from mmkd_lab import __version__
-from mmkd_lab.base import check
-from mmkd_lab.base.check import one_of, require
-from mmkd_lab.base.seed import derive
+from mmkd_lab.core import check
+from mmkd_lab.core.check import one_of, require
+from mmkd_lab.core.seed import derive
 from mmkd_lab.data.gaussian import World, worlds
+from mmkd_lab.experiments.result import Study
+from mmkd_lab.experiments.summary import COLUMNS
+from mmkd_lab.shares import declared, world_pid
 from mmkd_lab.study.estimators import ESTIMATORS, LABELS, Sides
-from mmkd_lab.study.result import Study
-from mmkd_lab.study.summary import COLUMNS
-from mmkd_lab.venn import declared, world_pid
 
 Floats = npt.NDArray[np.float64]
 

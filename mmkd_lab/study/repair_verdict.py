@@ -7,9 +7,9 @@ from dataclasses import replace
 import pandas as pd
 
 from mmkd_lab.distill import ARMS, REPAIRS
+from mmkd_lab.experiments.result import Study
+from mmkd_lab.experiments.summary import difference, primary_metric
 from mmkd_lab.study.repairs import ALONE, WITH_LABELS
-from mmkd_lab.study.result import Study
-from mmkd_lab.study.summary import difference, primary_metric
 from mmkd_lab.study.verdict import words
 
 #: Removed in the authors' RAVDESS experiment; the verdict is about the ratio nearest to it.

@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from mmkd_lab.attribute import ChannelSaliency, by_channel
-from mmkd_lab.attribute.layers import Cut
-from mmkd_lab.base.seed import derive
+from mmkd_lab.attribution import ChannelSaliency, by_channel
+from mmkd_lab.attribution.layers import Cut
+from mmkd_lab.core.seed import derive
 from mmkd_lab.distill import Objective
 from mmkd_lab.distill.arms import WHOLE
-from mmkd_lab.nets import NetSpec
-from mmkd_lab.runs.store import Key, Result, ResultStore, key
+from mmkd_lab.experiments.store import Key, Result, ResultStore, key
+from mmkd_lab.models import NetSpec
 from mmkd_lab.study.channels import Channels, Editor, Joint, aligned_pair, kept_channels, scores_of
 from mmkd_lab.study.networks import Network, Workshop, cache_of
 from mmkd_lab.study.setting import Setting, teacher_seed
-from mmkd_lab.train.replicas import Replicas
+from mmkd_lab.training.replicas import Replicas
 
 WITH_LABELS, ALONE = LOSSES = ("ce + kd", "kd alone")
 

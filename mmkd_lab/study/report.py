@@ -10,9 +10,9 @@ import torch
 
 from mmkd_lab import __version__
 from mmkd_lab import data as datasets
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.runs.store import Result
+from mmkd_lab.experiments.store import Result
 from mmkd_lab.study.networks import THREADS
 from mmkd_lab.study.profiles import Profile
 from mmkd_lab.study.setting import Setting

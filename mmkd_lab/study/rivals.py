@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from mmkd_lab.base.check import require
+from mmkd_lab.core.check import require
+from mmkd_lab.experiments.result import Study
+from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.study.hypotheses import COMPONENTS, RIVALS, Run, cannot
 from mmkd_lab.study.prediction import Prediction, predictions
 from mmkd_lab.study.report import file_name, versions
-from mmkd_lab.study.result import Study
-from mmkd_lab.study.summary import COLUMNS
 
 
 def rival_hypotheses(runs: Sequence[Run]) -> Study:

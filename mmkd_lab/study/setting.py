@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import torch
 
-from mmkd_lab.base import check
-from mmkd_lab.base.check import LabError, listing, one_of, require
-from mmkd_lab.base.seed import derive
+from mmkd_lab.core import check
+from mmkd_lab.core.check import LabError, listing, one_of, require
+from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill import ARMS, Arm, Objective
 from mmkd_lab.distill import arms as arms_of
-from mmkd_lab.nets import NetSpec, build
+from mmkd_lab.models import NetSpec, build
 from mmkd_lab.study.profiles import Profile
-from mmkd_lab.train.inputs import fill_vocabulary
-from mmkd_lab.train.recipe import Recipe
+from mmkd_lab.training.inputs import fill_vocabulary
+from mmkd_lab.training.recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)

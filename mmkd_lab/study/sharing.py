@@ -16,11 +16,15 @@ import pandas as pd
 import torch
 
 from mmkd_lab import __version__
-from mmkd_lab.base import check
-from mmkd_lab.base.check import LabError, one_of, require
+from mmkd_lab.core import check
+from mmkd_lab.core.check import LabError, one_of, require
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill import Objective
-from mmkd_lab.runs.store import ResultStore
+from mmkd_lab.experiments.result import Study
+from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.experiments.summary import COLUMNS
+from mmkd_lab.shares.decisive import LEAST_SHARED
+from mmkd_lab.shares.shares import ModalityShares
 from mmkd_lab.study.estimators import (
     ESTIMATORS,
     FOLDS,
@@ -35,13 +39,9 @@ from mmkd_lab.study.estimators import (
 from mmkd_lab.study.networks import Network, Workshop
 from mmkd_lab.study.profiles import profile as profile_of
 from mmkd_lab.study.report import file_name, load_data
-from mmkd_lab.study.result import Study
 from mmkd_lab.study.setting import teacher_seed
 from mmkd_lab.study.sharing_verdict import ORDER, Notes, noted, sentence, title
-from mmkd_lab.study.summary import COLUMNS
-from mmkd_lab.train.device import resolve
-from mmkd_lab.venn.decisive import LEAST_SHARED
-from mmkd_lab.venn.shares import ModalityShares
+from mmkd_lab.training.device import resolve
 
 NAME = "modality_shares"
 LAYERS = ("input", "predictions", "features", "given")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mmkd_lab.base.check import one_of
-from mmkd_lab.base.stats import Interval
+from mmkd_lab.core.check import one_of
+from mmkd_lab.core.stats import Interval
+from mmkd_lab.shares.shares import QUANTITIES, XOR_FROM
 from mmkd_lab.study.estimators import LABELS
-from mmkd_lab.venn.shares import QUANTITIES, XOR_FROM
 
 #: gamma comes first: it is what a study of shares is about.
 ORDER = ("gamma_union", *(name for name in QUANTITIES if name != "gamma_union"))

@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mmkd_lab.base.check import require
-from mmkd_lab.base.stats import Interval, mean_interval
+from mmkd_lab.core.check import require
+from mmkd_lab.core.stats import Interval, mean_interval
 from mmkd_lab.data.gaussian import TABLE2, World, Worlds, worlds
+from mmkd_lab.experiments.result import Study
+from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.study.report import versions
-from mmkd_lab.study.result import Study
-from mmkd_lab.study.summary import COLUMNS
 from mmkd_lab.study.verdict import words
-from mmkd_lab.train.worlds import WorldsFit, WorldsRecipe, fit_worlds, student_accuracy, teach_worlds
+from mmkd_lab.training.worlds import WorldsFit, WorldsRecipe, fit_worlds, student_accuracy, teach_worlds
 
 Numbers = npt.NDArray[np.float64]
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mmkd_lab.base.stats import Interval, mean_interval
+from mmkd_lab.core.stats import Interval, mean_interval
 from mmkd_lab.distill import ARMS
-from mmkd_lab.study.summary import difference, primary_metric, select
+from mmkd_lab.experiments.summary import difference, primary_metric, select
 
 #: The arms with a teacher that sees more than, or something other than, what the student sees.
 ACROSS = ("cm_kd", "mm_kd")

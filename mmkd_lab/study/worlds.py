@@ -16,15 +16,15 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from mmkd_lab.base.check import flat, mapping, of_type, one_of, real, require
-from mmkd_lab.base.stats import Interval, mean_interval, paired_interval
+from mmkd_lab.core.check import flat, mapping, of_type, one_of, real, require
+from mmkd_lab.core.stats import Interval, mean_interval, paired_interval
 from mmkd_lab.data.gaussian import FIGURE2, FIGURE3, World, Worlds, worlds
 from mmkd_lab.distill.arms import Arm
 from mmkd_lab.distill.arms import arms as named_arms
+from mmkd_lab.experiments.result import Study, validate_name
+from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.study.report import versions
-from mmkd_lab.study.result import Study, validate_name
-from mmkd_lab.study.summary import COLUMNS
-from mmkd_lab.train.worlds import WorldsFit, WorldsRecipe, fit_worlds
+from mmkd_lab.training.worlds import WorldsFit, WorldsRecipe, fit_worlds
 
 AXES = ("gamma", "alpha")
 

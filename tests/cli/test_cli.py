@@ -11,8 +11,8 @@ import pytest
 
 from mmkd_lab import __version__
 from mmkd_lab.cli import main
+from tests.cli.build import notebook, printed
 from tests.house import tree
-from tests.runs.build import notebook, printed
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmkd_lab.base.check import DamagedFile
+from mmkd_lab.core.check import DamagedFile
 from mmkd_lab.data.archives import digest_members, gunzip, loudness, members, read_idx, read_wav
 
 PATTERN = r"(?:.*/)?recordings/([0-9]_[a-z]+_[0-9]+\.wav)"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mmkd_lab import data
-from mmkd_lab.base.check import DamagedFile, LabError
+from mmkd_lab.core.check import DamagedFile, LabError
 from mmkd_lab.data import files, manifest
 from mmkd_lab.data.arrays import digest_npz, read_npz
 from mmkd_lab.data.columns import standardise

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mmkd_lab import data
-from mmkd_lab.base.check import DamagedFile
+from mmkd_lab.core.check import DamagedFile
 from mmkd_lab.data import manifest
 from mmkd_lab.data.archives import read_idx
 from mmkd_lab.data.av_mnist import centred

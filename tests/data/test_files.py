@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mmkd_lab import data
-from mmkd_lab.base.check import DamagedFile, LabError
+from mmkd_lab.core.check import DamagedFile, LabError
 from mmkd_lab.data import files, manifest
 from mmkd_lab.data.catalogue import catalogue
 from mmkd_lab.data.manifest import DataFile

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.meta import set_aside
 from mmkd_lab.data.paired import PairedData, Task
 

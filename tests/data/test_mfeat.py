@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mmkd_lab import data
-from mmkd_lab.base.check import DamagedFile, LabError
+from mmkd_lab.core.check import DamagedFile, LabError
 from mmkd_lab.data import mfeat
 
 VIEWS = ("fac", "fou", "kar", "mor", "pix", "zer")

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from mmkd_lab import data
-from mmkd_lab.base.check import DamagedFile, LabError
+from mmkd_lab.core.check import DamagedFile, LabError
 from mmkd_lab.data import nlvr
 from mmkd_lab.data.catalogue import entry
 from mmkd_lab.data.content import NLVR_MEMBER

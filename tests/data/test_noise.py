@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
-from mmkd_lab.base.check import DamagedFile
+from mmkd_lab.core.check import DamagedFile
 from mmkd_lab.data import manifest
 from mmkd_lab.data.archives import members
 from mmkd_lab.data.content import BACKGROUND

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import PairedData, Task
 
 N = 12

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mmkd_lab import data
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data import ravdess
 from mmkd_lab.data.paired import PairedData
 

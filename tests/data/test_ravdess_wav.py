@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmkd_lab import data
-from mmkd_lab.base.check import DamagedFile, LabError
+from mmkd_lab.core.check import DamagedFile, LabError
 from mmkd_lab.data import ravdess_wav
 from mmkd_lab.data.ravdess_wav import Clip, mel_levels, parse_name, read_clip, recordings
 

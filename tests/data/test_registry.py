@@ -10,7 +10,7 @@ from importlib import import_module
 import pytest
 
 from mmkd_lab import data
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.catalogue import Parameter, catalogue, entry
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.pairing import balanced_labels, cut, draw, stratified_order
 from mmkd_lab.data.pca import fit_pca
 from mmkd_lab.data.spectrogram import GRID, MelSpec, Scale, decibels, on_grid

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.text import PAD, UNKNOWN, Vocabulary, words
 

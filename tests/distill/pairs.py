@@ -6,7 +6,7 @@ import torch
 
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill.teacher_views import TeacherViews
-from mmkd_lab.nets import View
+from mmkd_lab.models import View
 
 NAMES = ("a", "b", "c")
 SPLITS = {"train": 24, "meta": 12, "val": 12, "test": 12}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.distill import ARMS, REPAIRS, arms
 
 

@@ -7,7 +7,7 @@ from math import log
 import pytest
 import torch
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import Task
 from mmkd_lab.distill.calibration import calibration_error
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import Task
 from mmkd_lab.distill import kd_divergence
 from mmkd_lab.distill.dist import Dist

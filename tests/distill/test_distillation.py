@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import Task
 from mmkd_lab.distill import Objective, cross_entropy
 from mmkd_lab.distill.dist import Dist
@@ -16,7 +16,7 @@ from mmkd_lab.distill.method import Needs, Outputs
 from mmkd_lab.distill.msd import Msd, msd_views
 from mmkd_lab.distill.relations import RKD
 from mmkd_lab.distill.telme import Telme
-from mmkd_lab.nets import Mean, Zeros
+from mmkd_lab.models import Mean, Zeros
 from tests.distill.samples import draw
 
 VIEWS = msd_views("ab")

@@ -7,7 +7,7 @@ from math import log
 import pytest
 import torch
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.distill.distances import Distance
 from mmkd_lab.distill.dkd import DKD, decoupled
 from mmkd_lab.distill.method import Outputs

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import Task
 from mmkd_lab.distill import kd_divergence
 

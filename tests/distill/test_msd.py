@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import Task
 from mmkd_lab.distill.distances import DISTANCES, Distance
 from mmkd_lab.distill.method import Outputs
 from mmkd_lab.distill.msd import Msd, msd_views
-from mmkd_lab.nets import View
+from mmkd_lab.models import View
 from tests.distill.samples import draw
 
 A, B = View.only("a"), View.only("b")

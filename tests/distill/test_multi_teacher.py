@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import Task
 from mmkd_lab.distill.distances import Distance
 from mmkd_lab.distill.multi_teacher import mix_teachers, soft_label_logits, trust
 from mmkd_lab.distill.shift_fusion import ShiftFusion
-from mmkd_lab.train import Recipe, Replicas, fit
+from mmkd_lab.training import Recipe, Replicas, fit
 from tests.distill.samples import draw
-from tests.train.toy import plain, toy
+from tests.training.toy import plain, toy
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])

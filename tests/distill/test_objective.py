@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmkd_lab.base.check import LabError
-from mmkd_lab.base.fingerprint import canonical
+from mmkd_lab.core.check import LabError
+from mmkd_lab.core.fingerprint import canonical
 from mmkd_lab.data.paired import Task
 from mmkd_lab.distill import ARMS, Objective, arms, cross_entropy, kd_divergence
 

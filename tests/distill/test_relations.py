@@ -7,7 +7,7 @@ from math import exp, log, sqrt
 import pytest
 import torch
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.distill.distances import Distance
 from mmkd_lab.distill.gram import ModalityGram, gram_relation
 from mmkd_lab.distill.hints import Hints, hint_loss, regress, regressor
@@ -20,7 +20,7 @@ from mmkd_lab.distill.relations import (
     similarity_relation,
 )
 from mmkd_lab.distill.telme import Telme, feature_relation
-from mmkd_lab.nets import View
+from mmkd_lab.models import View
 from tests.distill.samples import draw, rotation
 
 PAIRS = [hint_loss, distance_relation, angle_relation, similarity_relation, feature_relation, gram_relation]

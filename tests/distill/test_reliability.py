@@ -9,14 +9,14 @@ from math import log
 import pytest
 import torch
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill.msd import msd_views
 from mmkd_lab.distill.reliability import UnreliableTeacher, gates, reliability, warn_unreliable
 from mmkd_lab.distill.saliency import needed_views, saliency
 from mmkd_lab.distill.teacher_views import TeacherViews
 from mmkd_lab.distill.weights import Weighting, weigh
-from mmkd_lab.nets import View
+from mmkd_lab.models import View
 from tests.distill.pairs import pairs
 
 A, B = View.only("a"), View.only("b")

@@ -7,11 +7,11 @@ from math import log
 import pytest
 import torch
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import Task
 from mmkd_lab.distill.saliency import CREDITS, DELTAS, difference, needed_views, saliency, targets_of
 from mmkd_lab.distill.teacher_views import TeacherViews
-from mmkd_lab.nets import View, all_views
+from mmkd_lab.models import View, all_views
 from tests.distill.pairs import certain, pairs, said
 
 #: KL of (0.9, 0.1) from (0.5, 0.5).

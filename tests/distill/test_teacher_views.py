@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.distill.cache import TeacherCache
 from mmkd_lab.distill.teacher_views import TeacherViews
-from mmkd_lab.nets import View
+from mmkd_lab.models import View
 
 A, B = View.only("a"), View.only("b")
 INDEX = torch.tensor([30, 10, 40, 20])

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import Task
 from mmkd_lab.distill.msd import msd_views
 from mmkd_lab.distill.saliency import DELTAS, needed_views, saliency
 from mmkd_lab.distill.teacher_views import TeacherViews
 from mmkd_lab.distill.weights import Weighting, controlled, effective_sample_size, weigh
-from mmkd_lab.nets import View
+from mmkd_lab.models import View
 from tests.distill.pairs import pairs, said
 
 SCHEMES = [

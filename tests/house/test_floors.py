@@ -8,7 +8,7 @@ from mmkd_lab import FLOORS
 from tests.house import tree
 
 #: Floors that see less than what is below them.
-_ONLY = {"plot": {"base"}}
+_ONLY = {"plotting": {"core"}}
 
 
 def _floor(module: str) -> str | None:
@@ -40,6 +40,6 @@ def test_an_import_from_above_is_seen(tmp_path, monkeypatch):
     bad = tmp_path / "mmkd_lab" / "data" / "bad.py"
     bad.parent.mkdir(parents=True)
     bad.write_text(
-        "def f():\n    from mmkd_lab.train import loop\n    import mmkd_lab.base.check\n    return loop\n"
+        "def f():\n    from mmkd_lab.training import loop\n    import mmkd_lab.core.check\n    return loop\n"
     )
-    assert _above(bad) == {"mmkd_lab.train", "mmkd_lab.train.loop"}
+    assert _above(bad) == {"mmkd_lab.training", "mmkd_lab.training.loop"}

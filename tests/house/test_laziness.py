@@ -30,7 +30,7 @@ def _loaded(code: str) -> set[str]:
     [
         "import mmkd_lab",
         "import mmkd_lab.cli",
-        "import mmkd_lab.runs",
+        "import mmkd_lab.cli.command",
         "from mmkd_lab.cli import main\nwith contextlib.suppress(SystemExit): main(['--help'])",
         "from mmkd_lab.cli import main\nmain(['list'])",
     ],
@@ -41,7 +41,7 @@ def test_loads_nothing_heavy(code):
 
 
 def test_a_heavy_import_is_seen():
-    assert "numpy" in _loaded("import mmkd_lab.base.stats")
+    assert "numpy" in _loaded("import mmkd_lab.core.stats")
 
 
 def test_listing_datasets_loads_no_torch():

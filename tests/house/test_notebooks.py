@@ -8,8 +8,8 @@ import statistics
 
 import pytest
 
-from mmkd_lab.runs.library import read_notebook
-from mmkd_lab.runs.parameters import source_of, tags_of
+from mmkd_lab.cli.library import read_notebook
+from mmkd_lab.cli.parameters import source_of, tags_of
 from tests.house import tree
 
 NOTEBOOKS = [

@@ -25,7 +25,7 @@ def modules() -> list[Path]:
 
 
 def name_of(path: Path) -> str:
-    """`mmkd_lab.base.check`."""
+    """`mmkd_lab.core.check`."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 

@@ -24,7 +24,7 @@ def stored(name: str) -> Any:
 
 def execute(name: str, folder: Path, parameters: Mapping[str, object] | None = None) -> Any:
     """Run a notebook through the lab's own runner and return it with its outputs."""
-    from mmkd_lab.runs import run
+    from mmkd_lab.cli import run
 
     done = run([name], parameters=parameters, out=folder, notebooks=NOTEBOOKS, progress=False)
     outcome = done.outcomes[0]

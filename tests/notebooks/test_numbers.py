@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mmkd_lab import data
-from mmkd_lab.study import Study
+from mmkd_lab.experiments import Study
 from tests.notebooks import execution
 
 #: Points that a mean, or an end of its interval, may move by. Wrong data, seeds or arms move them by more.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from mmkd_lab.study.summary import COLUMNS
+from mmkd_lab.experiments.summary import COLUMNS
 
 #: Seed noise shared by every arm under a seed, so that paired differences are far narrower than the arms.
 SEEDS = (0.0, 3.0, -2.0, 1.0, -4.0)

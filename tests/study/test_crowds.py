@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from mmkd_lab import data
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.crema_votes import SENSES, soft_labels
 from mmkd_lab.distill import Objective, kd_divergence
-from mmkd_lab.runs.store import ResultStore
+from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.study import crowd_students, crowd_teacher
-from mmkd_lab.train.recipe import Recipe
+from mmkd_lab.training.recipe import Recipe
 
 
 @pytest.fixture(scope="module")

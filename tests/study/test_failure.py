@@ -7,17 +7,18 @@ import pandas as pd
 import pytest
 import torch
 
-from mmkd_lab.base.check import DamagedFile, LabError
+from mmkd_lab.core.check import DamagedFile, LabError
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill import ARMS
-from mmkd_lab.nets import NetSpec
-from mmkd_lab.runs.store import ResultStore
-from mmkd_lab.study import Study, failure_cases
-from mmkd_lab.study.summary import COLUMNS
-from mmkd_lab.train.device import threads
-from mmkd_lab.train.fit import fit
-from mmkd_lab.train.recipe import Recipe
-from mmkd_lab.train.replicas import Replicas
+from mmkd_lab.experiments import Study
+from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.experiments.summary import COLUMNS
+from mmkd_lab.models import NetSpec
+from mmkd_lab.study import failure_cases
+from mmkd_lab.training.device import threads
+from mmkd_lab.training.fit import fit
+from mmkd_lab.training.recipe import Recipe
+from mmkd_lab.training.replicas import Replicas
 from tests.study.tiny import RECIPE, SPEC, paired, study
 
 

@@ -9,22 +9,23 @@ import numpy as np
 import pytest
 import torch
 
-from mmkd_lab.attribute import Alignment, by_channel
-from mmkd_lab.attribute.layers import Cut
-from mmkd_lab.base.check import LabError
+from mmkd_lab.attribution import Alignment, by_channel
+from mmkd_lab.attribution.layers import Cut
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.gaussian import World
 from mmkd_lab.data.gaussian import load as gaussian
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill.arms import WHOLE
-from mmkd_lab.nets import NetSpec
-from mmkd_lab.runs.store import ResultStore
-from mmkd_lab.study import Study, failure_cases
+from mmkd_lab.experiments import Study
+from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.experiments.summary import COLUMNS, differences
+from mmkd_lab.models import NetSpec
+from mmkd_lab.study import failure_cases
 from mmkd_lab.study.channels import Editor, Joint, aligned_pair, kept_channels
 from mmkd_lab.study.repair_verdict import retold, sentence, title
 from mmkd_lab.study.report import file_name
-from mmkd_lab.study.summary import COLUMNS, differences
-from mmkd_lab.train.recipe import Recipe
-from mmkd_lab.train.replicas import Replicas
+from mmkd_lab.training.recipe import Recipe
+from mmkd_lab.training.replicas import Replicas
 from tests.study.tiny import RECIPE, SPEC, TEACHER, paired, repair
 
 EDITED = ("mg_kd", "ms_kd", "random_kd", "weight_kd", "oracle_kd")

@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill.arms import MSD_ARMS
 from mmkd_lab.distill.reliability import UnreliableTeacher
 from mmkd_lab.distill.weights import Weighting
-from mmkd_lab.runs.store import ResultStore
-from mmkd_lab.study import Study, kd_vs_msd
+from mmkd_lab.experiments import Study
+from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.experiments.summary import COLUMNS
+from mmkd_lab.study import kd_vs_msd
 from mmkd_lab.study.msd_losses import PLAIN
 from mmkd_lab.study.msd_table import metrics, scores
 from mmkd_lab.study.msd_tuning import STUDENT_RATE, TEACHER_RATE, Tried, at_the_end, best
-from mmkd_lab.study.summary import COLUMNS
 from tests.study.tiny import RECIPE, SPEC, paired
 from tests.study.tiny_msd import FEW, compare, values, with_text
 

@@ -7,19 +7,19 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.meta import set_aside
 from mmkd_lab.distill.arms import MSD_ARMS
 from mmkd_lab.distill.objective import Objective
-from mmkd_lab.nets import NetSpec
-from mmkd_lab.runs.store import ResultStore
+from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.models import NetSpec
 from mmkd_lab.study.msd_losses import DROPS, lesson, loss
 from mmkd_lab.study.msd_networks import steps_run
 from mmkd_lab.study.msd_run import DRAWS
-from mmkd_lab.train.fit import fit
-from mmkd_lab.train.recipe import Recipe
-from mmkd_lab.train.replicas import Replicas
-from mmkd_lab.train.teach import cache_views
+from mmkd_lab.training.fit import fit
+from mmkd_lab.training.recipe import Recipe
+from mmkd_lab.training.replicas import Replicas
+from mmkd_lab.training.teach import cache_views
 from tests.study.tiny import RECIPE, SPEC, paired
 from tests.study.tiny_msd import compare, school, values, with_text
 

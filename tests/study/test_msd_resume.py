@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from mmkd_lab.distill.reliability import UnreliableTeacher
-from mmkd_lab.nets import NetSpec
-from mmkd_lab.runs.store import ResultStore
+from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.models import NetSpec
 from mmkd_lab.study import kd_vs_msd
-from mmkd_lab.train.recipe import Recipe
+from mmkd_lab.training.recipe import Recipe
 from tests.study.tiny import SPEC, paired
 
 REPOSITORY = Path(__file__).parents[2]

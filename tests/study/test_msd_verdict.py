@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.distill.arms import MSD_ARMS
+from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.study.msd_verdict import headline, paired, regions, sentence, title
-from mmkd_lab.study.summary import COLUMNS
 
 VIEWS = ["a+b", "a", "b"]
 NOISE = np.array([-0.1, 0.0, 0.1])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from mmkd_lab.base.check import LabError
-from mmkd_lab.base.stats import mean_interval
-from mmkd_lab.study import Study, table_2_channels
+from mmkd_lab.core.check import LabError
+from mmkd_lab.core.stats import mean_interval
+from mmkd_lab.experiments import Study
+from mmkd_lab.study import table_2_channels
 from mmkd_lab.study.ranking import ALIGNED, ALONE, RANKINGS, SALIENCY, SKIPPED
 
 #: Percent at (30, 10), (10, 5), (10, 10), (10, 20), (10, 30) specific and shared latents, fifty seeds.

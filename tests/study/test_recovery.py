@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmkd_lab.base.check import LabError
-from mmkd_lab.study import Study, known_shares
+from mmkd_lab.core.check import LabError
+from mmkd_lab.experiments import Study
+from mmkd_lab.shares import declared
+from mmkd_lab.shares.shares import from_masses
+from mmkd_lab.study import known_shares
 from mmkd_lab.study.estimators import ESTIMATORS
 from mmkd_lab.study.recovery import SHARED, mean_errors, sides_of, world_of
-from mmkd_lab.venn import declared
-from mmkd_lab.venn.shares import from_masses
 
 
 @pytest.fixture(scope="module")

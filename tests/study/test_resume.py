@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mmkd_lab.runs.store import ResultStore
+from mmkd_lab.experiments.store import ResultStore
 from tests.study import tiny
 
 REPOSITORY = Path(__file__).parents[2]

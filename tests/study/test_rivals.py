@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmkd_lab.base.check import LabError
-from mmkd_lab.base.stats import mean_interval
+from mmkd_lab.core.check import LabError
+from mmkd_lab.core.stats import mean_interval
 from mmkd_lab.data.gaussian import World, worlds
-from mmkd_lab.runs.store import ResultStore
-from mmkd_lab.study import Study, rival_hypotheses
+from mmkd_lab.experiments import Study
+from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.experiments.summary import COLUMNS
+from mmkd_lab.study import rival_hypotheses
 from mmkd_lab.study.hypotheses import (
     RIVALS,
     Run,
@@ -27,7 +29,6 @@ from mmkd_lab.study.hypotheses import (
 )
 from mmkd_lab.study.prediction import auc, predictions, spearman
 from mmkd_lab.study.rivals import retold
-from mmkd_lab.study.summary import COLUMNS
 from tests.study.tiny import repair
 
 #: Every combination of signs: columns of variance 1 without any correlation.

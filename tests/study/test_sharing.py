@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from mmkd_lab import data
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import PairedData, Task
-from mmkd_lab.runs.store import ResultStore
-from mmkd_lab.study import Study, modality_shares
+from mmkd_lab.experiments import Study
+from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.study import modality_shares
 from mmkd_lab.study.estimators import (
     ESTIMATORS,
     LABELS,
@@ -22,7 +23,7 @@ from mmkd_lab.study.estimators import (
     possible_folds,
 )
 from mmkd_lab.study.sharing_verdict import noted, sentence, shares_of
-from tests.venn.worlds import blurred
+from tests.shares.worlds import blurred
 
 rng = np.random.default_rng(0)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.gaussian import TABLE2, worlds
-from mmkd_lab.study import Study
+from mmkd_lab.experiments import Study
 from mmkd_lab.study.table2 import CONTROLS, PUBLISHED, table_2, table_2_controls, table_2_swap
-from mmkd_lab.train.worlds import WorldsRecipe, fit_worlds, student_accuracy, teach_worlds
+from mmkd_lab.training.worlds import WorldsRecipe, fit_worlds, student_accuracy, teach_worlds
 
 #: Re-run with fifty seeds: a control's student minus the regular one, at 5, 10, 20 and 30 shared latents.
 RERUN = {

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mmkd_lab.base.check import LabError
-from mmkd_lab.study import summary, verdict
+from mmkd_lab.core.check import LabError
+from mmkd_lab.experiments import summary, verdict
 from tests.study.tables import table
 
 VIEWS = {"cm_kd": "image", "mm_kd": "image + speech", "kl_only": "image"}

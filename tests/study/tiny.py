@@ -11,15 +11,16 @@ from pathlib import Path
 
 import torch
 
-from mmkd_lab.base import atomic
+from mmkd_lab.core import atomic
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.nets import NetSpec
-from mmkd_lab.runs.store import ResultStore
-from mmkd_lab.study import Study, failure_cases, repair_teachers, rival_hypotheses
+from mmkd_lab.experiments import Study
+from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.models import NetSpec
+from mmkd_lab.study import failure_cases, repair_teachers, rival_hypotheses
 from mmkd_lab.study.channels import Joint
 from mmkd_lab.study.focusing import RepairStudy
-from mmkd_lab.train.device import threads
-from mmkd_lab.train.recipe import Recipe
+from mmkd_lab.training.device import threads
+from mmkd_lab.training.recipe import Recipe
 
 SIZES = {"train": 60, "val": 24, "test": 30}
 

@@ -9,8 +9,8 @@ import torch
 
 from mmkd_lab.data.text import Vocabulary
 from mmkd_lab.distill.reliability import UnreliableTeacher
-from mmkd_lab.nets import NetSpec
-from mmkd_lab.runs.store import ResultStore
+from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.models import NetSpec
 from mmkd_lab.study import kd_vs_msd
 from mmkd_lab.study.msd_networks import MsdWorkshop
 from mmkd_lab.study.msd_run import school_of

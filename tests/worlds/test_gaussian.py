@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data import load
 from mmkd_lab.data.gaussian import FIGURE2, FIGURE3, TABLE2, World, worlds
 from mmkd_lab.data.gaussian_oracle import bayes_accuracy, information
@@ -230,7 +230,7 @@ def test_hyperplanes_that_are_none_are_named(plane):
 
 
 def test_fitting_something_else_is_refused():
-    from mmkd_lab.train.worlds import fit_worlds
+    from mmkd_lab.training.worlds import fit_worlds
 
     with pytest.raises(LabError, match="worlds = 'figure2'"):
         fit_worlds("figure2")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mmkd_lab.data.gaussian import FIGURE2, FIGURE3, TABLE2, worlds
-from mmkd_lab.train.worlds import WorldsRecipe, fit_worlds
+from mmkd_lab.training.worlds import WorldsRecipe, fit_worlds
 
 PROPER = WorldsRecipe(convention="kl")
 

@@ -7,12 +7,12 @@ import re
 import numpy as np
 import pytest
 
-from mmkd_lab.base.check import LabError
-from mmkd_lab.base.stats import paired_interval
+from mmkd_lab.core.check import LabError
+from mmkd_lab.core.stats import paired_interval
 from mmkd_lab.data.gaussian import FIGURE2, World
-from mmkd_lab.study.result import Study
+from mmkd_lab.experiments.result import Study
 from mmkd_lab.study.worlds import figure2, figure3, sweep
-from mmkd_lab.train.worlds import WorldsRecipe
+from mmkd_lab.training.worlds import WorldsRecipe
 
 COLUMNS = ["study", "dataset", "arm", "role", "seed", "split", "metric", "value", "gamma", "alpha"]
 

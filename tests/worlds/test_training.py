@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from mmkd_lab.base.check import LabError
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.gaussian import FIGURE2, FIGURE3, World, worlds
 from mmkd_lab.distill import ARMS
-from mmkd_lab.train import worlds_bmm, worlds_kernel, worlds_loop
-from mmkd_lab.train.worlds import WorldsRecipe, _layer, fit_worlds
-from mmkd_lab.train.worlds_machine import Machine, Tile
-from mmkd_lab.train.worlds_runs import Lesson, merge
+from mmkd_lab.training import worlds_bmm, worlds_kernel, worlds_loop
+from mmkd_lab.training.worlds import WorldsRecipe, _layer, fit_worlds
+from mmkd_lab.training.worlds_machine import Machine, Tile
+from mmkd_lab.training.worlds_runs import Lesson, merge
 
 EVERY_ARM = tuple(ARMS)
 

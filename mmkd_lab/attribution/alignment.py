@@ -1,0 +1,306 @@
+"""Joint alignment training: MFH's Algorithm 1, step 1.
+
+Teacher and student are trained together from scratch, each on its own modality, with a term that pulls their
+logits together. It pushes the teacher onto directions that the student can express too.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmkd_lab.attribution.networks import read_by
+from mmkd_lab.core import check
+from mmkd_lab.core.check import LabError, real, require, whole
+from mmkd_lab.core.seed import derive
+from mmkd_lab.data.paired import PairedData, Task
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """L = ce_teacher CE(f_a) + ce_student CE(f_b) + agreement MSE(logits): Xue et al. 2023 (MFH), Algorithm
+    1.
+
+    Args:
+        ce_teacher: weight of the teacher's cross-entropy.
+        ce_student: weight of the student's cross-entropy.
+        agreement: weight of the mean over samples and classes of the squared difference of logits; 0 trains
+            both independently.
+
+    Raises:
+        LabError: a weight that is negative or not finite, or all of them 0.
+    """
+
+    ce_teacher: float = 1.0
+    ce_student: float = 1.0
+    agreement: float = 1.0
+
+    def __post_init__(self) -> None:
+        weights = [real(n, getattr(self, n), at_least=0.0) for n in ("ce_teacher", "ce_student", "agreement")]
+        require(sum(weights) > 0, "ce_teacher, ce_student, agreement", "all 0", "must not all be 0")
+
+    def __call__(self, teacher: Tensor, student: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """(B, K), (B, K) logits and (B,) classes -> 'ce_teacher', 'ce_student', 'agreement', and 'loss'."""
+        fits = teacher.shape == student.shape and teacher.ndim == 2
+        shown = f"{tuple(teacher.shape)} and {tuple(student.shape)}"
+        require(fits, "logits", shown, "teacher and student must both give (batch, classes)")
+        terms = {
+            "ce_teacher": F.cross_entropy(teacher, target),
+            "ce_student": F.cross_entropy(student, target),
+            "agreement": F.mse_loss(teacher, student),
+        }
+        loss = sum((getattr(self, name) * term for name, term in terms.items()), start=terms["agreement"] * 0)
+        return {**terms, "loss": loss}
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """Two jointly trained networks, and each term of their loss by epoch (epoch, metric, value)."""
+
+    teacher: nn.Module
+    student: nn.Module
+    history: pd.DataFrame
+
+
+def align(
+    teacher: nn.Module,
+    student: nn.Module,
+    data: PairedData,
+    *,
+    objective: Alignment | None = None,
+    epochs: int = 100,
+    batch_size: int | None = 64,
+    lr: float = 0.01,
+    momentum: float = 0.9,
+    seed: int = 0,
+) -> Aligned:
+    """Train copies of two untrained networks jointly on the training split, by SGD; the last step counts.
+
+    The defaults are those of the authors' RAVDESS experiment (Xue et al. 2023); `batch_size=None` with
+    `epochs=1000` are those of their Gaussian one.
+
+    Args:
+        teacher: {modality: (B, ...)} -> (B, K); untrained.
+        student: the same; it may read other modalities.
+        data: single-label data with a training split.
+        objective: the weights of the three terms; by default 1 each.
+        epochs: passes over the training split.
+        batch_size: samples a step; None for all. The last batch of an epoch may be smaller.
+        lr: learning rate.
+        momentum: of SGD.
+        seed: of the order of the samples, and of dropout.
+
+    Raises:
+        LabError: one network given twice, a task other than single-label, a setting out of range, a batch of
+            one sample where a network normalises by batch, a loss that is not finite.
+    """
+    require(teacher is not student, "student", "the teacher", "must be a network of its own")
+    require(data.task is Task.SINGLE_LABEL, "data", data.task.value, "must be single-label data")
+    whole("epochs", epochs)
+    terms = objective or Alignment()
+    nets = nn.ModuleList([copy.deepcopy(teacher), copy.deepcopy(student)]).train()
+    rate = real("lr", lr, above=0.0)
+    optimiser = torch.optim.SGD(
+        nets.parameters(), lr=rate, momentum=real("momentum", momentum, at_least=0.0, at_most=1.0)
+    )
+    positions = data.positions("train")
+    size = len(positions) if batch_size is None else whole("batch_size", batch_size)
+    generator = torch.Generator().manual_seed(derive(whole("seed", seed, at_least=0), "align", "order"))
+    rows: list[tuple[int, str, float]] = []
+    for epoch in range(epochs):
+        order = positions[torch.randperm(len(positions), generator=generator).to(positions.device)]
+        total: dict[str, Tensor] = {}
+        with _seeded(nets, seed, epoch):
+            for i in range(0, len(order), size):
+                batch = order[i : i + size]
+                with _told_of_single_samples(batch, size):
+                    found = _step(nets, data, batch, terms, optimiser)
+                total = {name: total.get(name, 0) + term * len(batch) for name, term in found.items()}
+        means = {name: float(term) / len(positions) for name, term in total.items()}
+        way_out = "Lower lr."
+        require(
+            bool(np.isfinite(means["loss"])),
+            "loss",
+            means["loss"],
+            f"must stay finite (epoch {epoch})",
+            way_out,
+        )
+        rows += [(epoch, name, mean) for name, mean in means.items()]
+    nets.eval()
+    return Aligned(nets[0], nets[1], pd.DataFrame(rows, columns=["epoch", "metric", "value"]))
+
+
+@contextmanager
+def _seeded(nets: nn.Module, seed: int, epoch: int) -> Iterator[None]:
+    """A stream of its own for networks that draw from torch's global generators, such as dropout."""
+    devices = {parameter.device for parameter in nets.parameters() if parameter.device.type == "cuda"}
+    with torch.random.fork_rng(devices=sorted(devices, key=str)):
+        torch.manual_seed(derive(seed, "align", "dropout", str(epoch)))
+        yield
+
+
+@contextmanager
+def _told_of_single_samples(batch: Tensor, size: int) -> Iterator[None]:
+    """Batch normalisation refuses a batch of one sample, in words that do not name the setting behind it."""
+    try:
+        yield
+    except LabError:
+        raise
+    except ValueError as error:
+        if len(batch) > 1:
+            raise
+        rule = f"leaves a batch of one sample, which a network refuses: {error}"
+        raise LabError(
+            "batch_size", size, rule, "Choose another, or None for all samples at once."
+        ) from error
+
+
+def _step(
+    nets: nn.ModuleList, data: PairedData, batch: Tensor, terms: Alignment, optimiser: torch.optim.Optimizer
+) -> dict[str, Tensor]:
+    parameter = next(nets.parameters())
+    z = []
+    for net in nets:
+        x = data.batch(batch, read_by(net))
+        z.append(net({name: values.to(parameter.device) for name, values in x.items()}))
+    found = terms(z[0], z[1], data.target[batch].to(parameter.device))
+    optimiser.zero_grad()
+    torch.autograd.backward(found["loss"])
+    optimiser.step()
+    return {name: term.detach() for name, term in found.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class LinearPairs:
+    """W pairs of linear classifiers, one pair a world.
+
+    Attributes:
+        weight_a: (W, K, d_a) the teachers' weights.
+        bias_a: (W, K).
+        weight_b: (W, K, d_b) the students' weights.
+        bias_b: (W, K).
+    """
+
+    weight_a: Tensor
+    bias_a: Tensor
+    weight_b: Tensor
+    bias_b: Tensor
+
+    def __len__(self) -> int:
+        return len(self.weight_a)
+
+    def logits_a(self, x: Tensor) -> Tensor:
+        """(W, N, d_a) -> (W, N, K)."""
+        return x @ self.weight_a.transpose(1, 2) + self.bias_a.unsqueeze(1)
+
+    def logits_b(self, x: Tensor) -> Tensor:
+        """(W, N, d_b) -> (W, N, K)."""
+        return x @ self.weight_b.transpose(1, 2) + self.bias_b.unsqueeze(1)
+
+    def swapped(self) -> LinearPairs:
+        """The same pairs with students as teachers, to rank the channels of modality b."""
+        return replace(
+            self, weight_a=self.weight_b, bias_a=self.bias_b, weight_b=self.weight_a, bias_b=self.bias_a
+        )
+
+
+def align_linear(
+    a: npt.ArrayLike | Tensor,
+    b: npt.ArrayLike | Tensor,
+    target: npt.ArrayLike | Tensor,
+    *,
+    seeds: Sequence[int],
+    classes: int = 2,
+    agreement: float = 1.0,
+    steps: int = 1000,
+    lr: float = 0.01,
+    momentum: float = 0.9,
+) -> LinearPairs:
+    """Train a linear teacher and a linear student for each of W worlds, jointly, by full-batch SGD, from
+    scratch.
+
+    The defaults are those of the authors' Gaussian experiment (Xue et al. 2023). `agreement=0` gives the
+    independently trained pair. Weights start as `nn.Linear`'s do, from the 'align' stream of each world's
+    seed. One compiled loop; worlds one after the other, each in the cache.
+
+    Args:
+        a: (W, N, d_a) training samples of the teacher's modality.
+        b: (W, N, d_b) the same samples in the student's modality.
+        target: (W, N) classes from 0 to K - 1.
+        seeds: W seeds of the start; they may repeat.
+        classes: K.
+        agreement: weight of the MSE between logits.
+        steps: of gradient descent.
+        lr: learning rate.
+        momentum: of SGD.
+
+    Raises:
+        LabError: shapes that do not pair up, values that are not finite, labels out of range, settings out of
+            range, weights that run away.
+    """
+    from mmkd_lab.attribution.alignment_kernel import train  # numba takes a second to import
+
+    xa, xb = _stacked("a", a), _stacked("b", b)
+    given = _plain(target)
+    kind = np.issubdtype(given.dtype, np.integer) or given.dtype == bool
+    require(bool(kind) and given.size > 0, "target", given.dtype, "must hold class numbers")
+    labels = np.ascontiguousarray(given, dtype=np.int64)
+    w, n = xa.shape[0], xa.shape[2]
+    require(
+        xb.shape[0] == w and xb.shape[2] == n,
+        "b",
+        xb.shape,
+        f"must hold {w} worlds of {n} samples, as a does",
+    )
+    require(labels.shape == (w, n), "target", labels.shape, f"must be ({w}, {n})")
+    k = whole("classes", classes, at_least=2)
+    inside = labels.min() >= 0 and labels.max() < k
+    shown = f"labels from {labels.min()} to {labels.max()}"
+    require(bool(inside), "target", shown, f"must lie between 0 and {k - 1} ({k} classes)")
+    starts = [check.whole("seeds", seed, at_least=0) for seed in seeds]
+    require(len(starts) == w, "seeds", starts, f"must be {w}, one per world")
+    wa, wb = _start(starts, "a", xa.shape[1], k), _start(starts, "b", xb.shape[1], k)
+    train(
+        xa,
+        xb,
+        labels,
+        wa,
+        wb,
+        real("agreement", agreement, at_least=0.0),
+        whole("steps", steps, at_least=0),
+        real("lr", lr, above=0.0),
+        real("momentum", momentum, at_least=0.0, at_most=1.0),
+    )
+    if not (np.isfinite(wa).all() and np.isfinite(wb).all()):
+        raise LabError("lr", lr, "makes the weights run away", "Lower it.")
+    ta, tb = torch.from_numpy(wa).transpose(1, 2), torch.from_numpy(wb).transpose(1, 2)
+    return LinearPairs(ta[..., :-1], ta[..., -1], tb[..., :-1], tb[..., -1])
+
+
+def _stacked(name: str, values: npt.ArrayLike | Tensor) -> Floats:
+    """(W, N, d) -> (W, d, N) float32, contiguous."""
+    found = np.asarray(_plain(values), dtype=np.float32)
+    require(found.ndim == 3 and found.size > 0, name, found.shape, "must be (worlds, samples, columns)")
+    require(bool(np.isfinite(found).all()), name, "NaN or infinite values", "must be finite")
+    return np.ascontiguousarray(found.transpose(0, 2, 1))
+
+
+def _plain(values: npt.ArrayLike | Tensor) -> npt.NDArray[np.generic]:
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+
+
+def _start(seeds: Sequence[int], modality: str, d: int, k: int) -> Floats:
+    """(W, d + 1, K) uniform in ±1 / sqrt(d), biases in the last row."""
+    draws = [np.random.default_rng(derive(seed, "align", modality)) for seed in seeds]
+    return np.stack([draw.uniform(-1, 1, (d + 1, k)) / np.sqrt(d) for draw in draws]).astype(np.float32)

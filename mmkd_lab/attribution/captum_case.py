@@ -1,0 +1,117 @@
+"""Named modalities as Captum wants them: a tuple of tensors, and masks in which no two modalities share a
+feature.
+
+In Captum 0.9 a feature number that occurs in the masks of two input tensors is one feature: both are then
+removed together, and each is given the value of the pair. `feature_masks` numbers the modalities apart, and
+`check_masks` refuses masks that do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmkd_lab.attribution.networks import Network, output_of, scores
+from mmkd_lab.core.check import LabError, listing, require
+
+
+@dataclass(frozen=True, eq=False)
+class CaptumCase:
+    """A network and its samples in Captum's terms.
+
+    Any of Captum's methods can be used: `Method(case.forward).attribute(case.inputs, feature_mask=case.masks,
+    additional_forward_args=case.fixed, target=...)`.
+
+    Attributes:
+        forward: the tensors of `inputs`, then those of `fixed` -> (B, K) logits.
+        inputs: one tensor per modality that is explained.
+        fixed: one tensor per modality that is not; None when all are explained.
+        masks: one integer tensor (1, ...) per input; one feature per modality, numbered from 0.
+        names: the modalities that are explained.
+    """
+
+    forward: Callable[..., Tensor]
+    inputs: tuple[Tensor, ...]
+    fixed: tuple[Tensor, ...] | None
+    masks: tuple[Tensor, ...]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, net: Network, x: Mapping[str, Tensor], *, explained: Sequence[str] | None = None
+    ) -> CaptumCase:
+        """The case of {modality: (B, ...)}; by default all modalities are explained."""
+        names = tuple(x if explained is None else explained)
+        others = tuple(name for name in x if name not in names)
+        order = (*names, *others)
+
+        def forward(*values: Tensor) -> Tensor:
+            return scores(net, dict(zip(order, values, strict=True)))
+
+        masks = feature_masks({name: x[name] for name in names})
+        fixed = tuple(x[name] for name in others) or None
+        return cls(forward, tuple(x[name] for name in names), fixed, masks, names)
+
+
+def feature_masks(x: Mapping[str, Tensor], regions: Mapping[str, Tensor] | None = None) -> tuple[Tensor, ...]:
+    """One mask (1, ...) per modality: one feature each, or the numbered regions of those named in `regions`.
+
+    Numbers run on from one modality to the next, so that none is used twice.
+
+    Raises `LabError` for regions of an unknown modality, of another shape, or with negative numbers.
+    """
+    given = dict(regions or {})
+    for name in given:
+        require(name in x, "regions", name, f"must name modalities out of {listing(list(x))}")
+    masks, first = [], 0
+    for name, values in x.items():
+        mask = torch.zeros(values.shape[1:], dtype=torch.int64, device=values.device)
+        if name in given:
+            mask = check_regions(given[name], values).to(values.device)
+        masks.append((mask + first).unsqueeze(0))
+        first += int(mask.max()) + 1
+    check_masks(masks, list(x))
+    return tuple(masks)
+
+
+def check_masks(masks: Sequence[Tensor], names: Sequence[str]) -> None:
+    """Raise `LabError` when two modalities share a feature number: Captum would take both for one feature."""
+    owner: dict[int, str] = {}
+    for mask, name in zip(masks, names, strict=True):
+        for number in torch.unique(mask).tolist():
+            first = owner.setdefault(int(number), name)
+            if first != name:
+                rule = f"is a feature of {first!r} as well as of {name!r}; Captum would remove both together"
+                raise LabError("feature_mask", number, rule, "Use feature_masks(), which numbers them apart.")
+
+
+def check_regions(regions: Tensor, values: Tensor) -> Tensor:
+    """(...) int64 region numbers of one sample, or `LabError`."""
+    sound = isinstance(regions, Tensor) and not regions.is_floating_point()
+    require(sound, "regions", getattr(regions, "dtype", type(regions).__name__), "must be whole numbers")
+    shape = tuple(values.shape[1:])
+    require(
+        tuple(regions.shape) == shape, "regions", tuple(regions.shape), f"must have a sample's shape {shape}"
+    )
+    require(bool((regions >= 0).all()), "regions", int(regions.min()), "must not be negative")
+    return regions.to(torch.int64)
+
+
+def selected(case: CaptumCase, target: Tensor, *, output: str) -> Callable[..., Tensor]:
+    """M tensors -> (B,): the output of each sample's class, for gradients and ablations.
+
+    Captum stacks several copies of the batch along the first axis, copy after copy; the classes are repeated
+    so.
+    """
+
+    def forward(*values: Tensor) -> Tensor:
+        z = case.forward(*values)
+        # A modality that the network ignores has gradient 0, which autograd must be able to say. It cannot
+        # tell one that is cut off by detach or no_grad from that: `gradients.check_flow` does, before.
+        unused = sum((0.0 * v.sum() for v in values), start=z.new_zeros(()))
+        return output_of(z, target.repeat(len(z) // len(target)), output=output) + unused
+
+    return forward

@@ -1,0 +1,310 @@
+"""Attribution by channel: MFH's Algorithm 1 for any layer of any network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from mmkd_lab.attribution.layers import Cut, Readout, head_of, layer_kinds
+from mmkd_lab.attribution.networks import BATCH, Network, Numbers, Samples, evaluating, logits, read_by
+from mmkd_lab.attribution.rest import constant_channels, permuted_rest
+from mmkd_lab.attribution.saliency import (
+    DISTANCES,
+    closed_form_of,
+    distance,
+    minmax,
+    permuted_additive,
+    permuted_mse,
+    weight_magnitude,
+)
+from mmkd_lab.core.check import LabError, one_of, require, whole
+from mmkd_lab.core.seed import derive
+from mmkd_lab.data.paired import PairedData
+
+CHANNEL_METHODS = ("auto", "closed_form", "permutation")
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelSaliency:
+    """How much each channel of a layer carries what teacher and student both know.
+
+    Attributes:
+        values: (d,) D_i - D_0, signed, in units of the distance. Below 0: permuting the channel brings the
+            teacher closer to the student.
+        standard_error: (d,) of the mean over permutations; 0 for the closed form, NaN for a single
+            permutation.
+        start: D_0, the distance without a permutation.
+        layer: the layer's name; `side` says whether its input or its output.
+        side: 'input' or 'output'.
+        method: 'closed_form' or 'permutation'.
+        distance: 'mse', 'l1' or 'kl'.
+        permutations: how many; None for the closed form, which is their mean over all of them.
+        n: samples.
+        constant: (d,) bool; a channel that is the same for every sample has saliency 0 exactly.
+        magnitude: (d,) |W|, the baseline, where the layer feeds a linear head; else None.
+    """
+
+    values: Numbers
+    standard_error: Numbers
+    start: float
+    layer: str
+    side: str
+    method: str
+    distance: str
+    permutations: int | None
+    n: int
+    constant: npt.NDArray[np.bool_]
+    magnitude: Numbers | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def normalised(self) -> Numbers:
+        """(d,) in [0, 1] by min-max, as the paper has it; all 0 when equal. It hides the sign."""
+        return minmax(torch.from_numpy(self.values)).numpy()
+
+    @property
+    def order(self) -> npt.NDArray[np.intp]:
+        """(d,) channels from the most to the least modality-general; ties by number."""
+        return np.argsort(-self.values, kind="stable")
+
+    def top(self, k: int) -> npt.NDArray[np.intp]:
+        """The k most modality-general channels, sorted by number. Raises `LabError` unless 1 <= k <= d."""
+        require(whole("k", k) <= len(self), "k", k, f"must be at most {len(self)}, the number of channels")
+        return np.sort(self.order[:k])
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per channel: channel, saliency, standard_error, normalised, rank (from 1), constant."""
+        rank = np.empty(len(self), dtype=np.int64)
+        rank[self.order] = np.arange(1, len(self) + 1)
+        table = pd.DataFrame(
+            {
+                "channel": np.arange(len(self)),
+                "saliency": self.values,
+                "standard_error": self.standard_error,
+                "normalised": self.normalised,
+                "rank": rank,
+                "constant": self.constant,
+            }
+        )
+        return table if self.magnitude is None else table.assign(magnitude=self.magnitude)
+
+    def __repr__(self) -> str:
+        how = "closed form" if self.permutations is None else f"{self.permutations} permutations"
+        still, above, below = int(self.constant.sum()), (self.values > 0).sum(), (self.values < 0).sum()
+        return (
+            f"saliency of {len(self)} channels at the {self.side} of {self.layer!r} ({self.distance}, {how}, "
+            f"{self.n:,} samples): {above} above 0, {below} below"
+            + (f", {still} constant and therefore 0" if still else "")
+        )
+
+
+def by_channel(
+    teacher: Network,
+    student: Network,
+    data: PairedData | Mapping[str, Tensor],
+    *,
+    layer: str | None = None,
+    side: str = "output",
+    axis: int = 1,
+    method: str = "auto",
+    distance: str = "mse",
+    permutations: int | Tensor = 100,
+    split: str = "train",
+    seed: int = 0,
+    batch_size: int = BATCH,
+) -> ChannelSaliency:
+    """Step 2 of Algorithm 1: how far the teacher leaves the student when a channel is permuted over samples.
+
+    Step 1 comes before it: train both nets jointly with `align`, or the ranking is much worse. Permutations
+    are drawn over all samples, whatever the batch size. Source: Xue et al. 2023 (MFH), Algorithm 1.
+
+    Args:
+        teacher: the network whose channels are ranked; {modality: (B, ...)} -> logits (B, K).
+        student: the other one; it may read other modalities.
+        data: paired samples: a dataset, of which `split` is used, or {modality: (N, ...)}.
+        layer: a layer of the teacher by name; None for the input of its linear head.
+        side: 'output' or 'input' of that layer.
+        axis: the channel axis of what passes there: 1 for (N, d) and (N, d, H, W), -1 for (N, tokens, d). A
+            channel is permuted at all its positions together.
+        method: 'closed_form' (exact; needs a linear head that reads the layer, and distance 'mse'),
+            'permutation', or 'auto' for the closed form where it holds and no permutations are given by row.
+            The result says which it was.
+        distance: between logits: 'mse', 'l1', or 'kl' = KL(teacher || student) in nats.
+        permutations: how many, or (M, N) int64, each row a permutation of the samples.
+        split: of a `PairedData`.
+        seed: of the permutations.
+        batch_size: samples that pass through a network at once.
+
+    Raises:
+        LabError: a layer that does not exist (those that do are listed), no linear head to start from, the
+            closed form where it does not hold, fewer than 2 samples, nets with different numbers of logits,
+            bad orders.
+    """
+    one_of("method", method, CHANNEL_METHODS)
+    one_of("distance", distance, DISTANCES)
+    samples = Samples.of(data, split=split)
+    n = len(samples)
+    require(n >= 2, "data", f"{n} sample", "must hold at least 2 samples to permute")
+    _check_orders(permutations, n)
+    whole("seed", seed, at_least=0)
+    whole("batch_size", batch_size)
+    with evaluating(teacher), evaluating(student):
+        x = _for(teacher, samples)
+        cut = _cut(teacher, x, layer, side)
+        passed, z = cut.read(x, batch_size=batch_size)
+        h = logits(student, _for(student, samples), batch_size=batch_size).double().to(z.device)
+        require(
+            z.shape == h.shape,
+            "student",
+            tuple(h.shape),
+            f"must give logits {tuple(z.shape)}, as the teacher",
+        )
+        way_out = "Use distance='mse', or networks of two logits."
+        rule = "is 0 between any two networks of one logit"
+        require(distance != "kl" or z.shape[1] > 1, "distance", distance, rule, way_out)
+        axis = _axis(axis, passed)
+        readout = _readout(cut, x, passed, axis, batch_size)
+        chosen = "permutation" if method == "auto" and isinstance(permutations, Tensor) else method
+        closed = _choose(chosen, distance, readout, cut)
+        still = constant_channels(passed, axis)
+        if closed:
+            assert readout is not None
+            found = closed_form_of(readout, z.double() - h).unsqueeze(0)
+        else:
+            orders = _orders(permutations, n, seed).to(z.device)
+            found = _permuted(cut, x, passed, z, h, readout, orders, axis, distance, batch_size)
+    return _result(found, still, closed, cut, readout, distance, z.double(), h)
+
+
+def _permuted(
+    cut: Cut,
+    x: Mapping[str, Tensor],
+    passed: Tensor,
+    z: Tensor,
+    h: Tensor,
+    readout: Readout | None,
+    orders: Tensor,
+    axis: int,
+    kind: str,
+    batch_size: int,
+) -> Tensor:
+    """(M, d) D_i - D_0, by the cheapest way that gives it."""
+    if readout is None:
+        return permuted_rest(cut, x, passed, z, h, orders, axis=axis, kind=kind, batch_size=batch_size)
+    if kind == "mse" and readout.features.shape[2] == 1:
+        return permuted_mse(readout.features[..., 0], readout.weight[..., 0], z.double() - h, orders)
+    return permuted_additive(readout, z.double(), h, orders, kind=kind)
+
+
+def _result(
+    found: Tensor,
+    still: Tensor,
+    closed: bool,
+    cut: Cut,
+    readout: Readout | None,
+    kind: str,
+    z: Tensor,
+    h: Tensor,
+) -> ChannelSaliency:
+    m = len(found)
+    error = torch.zeros_like(found[0]) if closed else torch.full_like(found[0], torch.nan)
+    if m > 1:
+        error = found.std(0) / m**0.5
+    values = torch.where(still, 0.0, found.mean(0))
+    size = None if readout is None else weight_magnitude(readout.weight.movedim(2, 0)).norm(dim=0)
+    return ChannelSaliency(
+        values=values.cpu().numpy(),
+        standard_error=torch.where(still, 0.0, error).cpu().numpy(),
+        start=float(_start(z, h, kind)),
+        layer=cut.layer,
+        side=cut.side,
+        method="closed_form" if closed else "permutation",
+        distance=kind,
+        permutations=None if closed else m,
+        n=len(z),
+        constant=still.cpu().numpy(),
+        magnitude=None if size is None else size.cpu().numpy(),
+    )
+
+
+def _start(z: Tensor, h: Tensor, kind: str) -> Tensor:
+    """D_0: the mean distance of (N, K) logits."""
+    return distance(z, h, kind=kind).mean()
+
+
+def _cut(teacher: Network, x: Mapping[str, Tensor], layer: str | None, side: str) -> Cut:
+    if not isinstance(teacher, nn.Module):
+        raise LabError("teacher", type(teacher).__name__, "has no layers; give an nn.Module")
+    if layer is not None:
+        return Cut(teacher, layer, side)
+    head = head_of(teacher, x)
+    if head is None:
+        way_out = "Name a layer, for example layer='features'."
+        rule = f"has no linear head to start from; its layers are {layer_kinds(teacher)}"
+        raise LabError("teacher", type(teacher).__name__, rule, way_out)
+    return Cut(teacher, head, "input")
+
+
+def _for(net: Network, samples: Samples) -> dict[str, Tensor]:
+    names = read_by(net) or tuple(samples.x)
+    for name in names:
+        one_of("data", name, list(samples.x))
+    there = samples.on(net)
+    return {name: there.x[name] for name in names}
+
+
+def _axis(axis: int, passed: Tensor) -> int:
+    sound = (
+        isinstance(axis, int)
+        and not isinstance(axis, bool)
+        and -passed.ndim < axis < passed.ndim
+        and axis != 0
+    )
+    rule = f"must be an axis of {tuple(passed.shape)} other than 0, the samples"
+    require(sound, "axis", axis, rule)
+    return axis % passed.ndim
+
+
+def _readout(cut: Cut, x: Mapping[str, Tensor], passed: Tensor, axis: int, batch_size: int) -> Readout | None:
+    found = Readout.of(cut, x, passed, axis=axis, batch_size=batch_size)
+    return None if found is None else Readout(found.features.double(), found.weight.double())
+
+
+def _choose(method: str, kind: str, readout: Readout | None, cut: Cut) -> bool:
+    if method != "closed_form":
+        return method == "auto" and kind == "mse" and readout is not None
+    way_out = "Use method='permutation'."
+    require(kind == "mse", "distance", kind, "the closed form holds for 'mse' alone", way_out)
+    if readout is None:
+        made_of = layer_kinds(cut.net)
+        rule = f"the closed form needs a linear head right after {cut.layer!r}; the layers are {made_of}"
+        raise LabError("method", method, rule, way_out)
+    return True
+
+
+def _check_orders(permutations: int | Tensor, n: int) -> None:
+    if isinstance(permutations, Tensor):
+        sound = permutations.ndim == 2 and permutations.shape[1] == n and len(permutations) > 0
+        sound = sound and permutations.dtype == torch.int64
+        shown = f"{permutations.dtype} {tuple(permutations.shape)}"
+        require(sound, "permutations", shown, f"must be a number or (M, {n}) int64")
+        each = bool((permutations.cpu().sort(1)[0] == torch.arange(n)).all())
+        require(each, "permutations", "rows", f"each row must hold every number from 0 to {n - 1} once")
+    else:
+        whole("permutations", permutations)
+
+
+def _orders(permutations: int | Tensor, n: int, seed: int) -> Tensor:
+    if isinstance(permutations, Tensor):
+        return permutations
+    generator = torch.Generator().manual_seed(derive(seed, "attribute", "channels"))
+    return torch.stack([torch.randperm(n, generator=generator) for _ in range(permutations)])

@@ -1,0 +1,218 @@
+"""A network cut at a layer: what the layer says, and the rest of the network run again from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from mmkd_lab.attribution.networks import Network, copied, scores
+from mmkd_lab.core.check import LabError, listing, one_of, require
+
+SIDES = ("output", "input")
+#: Samples on which the rest of a network is tried before it is trusted.
+_TRIAL = 4
+
+
+def module_named(net: Network, name: str) -> nn.Module:
+    """The submodule of a name. Raises `LabError` that lists those that exist."""
+    if not isinstance(net, nn.Module):
+        raise LabError("net", type(net).__name__, "has no layers by name; give an nn.Module")
+    known: dict[str, nn.Module] = {inner: module for inner, module in net.named_modules() if inner}
+    if not isinstance(name, str) or name not in known:
+        raise LabError("layer", name, f"is no layer of this {type(net).__name__}. It has {_names(known)}")
+    return known[name]
+
+
+def head_of(net: Network, x: Mapping[str, Tensor]) -> str | None:
+    """The name of the linear layer whose output is the network's logits; None when the head is not linear."""
+    if not isinstance(net, nn.Module):
+        raise LabError("net", type(net).__name__, "has no layers by name; give an nn.Module")
+    seen: dict[str, list[Tensor]] = {}
+    linear = {name: module for name, module in net.named_modules() if name and isinstance(module, nn.Linear)}
+    hooks = [module.register_forward_hook(_keeper(seen, name)) for name, module in linear.items()]
+    try:
+        with torch.no_grad():
+            z = scores(net, {name: v[:_TRIAL] for name, v in x.items()})
+    finally:
+        for hook in hooks:
+            hook.remove()
+    once = {name: outs[0] for name, outs in seen.items() if len(outs) == 1}
+    ends = [name for name, out in once.items() if out.shape == z.shape and torch.equal(out, z)]
+    return ends[-1] if ends else None
+
+
+def layer_kinds(net: nn.Module) -> str:
+    """`Conv2d, ReLU, Linear`: what a network is made of, for error messages."""
+    return ", ".join(type(module).__name__ for module in net.modules() if not list(module.children()))
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A network cut at a layer.
+
+    Args:
+        net: takes {modality: (B, ...)}, gives (B, K).
+        layer: the layer's name.
+        side: 'output' cuts after the layer, 'input' before it.
+    """
+
+    net: nn.Module
+    layer: str
+    side: str = "output"
+    module: nn.Module = field(init=False)
+
+    def __post_init__(self) -> None:
+        one_of("side", self.side, SIDES)
+        object.__setattr__(self, "module", module_named(self.net, self.layer))
+
+    def read(self, x: Mapping[str, Tensor], *, batch_size: int) -> tuple[Tensor, Tensor]:
+        """(N, ...) what passes the cut, and (N, K) logits.
+
+        Raises `LabError` when the layer is not used exactly once, or does not pass one tensor with a row per
+        sample.
+        """
+        n = len(next(iter(x.values())))
+        passed, said = [], []
+        for i in range(0, n, batch_size):
+            seen: list[object] = []
+            with self._hooked(seen), torch.no_grad():
+                z = scores(self.net, {name: v[i : i + batch_size] for name, v in x.items()})
+            require(
+                len(seen) == 1,
+                "layer",
+                self.layer,
+                f"must be used once; this network uses it {len(seen)} times",
+            )
+            one = seen[0]
+            shown = tuple(one.shape) if isinstance(one, Tensor) else type(one).__name__
+            if not isinstance(one, Tensor) or one.ndim < 2 or len(one) != len(z):
+                raise LabError(
+                    "layer", self.layer, f"must pass one tensor (samples, channels, ...), not {shown}"
+                )
+            require(bool(torch.isfinite(one).all()), "layer", self.layer, "passes NaN or infinite values")
+            passed.append(one)
+            said.append(z)
+        return torch.cat(passed), torch.cat(said)
+
+    def rerun(self, x: Mapping[str, Tensor], passed: Tensor) -> Tensor:
+        """(B, K) logits when the layer passes `passed` (B, ...), whatever it would have said of `x`."""
+        with self._replaced(passed), torch.no_grad():
+            z: Tensor = self.net(copied(x))
+        return z
+
+    def alone(self, x: Mapping[str, Tensor], passed: Tensor, z: Tensor) -> bool:
+        """Whether the rest of the network needs nothing but what passes the cut.
+
+        Then `rerun` may be given a single sample as `x`: what lies before the cut costs one sample, what lies
+        after it the whole batch. Tried out on a few samples, with an input that is none of the data.
+        """
+        some = slice(1, 1 + _TRIAL)
+        first = {name: v[:1] for name, v in x.items()}
+        made_up = {name: _other(v) for name, v in x.items()}
+        try:
+            again, other = (self.rerun(one, passed[some]) for one in (first, made_up))
+        except Exception:  # torch, or the network itself, refuses one sample beside several
+            return False
+        if again.shape != z[some].shape or not torch.allclose(again, z[some], rtol=1e-4, atol=1e-5):
+            return False
+        # A branch of one sample may also be broadcast; then the logits move with an input that is made up.
+        return torch.equal(other, again)
+
+    @contextmanager
+    def _hooked(self, seen: list[object]) -> Iterator[None]:
+        if self.side == "output":
+            hook = self.module.register_forward_hook(lambda _m, _args, out: seen.append(_copied(out)))
+        else:
+            hook = self.module.register_forward_pre_hook(
+                lambda _m, args: seen.append(_copied(args[0] if args else None))
+            )
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    @contextmanager
+    def _replaced(self, passed: Tensor) -> Iterator[None]:
+        if self.side == "output":
+            hook = self.module.register_forward_hook(lambda _m, _args, _out: passed.clone())
+        else:
+            hook = self.module.register_forward_pre_hook(lambda _m, args: (passed.clone(), *args[1:]))
+        try:
+            yield
+        finally:
+            hook.remove()
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """Logits that are a sum over channels: logit c of sample n is sum over i and p of weight[c, i, p] f[n, i,
+    p].
+
+    Attributes:
+        features: (N, d, P) channels with P positions each; P = 1 for a vector.
+        weight: (K, d, P).
+    """
+
+    features: Tensor
+    weight: Tensor
+
+    @classmethod
+    def of(
+        cls, cut: Cut, x: Mapping[str, Tensor], passed: Tensor, *, axis: int, batch_size: int
+    ) -> Readout | None:
+        """The readout when what passes the cut feeds the linear head as it is, flattened, or as means over
+        positions.
+
+        None when the head is not linear or something else stands between.
+        """
+        name = head_of(cut.net, x)
+        if name is None:
+            return None
+        fed, z = Cut(cut.net, name, "input").read(x, batch_size=batch_size)
+        head = cut.net.get_submodule(name)
+        assert isinstance(head, nn.Linear)
+        weight = head.weight.detach()
+        with torch.no_grad():
+            if not torch.allclose(head(fed), z, rtol=1e-4, atol=1e-5):  # bent only where the trial did not go
+                return None
+        pooled = _positions(passed, axis)
+        if fed.shape == passed.flatten(1).shape and torch.equal(fed, passed.flatten(1)):
+            return cls(pooled, _positions(weight.reshape(len(weight), *passed.shape[1:]), axis))
+        if fed.shape == pooled.shape[:2] and torch.allclose(fed, pooled.mean(2), rtol=1e-5, atol=1e-6):
+            return cls(fed.unsqueeze(2), weight.unsqueeze(2))
+        return None
+
+    def contributions(self, channels: slice) -> Tensor:
+        """(c, N, K): what each of some channels adds to the logits."""
+        return torch.einsum("nip,kip->ink", self.features[:, channels], self.weight[:, channels])
+
+
+def _positions(values: Tensor, axis: int) -> Tensor:
+    """(N, ...) with channels along `axis` -> (N, d, P)."""
+    moved = values.movedim(axis, 1)
+    return moved.unsqueeze(2) if moved.ndim == 2 else moved.flatten(2)
+
+
+def _other(values: Tensor) -> Tensor:
+    """(1, ...) unlike the first sample, within the range of the data, which tokens must not leave."""
+    return values.amin() + values.amax() - values[:1]
+
+
+def _keeper(seen: dict[str, list[Tensor]], name: str) -> Callable[[nn.Module, object, Tensor], None]:
+    def keep(_module: nn.Module, _args: object, out: Tensor) -> None:
+        seen.setdefault(name, []).append(out.clone())
+
+    return keep
+
+
+def _copied(out: object) -> object:
+    """What passes a hook as it is now: an activation that works in place would change it later."""
+    return out.clone() if isinstance(out, Tensor) else out
+
+
+def _names(known: Mapping[str, nn.Module]) -> str:
+    return listing(sorted(known)) if known else "none"

@@ -1,0 +1,49 @@
+"""The command, notebooks that run by themselves, and the page that shows them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmkd_lab.cli.command import main
+    from mmkd_lab.cli.library import Notebook, discover, select
+    from mmkd_lab.cli.notebooks import run
+    from mmkd_lab.cli.parameters import Parameter, read_parameters
+    from mmkd_lab.cli.record import Failure, Outcome, Run
+
+__all__ = [
+    "Failure",
+    "Notebook",
+    "Outcome",
+    "Parameter",
+    "Run",
+    "discover",
+    "main",
+    "read_parameters",
+    "run",
+    "select",
+]
+
+_HOME = {
+    "Failure": "record",
+    "Notebook": "library",
+    "Outcome": "record",
+    "Parameter": "parameters",
+    "Run": "record",
+    "discover": "library",
+    "main": "command",
+    "read_parameters": "parameters",
+    "run": "notebooks",
+    "select": "library",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

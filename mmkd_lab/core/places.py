@@ -1,0 +1,28 @@
+"""The user's own folders, under one name of the application: what was downloaded, and what was computed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+RESULTS_VARIABLE = "MMKD_LAB_RESULTS"
+_APPLICATION = "mmkd_lab"
+
+
+def user_data() -> Path:
+    """Where downloads stay until the user removes them."""
+    from platformdirs import user_data_path
+
+    return user_data_path(_APPLICATION, appauthor=False)
+
+
+def user_cache() -> Path:
+    """Where results are kept that could be computed again."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path(_APPLICATION, appauthor=False)
+
+
+def results_folder() -> Path:
+    """Where a notebook writes its result files: MMKD_LAB_RESULTS, which a run sets, or `runs/results`."""
+    return Path(os.environ.get(RESULTS_VARIABLE) or Path("runs") / "results")

@@ -1,0 +1,285 @@
+"""What every study returns: a tidy table, a figure, a verdict with its numbers, and provenance.
+
+Saved as four files in one folder, the JSON last:
+
+    <name>.csv   the tidy table, one row per arm, role, seed, split and metric (see `summary.COLUMNS`)
+    <name>.svg   the figure
+    <name>.png   the figure
+    <name>.json  {"format": 1, "name", "title", "verdict", "kind", "options", "provenance", "columns",
+                  "csv_sha256"}
+
+`kind` names the figure (see `FIGURES`); `options` are the keyword arguments its plot function gets
+besides the table and the title, so that a loaded study draws the same figure. `columns` says which columns of
+the CSV are 'text', 'int', 'float' or 'bool'.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import io
+import json
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from mmkd_lab.core.atomic import write_bytes, write_text
+from mmkd_lab.core.check import DamagedFile, LabError, mapping, of_type, one_of, require
+from mmkd_lab.core.check import path as checked_path
+from mmkd_lab.core.fingerprint import canonical
+from mmkd_lab.core.places import results_folder
+from mmkd_lab.experiments import summary
+
+if TYPE_CHECKING:
+    from mmkd_lab.plotting.canvas import LabFigure
+
+FORMAT = 1
+
+#: kind -> (module, function); the function takes (table, *, title, **options) and returns a LabFigure.
+FIGURES: dict[str, tuple[str, str] | None] = {
+    "arms": ("mmkd_lab.plotting.arms", "arms_figure"),
+    "sweep": ("mmkd_lab.plotting.sweep", "sweep_figure"),
+    "controls": ("mmkd_lab.plotting.controls", "controls_figure"),
+    "repair": ("mmkd_lab.plotting.repair", "repair_figure"),
+    "rivals": ("mmkd_lab.plotting.rivals", "rivals_figure"),
+    "msd": ("mmkd_lab.plotting.msd", "msd_figure"),
+    "sharing": ("mmkd_lab.plotting.sharing", "sharing_figure"),
+    "recovery": ("mmkd_lab.plotting.recovery", "recovery_figure"),
+    "none": None,
+}
+
+_KINDS = ("text", "int", "float", "bool")
+_HEADS = {"accuracy": "accuracy (%)", "nll": "nll (nats)"}
+_WAY_OUT = "Run the study again and save it anew"
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """The outcome of a study.
+
+    Args:
+        name: the file name it is saved under; letters, digits, '-', '_' and '.'.
+        title: the finding in a few words; the figure's title.
+        table: tidy, one row per arm, role, seed, split and metric, with the columns of `summary.COLUMNS` and
+            one more per swept quantity. Accuracy in percent, nll in nats.
+        verdict: one sentence with its numbers.
+        kind: which figure is drawn, a name from `FIGURES`.
+        options: keyword arguments for the plot function, plain JSON values.
+        provenance: parameters, seeds, versions, data fingerprint, device, seconds; plain JSON values.
+
+    Raises:
+        LabError: a name unfit for a file, an unknown kind, an empty verdict, a table that is not tidy, or
+            options or provenance that JSON cannot hold.
+    """
+
+    name: str
+    title: str
+    table: pd.DataFrame
+    verdict: str
+    kind: str = "arms"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        validate_name(self.name)
+        one_of("kind", self.kind, list(FIGURES))
+        of_type("title", self.title, str, "text")
+        rule = "a sentence with its numbers"
+        spoken = of_type("verdict", self.verdict, str, rule).strip() != ""
+        require(spoken, "verdict", self.verdict, f"must be {rule}")
+        summary.validate(self.table)
+        object.__setattr__(self, "table", self.table.reset_index(drop=True))
+        object.__setattr__(self, "options", MappingProxyType(_plain("options", self.options)))
+        object.__setattr__(self, "provenance", MappingProxyType(_plain("provenance", self.provenance)))
+
+    def plot(self) -> LabFigure:
+        """The figure of this kind. Raises `LabError` when kind is 'none'."""
+        target = FIGURES[self.kind]
+        if target is None:
+            raise LabError("kind", self.kind, "this study has no figure", "Use its table.")
+        draw = getattr(import_module(target[0]), target[1])
+        drawn: LabFigure = draw(self.table, **{"title": self.title, **self.options})
+        return drawn
+
+    def summary(self, *, metric: str | None = None, split: str = "test") -> pd.DataFrame:
+        """Mean, 95 % interval and n by role, arm and sweep point; see `summary.summarise`."""
+        return summary.summarise(self.table, metric=metric, split=split)
+
+    def differences(
+        self,
+        *,
+        against: Sequence[str] = ("no_kd", "um_kd"),
+        metric: str | None = None,
+        split: str = "test",
+    ) -> pd.DataFrame:
+        """Every student arm against each control the table has, paired by seed; see `summary.differences`."""
+        return summary.differences(self.table, against=against, metric=metric, split=split)
+
+    def save(self, folder: Path | str | None = None) -> Path:
+        """Write the four files into `folder`, each atomically; returns the path of the JSON.
+
+        Without a folder they go where a run collects its results (MMKD_LAB_RESULTS), or to `runs/results`.
+        Raises `LabError` for a folder that cannot be made.
+        """
+        folder = results_folder() if folder is None else checked_path("folder", folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            rule = f"must be a folder that can be made: {error.strerror}"
+            raise LabError("folder", str(folder), rule) from error
+        table = self.table.to_csv(index=False, lineterminator="\n").encode()
+        write_bytes(folder / f"{self.name}.csv", table)
+        if FIGURES[self.kind] is not None:
+            figure = self.plot()
+            for suffix in (".png", ".svg"):  # the PNG first: as a fresh figure, as a notebook shows it
+                figure.save(folder / f"{self.name}{suffix}")
+        return write_text(folder / f"{self.name}.json", self._json(table))
+
+    @classmethod
+    def load(cls, path: Path | str) -> Study:
+        """Read a study saved as `folder/name` (with or without '.json').
+
+        Raises `DamagedFile` naming the file that is missing, damaged, or not the one that was saved.
+        """
+        stem = checked_path("path", path)
+        name = stem.name.removesuffix(".json")
+        require(name != "", "path", str(path), "must name a study: folder/name")
+        where = stem.with_name(f"{name}.json")
+        head = _read_head(where)
+        table = _read_table(stem.with_name(f"{name}.csv"), head["csv_sha256"], head["columns"])
+        keys = ("name", "title", "verdict", "kind", "options", "provenance")
+        try:
+            return cls(table=table, **{key: head[key] for key in keys})
+        except LabError as error:
+            rule = f"{error.argument} {error.rule}"
+            raise DamagedFile(str(where), error.value, rule, _WAY_OUT) from error
+
+    def __repr__(self) -> str:
+        return self.verdict
+
+    def _repr_html_(self) -> str:
+        parts = [f"<p><b>{html.escape(self.verdict)}</b></p>", _compact_table(self.table)]
+        if FIGURES[self.kind] is not None:
+            picture = self.plot()._repr_png_()
+            if picture is not None:
+                parts.append(_image(picture, self.title))
+        return f'<div class="mmkd-study">{"".join(parts)}</div>'
+
+    def _json(self, table: bytes) -> str:
+        head = {
+            "format": FORMAT,
+            "name": self.name,
+            "title": self.title,
+            "verdict": self.verdict,
+            "kind": self.kind,
+            "options": dict(self.options),
+            "provenance": dict(self.provenance),
+            "columns": {str(name): _kind(self.table[name]) for name in self.table.columns},
+            "csv_sha256": hashlib.sha256(table).hexdigest(),
+        }
+        return json.dumps(head, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def validate_name(name: str) -> None:
+    """Raise `LabError` unless a study can be saved under this name."""
+    rule = "must be letters, digits, '-', '_' or '.', begin with a letter or digit and not end in '.json'"
+    safe = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) is not None
+    require(safe and not name.endswith(".json"), "name", name, rule)
+
+
+def _plain(argument: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """The same as plain JSON values, keys in the order given."""
+    mapping(argument, value, "a mapping of names to plain values")
+    try:
+        return {str(key): json.loads(canonical(item)) for key, item in value.items()}
+    except (TypeError, ValueError) as error:
+        raise LabError(argument, dict(value), f"must hold plain values: {error}") from error
+
+
+def _read_head(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise DamagedFile(str(path), "missing", "no study is saved there", "Save one: study.save(folder).")
+    try:
+        head = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedFile(str(path), str(error), "must be JSON, and readable", _WAY_OUT) from error
+    needed = {"format", "name", "title", "verdict", "kind", "options", "provenance", "columns", "csv_sha256"}
+    missing = needed - set(head) if isinstance(head, dict) else needed
+    if missing:
+        raise DamagedFile(str(path), sorted(missing), "these entries of a saved study are missing", _WAY_OUT)
+    if head["format"] != FORMAT:
+        raise DamagedFile(str(path), head["format"], f"must be of format {FORMAT}", _WAY_OUT)
+    columns = head["columns"]
+    if not isinstance(columns, dict) or not set(map(str, columns.values())) <= set(_KINDS):
+        raise DamagedFile(str(path), columns, f"columns must be any of {', '.join(_KINDS)}", _WAY_OUT)
+    return dict(head)
+
+
+def _read_table(path: Path, sha256: str, columns: Mapping[str, str]) -> pd.DataFrame:
+    if not path.is_file():
+        raise DamagedFile(str(path), "missing", "the study's table must lie beside its JSON", _WAY_OUT)
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        rule = f"must have the SHA-256 {str(sha256)[:12]}… it was saved with"
+        raise DamagedFile(str(path), found[:12], rule, _WAY_OUT)
+    text = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+    try:
+        return pd.DataFrame({name: _column(list(text[name]), kind) for name, kind in columns.items()})
+    except (KeyError, ValueError) as error:
+        raise DamagedFile(str(path), str(error), "must hold the columns its JSON states", _WAY_OUT) from error
+
+
+def _column(cells: list[str], kind: str) -> list[Any]:
+    """Cells as they were: Python reads back the very float it wrote; read_csv may miss its last bit."""
+    if kind == "float":
+        return [float(cell or "nan") for cell in cells]
+    if kind == "int":
+        return [int(cell) for cell in cells]
+    return [cell == "True" for cell in cells] if kind == "bool" else cells
+
+
+def _kind(column: pd.Series[Any]) -> str:
+    return {"f": "float", "i": "int", "u": "int", "b": "bool"}.get(column.dtype.kind, "text")
+
+
+def _compact_table(table: pd.DataFrame) -> str:
+    """The primary metric on test (or the first split): mean, interval, n."""
+    metric, splits = summary.primary_metric(table), list(dict.fromkeys(table["split"]))
+    split = "test" if "test" in splits else splits[0]
+    found = summary.summarise(table, metric=metric, split=split)
+    keys = ["role", "arm", *summary.sweep_columns(table)]
+    heads = [*keys, _HEADS.get(metric, metric), "95 % interval", "n"]
+    lines = [
+        [*(_cell(row[name]) for name in keys), *_interval_cells(row)] for row in found.to_dict("records")
+    ]
+    return _html_table(heads, lines)
+
+
+def _interval_cells(row: Mapping[Hashable, Any]) -> list[str]:
+    ends = "" if row["n"] < 2 else f"{row['low']:.2f} to {row['high']:.2f}"
+    return [f"{row['mean']:.2f}", ends, str(row["n"])]
+
+
+def _cell(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _html_table(heads: list[str], lines: list[list[str]]) -> str:
+    def row(cells: list[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    body = "".join(row(line, "td") for line in lines)
+    return f"<table><thead>{row(heads, 'th')}</thead><tbody>{body}</tbody></table>"
+
+
+def _image(png: bytes, title: str) -> str:
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return f'<img alt="{html.escape(title, quote=True)}" style="max-width:100%" src="{source}">'

@@ -1,0 +1,251 @@
+"""Every finished arm is kept, under a key made of everything that determines it.
+
+One entry is two files in `root/<first two digits of the digest>/`:
+
+    <digest>.json                     format, key, metrics, the tensors' file and SHA-256, its own SHA-256
+    <digest>-<content>.safetensors    the tensors, named after their own SHA-256
+
+The tensors are written first and the JSON last, each to a temporary file that is then renamed, so a run
+killed at any moment leaves whole entries and at most a stray file. The first writer of a key wins: whoever
+puts the same key later gets what is stored already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mmkd_lab import __version__
+from mmkd_lab.core.atomic import write_bytes
+from mmkd_lab.core.check import DamagedFile, LabError, mapping, of_type, one_of, require
+from mmkd_lab.core.check import path as checked_path
+from mmkd_lab.core.fingerprint import canonical
+from mmkd_lab.core.places import user_cache
+
+FORMAT = 1
+ENVIRONMENT = "MMKD_LAB_STORE"
+DAMAGED = ("refuse", "recompute")
+
+
+Arrays = Mapping[str, npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Key:
+    """The name of one entry: `text` is canonical JSON of everything that determines it."""
+
+    text: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `text`, 64 hex digits; the entry's file name."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """What the key is made of, as plain values."""
+        return dict(json.loads(self.text))
+
+
+def key(**parts: object) -> Key:
+    """A key of named parts: dataset fingerprint, recipe, specs, arm, objective, seed, ...
+
+    The package version is always part of it. Raises `LabError` for no part, or one without a stable text
+    (give plain values, frozen dataclasses, enums).
+    """
+    require(len(parts) > 0, "parts", parts, "must name what determines the entry", "For example arm='no_kd'.")
+    try:
+        return Key(canonical({"version": __version__, **parts}))
+    except (TypeError, ValueError) as error:
+        raise LabError("parts", parts, f"must have a stable text: {error}") from error
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One stored entry: JSON values and named arrays."""
+
+    key: Key
+    metrics: Mapping[str, Any]
+    tensors: Arrays = field(default_factory=dict)
+
+
+def default_root() -> Path:
+    """`$MMKD_LAB_STORE` when it is set, else `results` in the user's cache folder."""
+    named = os.environ.get(ENVIRONMENT)
+    if named:
+        return checked_path(ENVIRONMENT, named)
+    return user_cache() / "results"
+
+
+@dataclass(frozen=True)
+class ResultStore:
+    """Entries under a folder, safe with several writers and with a kill at any moment.
+
+    Args:
+        root: the folder, made when the first entry is put; default `default_root()`.
+        damaged: what `get` does with a damaged entry. 'refuse' raises `DamagedFile`, naming the file;
+            'recompute' takes it as absent, and the next `put` replaces it.
+    """
+
+    root: Path = field(default_factory=default_root)
+    damaged: str = "refuse"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", checked_path("root", self.root))
+        one_of("damaged", self.damaged, DAMAGED)
+        fits = self.root.is_dir() or not self.root.exists()
+        require(fits, "root", str(self.root), "must be a folder, or a path where one can be made")
+
+    def path(self, key: Key) -> Path:
+        """Where the JSON of this entry is, or would be."""
+        of_type("key", key, Key, "a Key", "Make one with runs.store.key().")
+        return self.root / key.digest[:2] / f"{key.digest}.json"
+
+    def get(self, key: Key) -> Result | None:
+        """The entry, verified against its digests and its key; None when it is not stored.
+
+        Raises `DamagedFile` for an entry that is truncated, altered or stored under another key, unless the
+        store takes damaged entries as absent.
+        """
+        try:
+            return _read(self.path(key), key)
+        except DamagedFile:
+            if self.damaged == "recompute":
+                return None
+            raise
+
+    def put(self, key: Key, metrics: Mapping[str, Any], tensors: Arrays | None = None) -> Result:
+        """Store an entry and return what is stored: this one, or the one an earlier writer has put.
+
+        Args:
+            key: from `key()`.
+            metrics: plain JSON values, no NaN.
+            tensors: named arrays of numbers or booleans.
+
+        Raises `LabError` for metrics JSON cannot hold, arrays safetensors cannot hold, or a root that cannot
+        be written; `DamagedFile` when a damaged entry is in the way and the store refuses those.
+        """
+        from filelock import FileLock
+
+        path, metrics, arrays = self.path(key), _checked_metrics(metrics), _checked_tensors(tensors)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            rule = f"must be a folder that can be made: {error.strerror}"
+            raise LabError("root", str(self.root), rule) from error
+        with FileLock(str(self.root / ".lock")):
+            stored = self.get(key)
+            if stored is not None:
+                return stored
+            _write(path, key, metrics, arrays)
+        written = self.get(key)
+        if written is None:
+            raise DamagedFile(
+                str(path), "unreadable", "was just written and cannot be read", "Check the disk"
+            )
+        return written
+
+    def __len__(self) -> int:
+        """How many entries there are, whole or not."""
+        return sum(1 for _ in self.root.glob(f"??/{'?' * 64}.json")) if self.root.is_dir() else 0
+
+
+def _way_out(entry: Path) -> str:
+    return f"Delete {entry.name}, or open the store with damaged='recompute', and run again"
+
+
+def _write(
+    path: Path, key: Key, metrics: Mapping[str, Any], tensors: dict[str, npt.NDArray[np.generic]]
+) -> None:
+    described = None
+    if tensors:
+        from safetensors.numpy import save
+
+        content = save(tensors)
+        sha256 = hashlib.sha256(content).hexdigest()
+        name = f"{key.digest}-{sha256[:16]}.safetensors"
+        described = {"file": name, "sha256": sha256}
+        write_bytes(path.with_name(name), content)
+    body = {"format": FORMAT, "key": key.payload, "metrics": metrics, "tensors": described}
+    write_bytes(path, json.dumps({**body, "sha256": _digest(body)}, indent=1, allow_nan=False).encode())
+
+
+def _read(path: Path, key: Key) -> Result | None:
+    try:
+        body = json.loads(path.read_bytes())
+        found = _digest({name: value for name, value in body.items() if name != "sha256"})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        rule = "must be the JSON of a stored entry, and readable"
+        raise DamagedFile(str(path), str(error), rule, _way_out(path)) from error
+    if body.get("format") != FORMAT:
+        raise DamagedFile(
+            str(path), body.get("format"), f"must be an entry of format {FORMAT}", _way_out(path)
+        )
+    if body.get("sha256") != found:
+        rule = f"must have the SHA-256 {found} it was stored with"
+        raise DamagedFile(str(path), body.get("sha256"), rule, _way_out(path))
+    if canonical(body["key"]) != key.text:
+        raise DamagedFile(str(path), body["key"], "is stored under a key that is not its own", _way_out(path))
+    return Result(key=key, metrics=body["metrics"], tensors=_read_tensors(path, body["tensors"]))
+
+
+def _read_tensors(path: Path, described: Mapping[str, str] | None) -> dict[str, npt.NDArray[np.generic]]:
+    if described is None:
+        return {}
+    from safetensors.numpy import load
+
+    where = path.with_name(Path(described["file"]).name)
+    try:
+        content = where.read_bytes()
+    except OSError as error:
+        way_out = f"Delete {path.name} beside it, or open the store with damaged='recompute', and run again"
+        shown = "missing" if isinstance(error, FileNotFoundError) else error.strerror
+        raise DamagedFile(str(where), shown, "must lie beside the entry that names it", way_out) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != described["sha256"]:
+        rule = f"must have the SHA-256 {described['sha256'][:16]}… it was stored with"
+        raise DamagedFile(str(where), found[:16], rule, _way_out(path))
+    return dict(load(content))
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical(body).encode()).hexdigest()
+
+
+def _checked_tensors(tensors: Arrays | None) -> dict[str, npt.NDArray[np.generic]]:
+    found = {}
+    for name, values in mapping(
+        "tensors", {} if tensors is None else tensors, "a mapping of names to arrays"
+    ).items():
+        argument = f"tensors[{name!r}]"
+        require(isinstance(name, str) and name != "__metadata__", argument, name, "must have a name as text")
+        array = of_type(argument, values, np.ndarray, "a numpy array")
+        fits = array.dtype.kind in "biuf" and array.dtype.itemsize <= 8
+        require(
+            fits, argument, array.dtype, "must hold whole numbers, floats of 64 bits at most, or booleans"
+        )
+        # safetensors writes the memory as it lies, so a transposed view would come back shuffled.
+        found[name] = np.asarray(array, order="C")
+    return found
+
+
+def _checked_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    mapping("metrics", metrics, "a mapping of names to plain values")
+    for name, value in metrics.items():
+        finite = not isinstance(value, float) or math.isfinite(value)
+        require(finite, f"metrics[{name!r}]", value, "must be finite")
+    try:
+        return dict(json.loads(canonical(metrics)))
+    except (TypeError, ValueError) as error:
+        raise LabError("metrics", dict(metrics), f"must hold plain values: {error}") from error

@@ -1,0 +1,71 @@
+"""From an encoder's name and a sample's shape to the module."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+from mmkd_lab.core.check import one_of, require
+from mmkd_lab.models.bag import Bag
+from mmkd_lab.models.lenet import LeNet
+from mmkd_lab.models.resnet import ResNet
+from mmkd_lab.models.spec import ENCODERS, NetSpec
+from mmkd_lab.models.vector import Linear, Mlp
+
+
+class Encoder(Protocol):
+    """What every encoder offers: its two output lengths, its first maps and its features."""
+
+    map_channels: int
+    out_features: int
+
+    def maps(self, x: Tensor) -> Tensor:
+        """(B, ...) -> (B, C, h, w) for convolutional encoders, (B, C) for the others."""
+        ...
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, ...) -> (B, F)."""
+        ...
+
+
+def resolve(name: str, shape: tuple[int, ...], *, text: bool = False) -> str:
+    """The encoder that a name means for samples of a shape.
+
+    'auto' is 'bag' for text, 'lenet' for (C, H, W), else 'mlp'. Raises `LabError` for an encoder of text that
+    is not 'bag', or the other way round.
+    """
+    one_of("encoder", name, ENCODERS)
+    if name == "auto":
+        return "bag" if text else "lenet" if len(shape) == 3 else "mlp"
+    if text:
+        require(name == "bag", "encoder", name, "cannot read token ids", "Use 'auto' or 'bag' for text.")
+    rule, way_out = "reads text, and this modality has no vocabulary", "See NetSpec(vocabulary=...)."
+    require(text or name != "bag", "encoder", name, rule, way_out)
+    return name
+
+
+def encoder(spec: NetSpec, modality: str, shape: tuple[int, ...]) -> LeNet | ResNet | Mlp | Linear | Bag:
+    """The untrained encoder of one modality. Raises `LabError` when it cannot read this shape."""
+    rows = rows_of_text(spec, modality, shape)
+    name = resolve(spec.encoder_of(modality), shape, text=rows is not None)
+    if rows is not None:
+        return Bag(rows, width=spec.width, features=spec.features)
+    if name == "lenet":
+        return LeNet(shape, width=spec.width, features=spec.features)
+    if name == "resnet":
+        return ResNet(shape, width=spec.width, features=spec.features)
+    return Mlp(shape, width=spec.width, features=spec.features) if name == "mlp" else Linear(shape)
+
+
+def rows_of_text(spec: NetSpec, modality: str, shape: tuple[int, ...]) -> int | None:
+    """How many rows the embedding table of a modality has; None when it is no text.
+
+    With trainable stand-ins the [MASK] token has a row of its own, the last. Raises `LabError` for text that
+    is not one row of ids per sample.
+    """
+    size = spec.token_counts.get(modality)
+    if size is None:
+        return None
+    require(len(shape) == 1, f"shapes[{modality!r}]", shape, "must be (tokens,) for text")
+    return size + spec.baseline

@@ -1,0 +1,137 @@
+"""How modalities meet: late, mid and attention fusion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+
+from mmkd_lab.models.bag import Bag
+from mmkd_lab.models.lenet import LeNet, norm
+from mmkd_lab.models.resnet import ResNet
+from mmkd_lab.models.vector import Linear, Mlp
+
+AnyEncoder = LeNet | ResNet | Mlp | Linear | Bag
+
+#: Side of the grid on which mid fusion lays maps of different sizes over each other.
+GRID = 4
+
+
+class Late(nn.Module):
+    """M feature vectors, concatenated; with `joint` units, a hidden layer over them."""
+
+    masks = False
+
+    def __init__(self, encoders: Sequence[AnyEncoder], *, joint: int) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleList(encoders)
+        total = sum(encoder.out_features for encoder in encoders)
+        self.joint = nn.Sequential(nn.Linear(total, joint), nn.ReLU()) if joint else nn.Identity()
+        self.out_features = joint or total
+
+    def forward(self, x: list[Tensor], kept: list[Tensor | None]) -> Tensor:
+        """M tensors (B, ...) -> (B, F)."""
+        return self.merged(self.parts(x), kept)
+
+    def parts(self, x: list[Tensor]) -> list[Tensor]:
+        """What is worked out of each modality by itself: M tensors (B, ...)."""
+        return [encode(one) for encode, one in zip(self.encoders, x, strict=True)]
+
+    def merged(self, parts: list[Tensor], kept: list[Tensor | None]) -> Tensor:
+        """What `parts` gave -> (B, F)."""
+        out: Tensor = self.joint(torch.cat(parts, dim=-1))
+        return out
+
+
+class Mid(nn.Module):
+    """The encoders' first maps, merged and then processed jointly.
+
+    Maps are averaged onto a common 4x4 grid; a vector's hidden layer is laid over every cell. Where every
+    modality is a vector, the hidden layers are concatenated and a dense layer goes on from there.
+    """
+
+    masks = False
+
+    def __init__(self, encoders: Sequence[AnyEncoder], *, features: int) -> None:
+        super().__init__()
+        # Only the part of an encoder that runs is kept: a parameter without a gradient would be a trap.
+        self.stems = nn.ModuleList([_Stem(encoder) for encoder in encoders])
+        total = sum(encoder.map_channels for encoder in encoders)
+        self.has_maps = any(isinstance(encoder, (LeNet, ResNet)) for encoder in encoders)
+        self.merge: nn.Module = nn.Identity()
+        if self.has_maps:
+            conv = nn.Conv2d(total, features, 3, padding=1, bias=False)
+            self.merge = nn.Sequential(conv, norm(features), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(1))
+            total = features * (GRID // 2) ** 2
+        self.dense = nn.Linear(total, features)
+        self.out_features = features
+
+    def forward(self, x: list[Tensor], kept: list[Tensor | None]) -> Tensor:
+        """M tensors (B, ...) -> (B, F)."""
+        return self.merged(self.parts(x), kept)
+
+    def parts(self, x: list[Tensor]) -> list[Tensor]:
+        """What is worked out of each modality by itself: M tensors (B, ...)."""
+        maps = [stem(one) for stem, one in zip(self.stems, x, strict=True)]
+        return [_on_grid(one) for one in maps] if self.has_maps else maps
+
+    def merged(self, parts: list[Tensor], kept: list[Tensor | None]) -> Tensor:
+        """What `parts` gave -> (B, F)."""
+        return nn.functional.relu(self.dense(self.merge(torch.cat(parts, dim=1))))
+
+
+class Attention(nn.Module):
+    """One learned query attends over one token per modality, and over itself.
+
+    A token is an encoder's features, made F long, plus an embedding of its modality. A masked modality gets
+    weight zero exactly. The query is a token as well, so that the empty view has an answer.
+    """
+
+    masks = True
+
+    def __init__(self, encoders: Sequence[AnyEncoder], *, features: int) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleList(encoders)
+        self.token = nn.ModuleList([nn.Linear(encoder.out_features, features) for encoder in encoders])
+        self.query = nn.Parameter(torch.empty(features))
+        # A key bias would shift every score alike and so never learn: Adam would feed on its rounding noise.
+        self.key, self.value = nn.Linear(features, features, bias=False), nn.Linear(features, features)
+        self.norm = nn.LayerNorm(features)
+        self.out_features = features
+
+    def forward(self, x: list[Tensor], kept: list[Tensor | None]) -> Tensor:
+        """M tensors (B, ...) and M masks, (B,) bool or None where all are kept -> (B, F)."""
+        return self.merged(self.parts(x), kept)
+
+    def parts(self, x: list[Tensor]) -> list[Tensor]:
+        """What is worked out of each modality by itself, its token: M tensors (B, F)."""
+        return [make(encode(one)) for make, encode, one in zip(self.token, self.encoders, x, strict=True)]
+
+    def merged(self, parts: list[Tensor], kept: list[Tensor | None]) -> Tensor:
+        """What `parts` gave, and the masks -> (B, F)."""
+        cls = self.query.expand_as(parts[0]).to(parts[0].dtype)
+        stacked = torch.stack([cls, *parts], dim=-2)  # (B, 1 + M, F)
+        score = (self.key(stacked) * self.query).sum(-1) / sqrt(self.out_features)
+        shut = [torch.zeros_like(score[..., 0], dtype=torch.bool)]
+        shut += [torch.zeros_like(shut[0]) if mask is None else ~mask for mask in kept]
+        weight = score.masked_fill(torch.stack(shut, dim=-1), -torch.inf).softmax(-1)
+        out: Tensor = self.norm(cls + (weight.unsqueeze(-1) * self.value(stacked)).sum(-2))
+        return out
+
+
+class _Stem(nn.Module):
+    def __init__(self, encoder: AnyEncoder) -> None:
+        super().__init__()
+        self.first = encoder.hidden if isinstance(encoder, Mlp) else getattr(encoder, "stem", nn.Flatten(1))
+        self.flat = isinstance(encoder, Mlp)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.relu(self.first(x.flatten(1))) if self.flat else self.first(x)
+
+
+def _on_grid(maps: Tensor) -> Tensor:
+    if maps.ndim == 2:
+        return maps[:, :, None, None].expand(-1, -1, GRID, GRID)
+    return nn.functional.adaptive_avg_pool2d(maps, GRID)

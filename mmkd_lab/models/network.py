@@ -1,0 +1,172 @@
+"""The one multimodal network: encoders, fusion, features, head. A single modality is the case M = 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+
+import torch
+from torch import Tensor, nn
+
+from mmkd_lab.core.check import LabError, flat, listing, of_type, one_of, require, whole
+from mmkd_lab.models.encode import encoder
+from mmkd_lab.models.fusion import Attention, Late, Mid
+from mmkd_lab.models.initialise import initialise
+from mmkd_lab.models.removal import ATTENTION, LEARNED, REMOVALS, are_ids, kept_key
+from mmkd_lab.models.single_stream import SingleStream
+from mmkd_lab.models.spec import NetSpec
+from mmkd_lab.models.tokens import tokens
+
+Shapes = Mapping[str, Sequence[int]]
+
+
+class MultimodalNet(nn.Module):
+    """{modality: (B, ...)} -> logits (B, K), split into `features` (B, F) and a linear `head`.
+
+    Modalities the network does not read may be present in the input; they are ignored. It has neither dropout
+    nor batch statistics, so that a sample's logits depend on that sample alone.
+    """
+
+    def __init__(self, spec: NetSpec, shapes: Shapes, num_outputs: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.modalities = spec.reads(shapes)
+        self.shapes = {name: _sides(name, shapes[name]) for name in self.modalities}
+        self.num_outputs = whole("num_outputs", num_outputs)
+        self.fusion = _fusion(spec, self.shapes)
+        self.head = nn.Linear(self.fusion.out_features, num_outputs)
+        for i, name in enumerate(self.modalities):
+            if name in spec.token_counts:
+                continue
+            self.register_buffer(f"shift_{i}", torch.zeros(_unit(self.shapes[name])))
+            self.register_buffer(f"scale_{i}", torch.ones(_unit(self.shapes[name])))
+            if spec.baseline:
+                self.register_parameter(f"baseline_{i}", nn.Parameter(torch.empty(self.shapes[name])))
+
+    @property
+    def removals(self) -> tuple[str, ...]:
+        """The names of the removals that this network can do."""
+        lacks = {ATTENTION: not self.fusion.masks, LEARNED: not self.spec.baseline}
+        return tuple(name for name in REMOVALS if not lacks.get(name, False))
+
+    def features(self, x: Mapping[str, Tensor]) -> Tensor:
+        """{modality: (B, ...)} -> (B, F). Raises `LabError` for a missing modality or a removal it lacks."""
+        kept = [x.get(kept_key(ATTENTION, name)) for name in self.modalities]
+        if not self.fusion.masks and any(mask is not None for mask in kept):
+            raise LabError(
+                "removal",
+                "attention",
+                "needs a network with fusion='attention' or 'single_stream', and this one has "
+                f"fusion={self.spec.fusion!r}",
+                f"Use {listing(self.removals)}, or build the network with another fusion.",
+            )
+        out: Tensor = self.fusion(self.inputs(x), kept)
+        return out
+
+    def inputs(self, x: Mapping[str, Tensor]) -> list[Tensor]:
+        """{modality: (B, ...)} -> what the encoders read, standardised, in the order of `modalities`."""
+        return [self._input(x, i, name) for i, name in enumerate(self.modalities)]
+
+    def forward(self, x: Mapping[str, Tensor]) -> Tensor:
+        """{modality: (B, ...)} -> logits (B, K)."""
+        logits: Tensor = self.head(self.features(x))
+        return logits
+
+    def set_scale(self, modality: str, shift: Tensor, scale: Tensor) -> None:
+        """Standardise one modality as (x - shift) * scale; both of shape () for maps, (D,) for vectors.
+
+        Raises `LabError` for another shape, or a modality that is text.
+        """
+        numbers = [name for name in self.modalities if name not in self.spec.token_counts]
+        one_of("modality", modality, numbers)
+        i = self.modalities.index(modality)
+        for name, value in ((f"shift_{i}", shift), (f"scale_{i}", scale)):
+            buffer = getattr(self, name)
+            require(value.shape == buffer.shape, name, tuple(value.shape), f"must be {tuple(buffer.shape)}")
+            buffer.copy_(value)
+
+    def _input(self, x: Mapping[str, Tensor], i: int, name: str) -> Tensor:
+        if name not in x:
+            raise LabError("x", sorted(x), f"this network reads {listing(self.modalities)}")
+        values = x[name]
+        if tuple(values.shape[1:]) != self.shapes[name]:
+            raise LabError(
+                f"x[{name!r}]",
+                tuple(values.shape),
+                f"must be (batch, {', '.join(map(str, self.shapes[name]))})",
+            )
+        size = self.spec.token_counts.get(name)
+        _right_kind(name, values, text=size is not None)
+        if size is None:
+            shift, scale = (getattr(self, f"{part}_{i}") for part in ("shift", "scale"))
+            values = torch.mul(values - shift, scale)
+        else:
+            values = values.long()
+        stays = x.get(kept_key(LEARNED, name))
+        if stays is None:
+            return values
+        require(
+            self.spec.baseline,
+            "removal",
+            "learned",
+            "needs a network with trainable stand-ins, and this one has none",
+            f"Build it with NetSpec(baseline=True), or use {listing(self.removals)}.",
+        )
+        # The stand-in lives on the standardised scale, where zero is the training mean; a text's is the
+        # [MASK] token, the last row of its table, as often as the text is long at most.
+        stand_in: Tensor = getattr(self, f"baseline_{i}") if size is None else values.new_tensor(size)
+        return torch.where(stays.reshape(-1, *[1] * (values.ndim - 1)), values, stand_in)
+
+
+def build(spec: NetSpec, shapes: Shapes, num_outputs: int, *, seed: int) -> MultimodalNet:
+    """An untrained network with its weights drawn under `seed`.
+
+    Args:
+        spec: the architecture.
+        shapes: {modality: shape of one sample}; `PairedData.shapes` will do.
+        num_outputs: K, the number of logits.
+        seed: the run's seed; the weights come from its 'init' stream.
+
+    Raises:
+        LabError: a modality that `shapes` lacks, or a shape that the encoder cannot read.
+    """
+    of_type("spec", spec, NetSpec, "a NetSpec")
+    rule = "must be {modality: shape of one sample}, at least one"
+    require(isinstance(shapes, Mapping) and len(shapes) > 0, "shapes", shapes, rule, "See data.shapes.")
+    with torch.random.fork_rng(devices=[]):  # torch's own first draw is thrown away, and must not be noticed
+        net = MultimodalNet(spec, shapes, num_outputs)
+    initialise(net, seed=whole("seed", seed, at_least=0))
+    return net
+
+
+def _fusion(spec: NetSpec, shapes: Mapping[str, tuple[int, ...]]) -> Late | Mid | Attention | SingleStream:
+    if spec.fusion == "single_stream":
+        streams = [tokens(spec, name, shape) for name, shape in shapes.items()]
+        return SingleStream(streams, features=spec.features, depth=spec.depth, heads=spec.heads)
+    encoders = [encoder(spec, name, shape) for name, shape in shapes.items()]
+    if spec.fusion == "late":
+        return Late(encoders, joint=spec.joint)
+    return (Mid if spec.fusion == "mid" else Attention)(encoders, features=spec.features)
+
+
+def _right_kind(name: str, values: Tensor, *, text: bool) -> None:
+    if values.is_floating_point() if text else are_ids(values):
+        rule = (
+            "must be token ids, as integers" if text else "are token ids, and the network has no vocabulary"
+        )
+        way_out = "" if text else f"Build it with NetSpec(vocabulary={{{name!r}: number of ids}})."
+        raise LabError(f"x[{name!r}]", values.dtype, rule, way_out)
+
+
+def _unit(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """One number for maps, where neighbours share a unit; one per entry for vectors, where they need not."""
+    return shape if len(shape) == 1 else ()
+
+
+def _sides(name: str, shape: object) -> tuple[int, ...]:
+    argument = f"shapes[{name!r}]"
+    sides = flat(argument, shape, "the sides of one sample", "For example (1, 28, 28).")
+    whole_sides = tuple(int(side) for side in sides if isinstance(side, Integral))
+    fine = len(whole_sides) == len(sides) and min(whole_sides, default=1) >= 1
+    require(fine, argument, shape, "every side must be a whole number of at least 1")
+    return whole_sides

@@ -1,0 +1,195 @@
+"""What a network is, as plain values: enough to build it again, and to key a stored result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from mmkd_lab.core.check import LabError, flat, mapping, of_type, one_of, require, whole
+
+ENCODERS = ("auto", "lenet", "resnet", "mlp", "linear", "bag")
+FUSIONS = ("late", "mid", "attention", "single_stream")
+#: Sizes of single-stream transformers: two for one CPU core; VisualBERT's (Li et al. 2019, arXiv 1908.03557,
+#: that of BERT base) and TinyBERT's (Jiao et al. 2020, arXiv 1909.10351, section 4.2: four layers of 312).
+SIZES = {
+    "teacher": {"features": 64, "depth": 4, "heads": 4},
+    "student": {"features": 32, "depth": 2, "heads": 2},
+    "visualbert": {"features": 768, "depth": 12, "heads": 12},
+    "tinybert": {"features": 312, "depth": 4, "heads": 12},
+}
+
+
+@dataclass(frozen=True)
+class NetSpec:
+    """One network architecture. JSON in and out by `as_dict` and `from_dict`.
+
+    Args:
+        encoder: one name for every modality, or {modality: name}. 'lenet' and 'resnet' read (C, H, W), 'mlp'
+            and 'linear' read anything but text, flattened; 'bag' reads text, as the mean of its tokens'
+            embeddings. 'auto' takes 'bag' for text, 'lenet' for three axes and 'mlp' for the rest.
+        width: channels of the first convolution; an MLP's hidden layer and a bag's embedding have 8 * width
+            units.
+        features: F, the length of one encoder's output ('linear' keeps the input's own length), or of one
+            token in a single stream.
+        fusion: how modalities meet. 'late' concatenates features, 'mid' merges the encoders' first maps and
+            goes on jointly, 'attention' lets one learned query attend over one token per modality,
+            'single_stream' is one transformer over the tokens of all modalities; it has no encoders.
+        joint: units of a hidden layer after late fusion; 0 for none, so that the head alone reads the
+            features.
+        modalities: the ones this network reads, in any order; None for all that the dataset has.
+        standardise: subtract the training mean and divide by the training deviation of each modality (one
+            number for maps, one per entry for vectors). The numbers come from the training split alone.
+        baseline: give the network one trainable stand-in per modality, for the 'learned' removal.
+        depth: blocks of a single stream.
+        heads: attention heads of a single stream; they divide `features`.
+        patch: side of the square patches that a single stream cuts maps into, in pixels; 0 for a quarter of
+            the shorter side.
+        vocabulary: {modality: number of token ids} of every modality that is text: ids from 0, which is
+            padding, to one less than this number.
+
+    Raises:
+        LabError: an unknown encoder or fusion, a count out of range, a modality that is named twice, or a
+            setting that the fusion does not have.
+    """
+
+    encoder: str | Mapping[str, str] | tuple[tuple[str, str], ...] = "auto"
+    width: int = 8
+    features: int = 32
+    fusion: str = "late"
+    joint: int = 0
+    modalities: tuple[str, ...] | None = None
+    standardise: bool = True
+    baseline: bool = False
+    depth: int = 2
+    heads: int = 4
+    patch: int = 0
+    vocabulary: Mapping[str, int] | tuple[tuple[str, int], ...] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "encoder", _encoder(self.encoder))
+        object.__setattr__(self, "vocabulary", _vocabulary(self.vocabulary))
+        object.__setattr__(self, "modalities", _modalities(self.modalities))
+        one_of("fusion", self.fusion, FUSIONS)
+        for name, least in _COUNTS.items():
+            object.__setattr__(self, name, whole(name, getattr(self, name), at_least=least))
+        of_type("standardise", self.standardise, bool, "True or False")
+        of_type("baseline", self.baseline, bool, "True or False")
+        require(
+            self.joint == 0 or self.fusion == "late",
+            "joint",
+            self.joint,
+            f"a joint hidden layer belongs to late fusion, and fusion is {self.fusion!r}",
+            "Use fusion='late' or joint=0.",
+        )
+        if self.fusion == "single_stream":
+            rule = "a single stream has no encoders"
+            require(self.encoder == "auto", "encoder", self.encoder, rule, "Use encoder='auto'.")
+            rule = f"must divide the {self.features} features"
+            require(self.features % self.heads == 0, "heads", self.heads, rule)
+
+    @classmethod
+    def single_stream(cls, size: str, **changes: Any) -> NetSpec:  # noqa: ANN401 - any field of the spec
+        """A single-stream transformer of a named size, see `SIZES`; `changes` are fields of the spec.
+
+        Raises `LabError` for an unknown size or field.
+        """
+        one_of("size", size, SIZES)
+        return cls.from_dict({"fusion": "single_stream", **SIZES[size], **changes})
+
+    @property
+    def token_counts(self) -> dict[str, int]:
+        """The vocabulary as {modality: number of token ids}; empty where no modality is text."""
+        return dict(self.vocabulary or ())
+
+    def with_vocabulary(self, vocabulary: Mapping[str, int]) -> NetSpec:
+        """The same architecture, with these modalities as text."""
+        return replace(self, vocabulary=vocabulary)
+
+    def encoder_of(self, modality: str) -> str:
+        """The encoder's name for one modality; 'auto' when the mapping leaves it out."""
+        if isinstance(self.encoder, str):
+            return self.encoder
+        return dict(self.encoder).get(modality, "auto")
+
+    def reads(self, available: Iterable[str]) -> tuple[str, ...]:
+        """The modalities read, sorted, out of those available. Raises `LabError` when one is not there."""
+        names = sorted(available)
+        for name in self.modalities or ():
+            one_of("modalities", name, names)
+        if not isinstance(self.encoder, str):
+            for name in dict(self.encoder):
+                one_of("encoder", name, names)
+        for name in self.token_counts:
+            one_of("vocabulary", name, names)
+        return names_of(self.modalities or names)
+
+    def on(self, *modalities: str) -> NetSpec:
+        """The same architecture, reading these modalities."""
+        return replace(self, modalities=modalities)
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain JSON values; `from_dict` reads them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> NetSpec:
+        """The spec that `as_dict` wrote. Raises `LabError` for an unknown field."""
+        known = [field.name for field in fields(cls)]
+        for name in mapping("values", values, "what as_dict gave"):
+            one_of("field of NetSpec", name, known)
+        given: dict[str, Any] = dict(values)
+        for name in ("encoder", "vocabulary"):
+            if isinstance(given.get(name), (list, tuple)):
+                given[name] = dict(given[name])
+        if isinstance(given.get("modalities"), list):
+            given["modalities"] = tuple(given["modalities"])
+        return cls(**given)
+
+
+#: The least value of every count.
+_COUNTS = {"width": 1, "features": 1, "joint": 0, "depth": 1, "heads": 1, "patch": 0}
+
+
+def names_of(modalities: Iterable[str]) -> tuple[str, ...]:
+    """Sorted modality names: the order that networks, masks and files use."""
+    return tuple(sorted(modalities))
+
+
+def _encoder(value: object) -> str | tuple[tuple[str, str], ...]:
+    if isinstance(value, str):
+        one_of("encoder", value, ENCODERS)
+        return value
+    pairs = _pairs("encoder", value, "must be a name or {modality: name}")
+    for modality, name in pairs:
+        one_of(f"encoder[{modality!r}]", name, ENCODERS)
+    return pairs
+
+
+def _vocabulary(value: object) -> tuple[tuple[str, int], ...] | None:
+    if value is None:
+        return None
+    pairs = _pairs("vocabulary", value, "must be {modality: number of token ids} or None")
+    sizes = [(name, whole(f"vocabulary[{name!r}]", size, at_least=2)) for name, size in pairs]
+    return tuple(sizes) or None
+
+
+def _pairs(argument: str, value: object, rule: str) -> tuple[tuple[str, Any], ...]:
+    """The sorted items of a mapping, or of the pairs of one."""
+    try:
+        pairs = tuple(sorted(dict(value).items()))  # type: ignore[call-overload]
+    except (TypeError, ValueError) as error:
+        raise LabError(argument, value, rule) from error
+    for modality, _ in pairs:
+        require(isinstance(modality, str), argument, value, rule)
+    return pairs
+
+
+def _modalities(value: object) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    listed = flat("modalities", value, "a sequence of names or None", "For example ('image',).")
+    names = tuple(of_type("modalities", name, str, "names") for name in listed)
+    require(len(names) > 0, "modalities", value, "must name at least one modality")
+    require(len(set(names)) == len(names), "modalities", value, "must not name a modality twice")
+    return names_of(names)

@@ -1,0 +1,100 @@
+"""From one modality to tokens: words of a text, patches of a map, rows of features, one vector."""
+
+from __future__ import annotations
+
+from math import ceil
+
+import torch
+from torch import Tensor, nn
+
+from mmkd_lab.core.check import require
+from mmkd_lab.data.text import PAD
+from mmkd_lab.models.bag import Embedding
+from mmkd_lab.models.encode import rows_of_text
+from mmkd_lab.models.spec import NetSpec
+
+
+class Words(nn.Module):
+    """(B, L) token ids -> (B, L, F). Padding has no content: the zero vector."""
+
+    def __init__(self, rows: int, length: int, *, features: int) -> None:
+        super().__init__()
+        self.table = Embedding(rows, features)
+        self.count = length
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(B, L) -> (B, L, F)."""
+        content = self.table(ids)
+        return torch.where((ids != PAD).unsqueeze(-1), content, content.new_zeros(()))
+
+    def there(self, ids: Tensor) -> Tensor | None:
+        """(B, L) bool: which tokens may be attended to.
+
+        Padding may not, but where a text is nothing but padding, all of it may: that is what putting zeros in
+        place of a text leaves, tokens with a position and a segment and without content.
+        """
+        real = ids != PAD
+        return real | ~real.any(-1, keepdim=True)
+
+
+class Patches(nn.Module):
+    """(B, C, H, W) -> (B, T, F): square patches, row by row; maps are filled up with zeros to whole ones."""
+
+    def __init__(self, shape: tuple[int, ...], *, features: int, patch: int) -> None:
+        super().__init__()
+        channels, *sides = shape
+        self.side = patch or ceil(min(sides) / 4)
+        self.grid = [ceil(side / self.side) for side in sides]
+        self.rim = [n * self.side - side for n, side in zip(self.grid, sides, strict=True)]
+        self.project = nn.Linear(channels * self.side**2, features)
+        self.count = self.grid[0] * self.grid[1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, T, F)."""
+        if any(self.rim):
+            x = nn.functional.pad(x, (0, self.rim[1], 0, self.rim[0]))
+        cut = x.reshape(len(x), -1, self.grid[0], self.side, self.grid[1], self.side)
+        out: Tensor = self.project(cut.permute(0, 2, 4, 1, 3, 5).reshape(len(x), self.count, -1))
+        return out
+
+    def there(self, x: Tensor) -> Tensor | None:
+        """None: every patch may be attended to."""
+        return None
+
+
+class Rows(nn.Module):
+    """(B, T, D) -> (B, T, F), or (B, D) -> (B, 1, F): each row through one dense layer."""
+
+    def __init__(self, shape: tuple[int, ...], *, features: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(shape[-1], features)
+        self.count = shape[0] if len(shape) == 2 else 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, D) or (B, D) -> (B, T, F)."""
+        out: Tensor = self.project(x.reshape(len(x), self.count, x.shape[-1]))
+        return out
+
+    def there(self, x: Tensor) -> Tensor | None:
+        """None: every row may be attended to."""
+        return None
+
+
+Tokens = Words | Patches | Rows
+
+
+def tokens(spec: NetSpec, modality: str, shape: tuple[int, ...]) -> Tokens:
+    """The untrained tokens of one modality: text by its vocabulary, anything else by its axes.
+
+    Raises `LabError` for a shape of no or more than three axes, or a patch larger than the map.
+    """
+    rows = rows_of_text(spec, modality, shape)
+    if rows is not None:
+        return Words(rows, shape[0], features=spec.features)
+    rule = "a single stream reads (length,), (rows, length) or (channels, height, width)"
+    require(1 <= len(shape) <= 3, f"shapes[{modality!r}]", shape, rule)
+    if len(shape) < 3:
+        return Rows(shape, features=spec.features)
+    rule = f"must fit into the {shape[1]} by {shape[2]} pixels of {modality!r}"
+    require(spec.patch <= min(shape[1:]), "patch", spec.patch, rule)
+    return Patches(shape, features=spec.features, patch=spec.patch)

@@ -1,0 +1,125 @@
+"""The densities of outputs under full and missing modalities: whether a student says what its teacher says.
+
+After figure 1 of Jin et al. 2021 (MSD), which shows them for both modalities, image only and text only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+
+from mmkd_lab.core.check import one_of, require
+from mmkd_lab.plotting import palette
+from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, spread, style
+
+Numbers = npt.NDArray[np.float64]
+
+#: Smoothing, in probability, and where the density is drawn.
+BANDWIDTH = 0.03
+GRID = np.linspace(0.0, 1.0, 201)
+
+
+def density_figure(
+    scores: pd.DataFrame,
+    *,
+    title: str | None = None,
+    arms: Sequence[str] | None = None,
+    views: Sequence[str] | None = None,
+    label: str = "probability of the second class",
+) -> LabFigure:
+    """One panel per network, one density per view.
+
+    Args:
+        scores: arm, view, score: one number in [0, 1] per sample (and seed), as `MsdStudy.scores` gives them.
+        title: the finding.
+        arms: which, in this order; 'teacher' is one. By default all of the table.
+        views: which, the full input first.
+        label: what the score is.
+
+    Raises:
+        LabError: columns or rows that are missing, an unknown arm or view, scores outside [0, 1].
+    """
+    for column in ("arm", "view", "score"):
+        require(column in scores.columns, "scores", list(scores.columns), f"lacks the column {column!r}")
+    known = {name: [str(one) for one in dict.fromkeys(scores[name])] for name in ("arm", "view")}
+    chosen = known["arm"] if arms is None else [str(arm) for arm in arms]
+    shown = known["view"] if views is None else [str(view) for view in views]
+    require(len(chosen) > 0 and len(shown) > 0, "scores", "no rows", "must hold at least one arm and view")
+    for arm in chosen:
+        one_of("arm", arm, known["arm"])
+    for view in shown:
+        one_of("view", view, known["view"])
+    figure = LabFigure((1.0 + 2.9 * len(chosen), 3.6))
+    with style():
+        axes = figure.subplots(1, len(chosen), squeeze=False, sharey=True)[0]
+        curves = {(a, v): density(_of(scores, a, v)) for a in chosen for v in shown}
+        top = max(float(curve.max()) for curve in curves.values())
+        for ax, arm in zip(axes, chosen, strict=True):
+            _panel(ax, {view: curves[arm, view] for view in shown}, top, fullest(known["view"]))
+            ax.set_title(palette.look(arm).label)
+            ax.set_xlabel(label, fontsize=NOTE_SIZE)
+        axes[0].set_ylabel("density")
+        figure.headline(title or "What they say under full and missing modalities")
+        figure.note(f"Gaussian kernel of width {BANDWIDTH}, reflected at 0 and 1; test samples of all seeds.")
+    return figure
+
+
+def density(values: Numbers) -> Numbers:
+    """A smooth density on `GRID` of numbers in [0, 1], whose integral is 1.
+
+    What a kernel would put outside the interval is reflected into it. Raises `LabError` for no value, or one
+    outside.
+    """
+    data = np.asarray(values, dtype=float)
+    require(data.size > 0, "values", "none", "must hold at least one number")
+    inside = bool(np.isfinite(data).all() and data.min() >= 0 and data.max() <= 1)
+    require(inside, "values", f"{data.min():g} to {data.max():g}", "must lie between 0 and 1")
+    fine = 2000
+    counts = np.bincount(np.minimum((data * fine).astype(int), fine - 1), minlength=fine) / data.size
+    centres = (np.arange(fine) + 0.5) / fine
+    found = np.zeros_like(GRID)
+    for image in (centres, -centres, 2 - centres):
+        found += np.exp(-0.5 * ((GRID[:, None] - image) / BANDWIDTH) ** 2) @ counts
+    return np.asarray(found / (BANDWIDTH * np.sqrt(2 * np.pi)))
+
+
+def _of(scores: pd.DataFrame, arm: str, view: str) -> Numbers:
+    return scores.loc[(scores["arm"] == arm) & (scores["view"] == view), "score"].to_numpy(dtype=float)
+
+
+def view_name(view: str, full: str) -> str:
+    """`full input`, `image only`, or where several of more are kept `without image`, from labels of views."""
+    kept, every = view.split("+"), full.split("+")
+    gone = [name for name in every if name not in kept]
+    if not gone:
+        return "full input"
+    return f"without {gone[0]}" if len(gone) == 1 and len(kept) > 1 else f"{' + '.join(kept)} only"
+
+
+def fullest(views: Sequence[str]) -> str:
+    """The label of the view that keeps what any of them keeps."""
+    return "+".join(sorted({name for view in views for name in view.split("+")}))
+
+
+def view_colour(i: int) -> str:
+    """The full input (i = 0) and the modalities, in the order of their names."""
+    return palette.FULL_VIEW if i == 0 else palette.VIEWS[(i - 1) % len(palette.VIEWS)]
+
+
+def _panel(ax: Axes, curves: dict[str, Numbers], top: float, full: str) -> None:
+    for i, curve in enumerate(curves.values()):
+        colour = view_colour(i)
+        ax.fill_between(GRID, curve, color=colour, alpha=0.10, linewidth=0)
+        ax.plot(GRID, curve, color=colour, linewidth=1.8)
+    heights = spread([-i * 0.09 for i in range(len(curves))], gap=0.09)
+    named: Any = {"ha": "center", "va": "top", "fontsize": NOTE_SIZE, "transform": ax.transAxes}
+    for i, (view, down) in enumerate(zip(curves, heights, strict=True)):
+        at = 0.98 + down - min(heights[0], 0)
+        ax.text(0.5, at, view_name(view, full), color=view_colour(i), **named)
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 1.08 * top)

@@ -1,0 +1,326 @@
+"""Shares by channels: which decide the label, and which of these the other modality has too.
+
+A channel is decisive when a permutation test links it to the label, and modality-general when the other
+modality predicts it, both with false discoveries under control (Benjamini and Hochberg 1995). alpha, beta and
+gamma are then shares of decisive channels (by count), which is how MFH declares them (Xue et al. 2023,
+section 3), or of the variance they explain (by energy).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mmkd_lab.core.check import one_of, real, require, whole
+from mmkd_lab.shares import channels
+from mmkd_lab.shares.discrete import finite_columns, generator, labels, normal_scores, paired
+from mmkd_lab.shares.shares import ModalityShares, from_masses
+from mmkd_lab.shares.subjects import members, subject_codes, too_sure
+from mmkd_lab.shares.synergy import product_variance
+from mmkd_lab.shares.testing import discoveries, pooled_p_values
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+#: The R^2 from which a channel that the other modality predicts counts as shared.
+LEAST_SHARED = 0.1
+#: The verdict hangs on that threshold where one so many times lower or higher moves gamma by more than this.
+_FACTOR, _MOVES = 3.0, 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Decisive:
+    """Which channels are decisive and which are modality-general, and the shares that follow.
+
+    Args:
+        shares: see `ModalityShares`.
+        table: one row per channel: modality, channel, variance (share of the label's variance, freed of
+            chance), p, decisive, predicted (adjusted R^2 from the other modality), p_general, linked (more
+            predicted than chance makes), general (linked, and predicted by at least `least_shared`). In
+            canonical coordinates a channel is a canonical variate, and predicted its squared canonical
+            correlation.
+    """
+
+    shares: ModalityShares
+    table: pd.DataFrame
+
+    def channels(self, modality: str, *, general: bool | None = None) -> npt.NDArray[np.intp]:
+        """The decisive channels of 'a' or 'b'; only the general or only the specific ones when asked."""
+        one_of("modality", modality, ("a", "b"))
+        rows = self.table[(self.table["modality"] == modality) & self.table["decisive"]]
+        if general is not None:
+            rows = rows[rows["general"] == general]
+        return rows["channel"].to_numpy(dtype=np.intp)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(
+            f"{len(self.channels(m))} of {m} ({len(self.channels(m, general=True))} general)"
+            for m in ("a", "b")
+        )
+        return f"decisive channels: {counts}\n{self.shares}"
+
+
+@dataclass(frozen=True)
+class _Plan:
+    test: str
+    basis: str
+    weight: str
+    rate: float
+    permutations: int
+    least_shared: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """By channel: share of the label's variance, p, decisive; R^2 from the other, p, linked, general."""
+
+    variance: Floats
+    p: Floats
+    decisive: Bools
+    predicted: Floats
+    p_general: Floats
+    linked: Bools
+    general: Bools
+
+
+def decisive_channels(
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    y: npt.ArrayLike,
+    *,
+    test: str = "probe",
+    basis: str = "channels",
+    weight: str = "count",
+    ranks: bool = False,
+    products: bool = True,
+    rate: float = 0.01,
+    permutations: int = 200,
+    least_shared: float = LEAST_SHARED,
+    resamples: int = 100,
+    level: float = 0.95,
+    subjects: npt.ArrayLike | None = None,
+    seed: int = 0,
+) -> Decisive:
+    """Test every channel of two paired modalities.
+
+    Args:
+        a: (n, d_a) channels of modality a.
+        b: (n, d_b) channels of modality b.
+        y: (n,) class numbers.
+        test: 'probe' asks what a channel adds to the others in a linear probe, 'marginal' what it tells
+            alone.
+        basis: 'channels' takes them as they are; 'canonical' turns both modalities into canonical coordinates
+            first, which undoes linear mixing of shared with specific latents (use it with weight 'energy':
+            after mixing, the number of decisive directions has no meaning).
+        weight: 'count' counts decisive channels; 'energy' adds up explained variance over all channels,
+            decisive or not, since each is freed of what chance explains.
+        ranks: turn columns into normal scores first.
+        products: search products of a channel of a and one of b for synergy (`synergy.product_variance`); its
+            share is one of explained variance, whatever the weight.
+        rate: of false discoveries.
+        permutations: of each null, at least 1 / rate; p-values pool the permuted statistics of all channels.
+        least_shared: a general channel must have at least this R^2 from the other modality, however
+            significant. A threshold, not a weight: two views of one latent that correlate with it by r
+            predict each other with R^2 = r^4, so that noisy views count as all shared above the threshold
+            and as all specific below, with intervals that may have no width. (Weights by R^2 instead triple
+            the error of gamma behind tanh encoders.) A note says what gamma would be at a third of the
+            threshold and at three times it, where that moves gamma by more than 0.05.
+        resamples: half-samples behind the intervals; 0 for none. An interval is the spread of the
+            half-samples (whose variance about the full sample estimates the full sample's own; Politis and
+            Romano 1994), centred on the estimate.
+        level: of the intervals.
+        subjects: (n,) names of what samples belong to (a speaker): halves are then halves of the subjects.
+            The permutation tests take samples as independent all the same.
+        seed: of permutations and half-samples.
+
+    Raises:
+        LabError: unpaired sets, constant channels or label, fewer samples than channels (with 'probe', fewer
+            than 40 samples beyond them), fewer than three subjects, wrong options.
+    """
+    n = paired(a=a, b=b, y=y)
+    plan = _plan(test, basis, weight, rate, permutations, least_shared)
+    whole("resamples", resamples, at_least=0)
+    real("level", level, above=0.0, at_most=0.9999)
+    target = labels(y)
+    sides = [finite_columns(name, x) for name, x in (("a", a), ("b", b))]
+    if ranks:
+        sides = [normal_scores(x) for x in sides]
+    found, _ = _examine(sides, target, plan, seed, None)
+    masses, notes = _masses(found, weight)
+    notes += _hanging(found, plan)
+    if products:
+        masses[3] = _pairs(found, masses, product_variance(sides[0], sides[1], target, seed=seed))
+    codes = subject_codes(subjects, n)
+    units, notes = members(codes, n), notes + too_sure(codes, target)
+    replicates = _replicates(sides, target, plan, seed, resamples, units) if resamples else None
+    if resamples and replicates is None:
+        notes += ("No intervals: a half of the samples is too small to test.",)
+    shares = from_masses(
+        masses,
+        method=f"decisive channels ({test}, {basis}, by {weight})",
+        replicates=replicates,
+        kind="recentred",
+        level=level,
+        n=n,
+        sees_synergy=products,
+        notes=notes,
+    )
+    # The search for products is not repeated on halves, so nothing is known of its spread.
+    known = {name: ends for name, ends in shares.intervals.items() if name != "synergy"}
+    return Decisive(replace(shares, intervals=known), _table(found))
+
+
+def _plan(test: str, basis: str, weight: str, rate: float, permutations: int, least_shared: float) -> _Plan:
+    one_of("test", test, ("probe", "marginal"))
+    one_of("basis", basis, ("channels", "canonical"))
+    one_of("weight", weight, ("count", "energy"))
+    real("rate", rate, above=0.0, at_most=0.5)
+    whole("permutations", permutations)
+    least = int(np.ceil(1.0 / rate))
+    require(
+        permutations >= least,
+        "permutations",
+        permutations,
+        f"must be at least 1 / rate, {least}, for one channel to be discovered",
+        "Ask for more permutations or a higher rate.",
+    )
+    real("least_shared", least_shared, at_least=0.0, at_most=1.0)
+    return _Plan(test, basis, weight, rate, permutations, least_shared)
+
+
+_Nulls = tuple[list[Floats], list[Floats], float]
+
+
+def _examine(
+    sides: list[Floats], target: npt.NDArray[np.intp], plan: _Plan, seed: int, nulls: _Nulls | None
+) -> tuple[list[_Found], _Nulls]:
+    """Both modalities; `nulls` of an earlier sample of the same size spare the permutations."""
+    stream, indicators = generator(seed, "decisive"), np.eye(int(target.max()) + 1)[target]
+    threshold, correlations = 0.0, None
+    if plan.basis == "canonical":
+        if nulls is None:
+            threshold = channels.canonical_threshold(
+                *sides, permutations=plan.permutations, quantile=1.0 - plan.rate, stream=stream
+            )
+        one, two, correlations = channels.canonical_columns(*sides)
+        sides = [one, two]
+        if nulls is not None and any(x.shape[1] != n.shape[1] for x, n in zip(sides, nulls[0], strict=True)):
+            # In this sample fewer channels are independent: it needs permutations of its own.
+            threshold, nulls = nulls[2], None
+    rounds = plan.permutations if nulls is None else 1
+    effects = [
+        channels.label_effects(x, indicators, probe=plan.test == "probe", permutations=rounds, stream=stream)
+        for x in sides
+    ]
+    if nulls is None:
+        predictions = (
+            [
+                channels.prediction_null(x, other, permutations=plan.permutations, stream=stream)
+                for x, other in (sides, sides[::-1])
+            ]
+            if correlations is None
+            else [np.empty(0)] * 2
+        )
+        nulls = [effect.null for effect in effects], predictions, threshold
+    found = []
+    for side, (x, other, effect) in enumerate(zip(sides, sides[::-1], effects, strict=True)):
+        p = pooled_p_values(effect.statistic, nulls[0][side])
+        if correlations is None:
+            predicted = channels.predicted_share(x, other)
+            p_general = pooled_p_values(predicted, nulls[1][side])
+            linked = discoveries(p_general, rate=plan.rate)
+        else:
+            padded = np.zeros(x.shape[1])
+            padded[: len(correlations)] = correlations[: x.shape[1]]
+            predicted, p_general = padded**2, np.where(padded > nulls[2], plan.rate, 1.0)
+            linked = padded > nulls[2]
+        decisive, general = discoveries(p, rate=plan.rate), linked & (predicted >= plan.least_shared)
+        found.append(_Found(effect.variance, p, decisive, predicted, p_general, linked, general))
+    return found, nulls
+
+
+def _masses(found: list[_Found], weight: str) -> tuple[Floats, tuple[str, ...]]:
+    """(4,) a's own, b's own, shared, 0: counts of decisive channels, or sums of explained variance."""
+    own, shared = [], []
+    if not any(one.decisive.any() for one in found):  # what variance there is, is chance
+        return np.zeros(4), ()
+    for one in found:
+        amount = one.decisive.astype(float) if weight == "count" else one.variance
+        own.append(float(amount[~one.general].sum()))
+        shared.append(float(amount[one.general].sum()))
+    notes: tuple[str, ...] = ()
+    if weight == "count" and abs(shared[0] - shared[1]) > 0.5 * max(shared):
+        notes = (
+            f"The general channels are {shared[0]:.0f} in a and {shared[1]:.0f} in b: one latent may stand "
+            "behind several channels, so weight='energy' is the safer reading.",
+        )
+    return np.array([own[0], own[1], (shared[0] + shared[1]) / 2, 0.0]), notes
+
+
+def _hanging(found: list[_Found], plan: _Plan) -> tuple[str, ...]:
+    """The note of a gamma that another threshold on R^2 would move."""
+    ends = plan.least_shared / _FACTOR, plan.least_shared, min(plan.least_shared * _FACTOR, 1.0)
+    low, here, high = (_gamma(found, plan.weight, least) for least in ends)
+    if not max(abs(low - here), abs(high - here)) > _MOVES:  # undefined ones are NaN and move nothing
+        return ()
+    return (
+        f"gamma hangs on where shared begins: {here:.2f} with R^2 from {ends[1]:.2g} on (least_shared), "
+        f"{low:.2f} from {ends[0]:.2g}, {high:.2f} from {ends[2]:.2g}.",
+    )
+
+
+def _gamma(found: list[_Found], weight: str, least: float) -> float:
+    """gamma with another threshold on R^2."""
+    moved = [replace(one, general=one.linked & (one.predicted >= least)) for one in found]
+    return from_masses(_masses(moved, weight)[0], method="gamma").gamma
+
+
+def _pairs(found: list[_Found], masses: Floats, variance: float) -> float:
+    """The amount of synergy beside these masses that makes its share that of the explained variance."""
+    single, amount = _masses(found, "energy")[0][:3], float(masses[:3].sum())
+    alone = float(np.maximum(single, 0.0).sum())
+    return variance * amount / alone if alone > 0 and amount > 0 else variance
+
+
+def _replicates(
+    sides: list[Floats],
+    target: npt.NDArray[np.intp],
+    plan: _Plan,
+    seed: int,
+    resamples: int,
+    units: list[npt.NDArray[np.intp]],
+) -> Floats | None:
+    """(R, 4) masses of half-samples; None when a half is too small to test."""
+    stream, nulls, drawn = generator(seed, "halves"), None, []
+    least = max(x.shape[1] for x in sides) + 1 + (channels.FREEDOM if plan.test == "probe" else 1)
+    if np.bincount(target).min() < 4:
+        return None
+    for _ in range(resamples):
+        half = stream.permutation(len(units))[: len(units) // 2]
+        rows = np.concatenate([units[i] for i in half])
+        if len(rows) < least:
+            continue
+        some = [x[rows] for x in sides]
+        if len(np.unique(target[rows])) < target.max() + 1 or any(
+            (np.ptp(x, axis=0) == 0).any() for x in some
+        ):
+            continue
+        found, nulls = _examine(some, target[rows], plan, seed, nulls)
+        drawn.append(_masses(found, plan.weight)[0])
+    return np.stack(drawn) if len(drawn) > 1 else None
+
+
+def _table(found: list[_Found]) -> pd.DataFrame:
+    import pandas as pd
+
+    parts = []
+    for name, one in zip(("a", "b"), found, strict=True):
+        columns = {field: getattr(one, field) for field in _Found.__dataclass_fields__}
+        parts.append(pd.DataFrame({"modality": name, "channel": np.arange(len(one.p)), **columns}))
+    return pd.concat(parts, ignore_index=True)

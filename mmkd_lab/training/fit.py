@@ -1,0 +1,226 @@
+"""Train one network or many replicas: `fit` and what it gives."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+
+from mmkd_lab.core.check import LabError, of_type, require
+from mmkd_lab.core.progress import watched
+from mmkd_lab.data.paired import PairedData
+from mmkd_lab.distill.distillation import Distillation
+from mmkd_lab.models.removal import Removal
+from mmkd_lab.training import strategy
+from mmkd_lab.training.device import deterministic
+from mmkd_lab.training.engine import Direct, Stacked
+from mmkd_lab.training.fabric import make_fabric
+from mmkd_lab.training.inputs import Resident, datasets
+from mmkd_lab.training.lesson_plan import (
+    history,
+    own_parameters,
+    prepared,
+    require_fits,
+    weights_by_sample,
+    weights_over_time,
+)
+from mmkd_lab.training.lessons import Lessons
+from mmkd_lab.training.loop import Job, run
+from mmkd_lab.training.protocols import ObjectiveLike, TeacherLike
+from mmkd_lab.training.recipe import Recipe
+from mmkd_lab.training.replicas import Replicas
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+    from lightning_fabric import Fabric
+    from tqdm import tqdm
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What training gives.
+
+    Attributes:
+        replicas: the networks with the selected weights.
+        history: tidy, one row per replica, epoch, split and metric: replica, seed, epoch, split, metric,
+            value. On 'train' the objective's own terms, meaned over the epoch; on 'val' the task's metrics.
+        best_epoch: (R,), the epoch (from 1) whose weights were selected.
+        mode: 'stacked', 'looped' or 'compiled', as it was run.
+        weights: where the weights of views were learned, their means over time: replica, seed, step, view,
+            value. None otherwise.
+        weights_by_sample: what these weights are in the end for every training sample: (R, V, N) on the CPU,
+            views as in `Msd`, samples as in the split; without what the teacher brings along, as a gate. They
+            are of the final phi, when the replica's training stopped, whichever epoch its weights are from.
+            None where no weights were learned.
+    """
+
+    replicas: Replicas
+    history: pd.DataFrame
+    best_epoch: npt.NDArray[np.int64]
+    mode: str
+    weights: pd.DataFrame | None = None
+    weights_by_sample: Tensor | None = None
+
+    def __repr__(self) -> str:
+        return f"{self.replicas!r}; {self.mode}, best epochs {self.best_epoch.tolist()}"
+
+
+def fit(
+    replicas: Replicas,
+    data: PairedData | Sequence[PairedData],
+    objective: Distillation | ObjectiveLike,
+    recipe: Recipe,
+    *,
+    teacher: TeacherLike | None = None,
+    mode: str = "auto",
+    dropout_removal: Removal | None = None,
+    fabric: Fabric | None = None,
+    progress: bool = True,
+    label: str = "",
+) -> Fit:
+    """Train replicas on the training split; the validation split selects; the test split is never read.
+
+    A replica's result depends on its own seed, data, teacher and objective, not on who is trained beside it:
+    its order of samples and its modality dropout come from streams of its own. (With '16-mixed' the loss
+    scale is shared, so that one replica's overflow makes all skip a step.)
+
+    Args:
+        replicas: R networks; they are left as they are, the trained ones are in the result.
+        data: one dataset for all, or one per replica, of equal shapes and split sizes.
+        objective: see `ObjectiveLike`; for instance `distill.Objective`, or `distill.Distillation` for more
+            than logits: other views, features, learned weights.
+        recipe: the hyper-parameters.
+        teacher: what one teacher for all replicas, or R teachers, say by sample index; `TeacherCache` or, for
+            more than logits, `TeacherViews`.
+        mode: 'stacked' (all replicas in one call), 'looped' (one after another), 'compiled' (looped through
+            torch.compile), or 'auto' (the recorded measurement for this architecture and device).
+        dropout_removal: how `recipe.modality_dropout` removes; an operator of `nets.removal`.
+        fabric: a Lightning Fabric you have launched on several devices: each process then takes its share of
+            every batch and gradients are averaged, which gives what one process would. One device otherwise.
+        progress: show a progress bar.
+        label: what the bar is called.
+
+    Raises:
+        LabError: a split that is missing, numbers of replicas that differ, a teacher that has not seen a
+            training sample, an architecture that cannot run in this mode, or a loss that is no longer finite.
+    """
+    of_type("replicas", replicas, Replicas, "Replicas", "See Replicas.build and Replicas.of.")
+    of_type("recipe", recipe, Recipe, "a Recipe")
+    sets = datasets(data, len(replicas))
+    how = strategy.choose(replicas.net, replicas.device, mode)
+    _validate(replicas, sets, recipe, dropout_removal, how)
+    _validate_loss(objective, teacher, len(replicas))
+    learned = getattr(objective, "learned", None)
+    rule = "drops its graph after one backward pass, and learned weights need two"
+    require(how != "compiled" or learned is None, "mode", how, rule, "Use mode='looped'.")
+    resident = Resident(sets, replicas.modalities, device=replicas.device)
+    soft = None if teacher is None else Lessons.of(teacher, resident, len(replicas))
+    fabric = make_fabric(replicas.device, recipe.precision) if fabric is None else fabric
+    _validate_fabric(fabric, replicas, recipe)
+    total = recipe.length(resident.samples)[1] * (1 if how == "stacked" else len(replicas))
+    with deterministic(replicas.device), _bar(total, label, shown=progress and fabric.is_global_zero) as bar:
+        job = Job(replicas, resident, sets, objective, soft, recipe, dropout_removal, fabric, bar)
+        require_fits(job)
+        if how == "stacked":
+            trained, best = run(prepared(job), Stacked(replicas, own_parameters(job)))
+            return _told([job], trained, best, how)
+        return _one_by_one(job, how)
+
+
+def _one_by_one(job: Job, how: str) -> Fit:
+    net = copy.deepcopy(job.replicas.net)
+    runner = _compiled(net) if how == "compiled" else net
+    jobs = [_alone(job, r) for r in range(len(job.replicas))]
+    parts, epochs = [], []
+    for one in jobs:
+        trained, best = run(prepared(one), Direct(one.replicas, runner, own_parameters(one)))
+        parts.append(trained)
+        epochs.append(best)
+    return _told(jobs, Replicas.join(parts), torch.cat(epochs), how)
+
+
+def _told(jobs: Sequence[Job], trained: Replicas, best: Tensor, how: str) -> Fit:
+    return Fit(trained, history(jobs), best.numpy(), how, weights_over_time(jobs), weights_by_sample(jobs))
+
+
+def _compiled(net: nn.Module) -> nn.Module:
+    with warnings.catch_warnings():
+        # torch's own compiler uses what torch itself has deprecated.
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
+        return cast(nn.Module, torch.compile(net))
+
+
+def _alone(job: Job, r: int) -> Job:
+    """The job of replica `r` alone."""
+    return Job(
+        job.replicas[r],
+        job.resident.of(r),
+        [job.sets[r]] if len(job.sets) > 1 else job.sets,
+        job.objective[r] if hasattr(job.objective, "__getitem__") else job.objective,
+        None if job.teacher is None else job.teacher.alone(r),
+        job.recipe,
+        job.dropout,
+        job.fabric,
+        job.bar,
+    )
+
+
+def _validate(
+    replicas: Replicas, sets: Sequence[PairedData], recipe: Recipe, dropout: Removal | None, how: str
+) -> None:
+    for one in sets:
+        one.positions("train")
+        require(
+            "val" in one.splits or (recipe.select == "last" and recipe.patience is None),
+            "recipe.select",
+            recipe.select,
+            f"{one.name} has no validation split",
+            "Use select='last' without patience.",
+        )
+    of_type("dropout_removal", dropout, (Removal, type(None)), "a removal operator", "For example Zeros().")
+    require(
+        (recipe.modality_dropout > 0) == (dropout is not None),
+        "dropout_removal",
+        dropout,
+        f"recipe.modality_dropout is {recipe.modality_dropout:g}: give both or neither",
+    )
+    looks = sorted({len(one.splits.get("val", ())) for one in sets})
+    require(len(looks) == 1, "data", looks, "every dataset must have as many validation samples")
+    stuck = strategy.obstacles(replicas.net)
+    if how == "stacked" and stuck:
+        raise LabError("mode", how, f"the module {stuck[0]!r} cannot be stacked", "Use mode='looped'.")
+
+
+def _validate_loss(objective: object, teacher: object, replicas: int) -> None:
+    require(callable(objective), "objective", objective, "must be a loss such as distill.Objective()")
+    counted = getattr(objective, "replicas", None)
+    rule = f"must be one per replica, {replicas}"
+    require(counted in (None, replicas), "objective", f"weights for {counted}", rule)
+    known = teacher is None or callable(getattr(teacher, "rows", None))
+    require(known, "teacher", teacher, "must be a TeacherCache", "See distill.TeacherCache.")
+
+
+def _validate_fabric(fabric: Fabric, replicas: Replicas, recipe: Recipe) -> None:
+    rule = f"must be on the device of the replicas, {replicas.device}"
+    here, there = ((device.type, device.index or 0) for device in (fabric.device, replicas.device))
+    require(here == there, "fabric", fabric.device, rule, "Use replicas.to(fabric.device).")
+    found = fabric.strategy.precision.precision
+    rule = f"must have the recipe's precision, {recipe.precision}"
+    require(found == recipe.precision, "fabric", found, rule)
+    stuck = strategy.obstacles(replicas.net)
+    if fabric.world_size > 1 and stuck:
+        rule = f"the module {stuck[0]!r} mixes samples or draws numbers, which several processes cannot share"
+        raise LabError("fabric", f"{fabric.world_size} processes", rule, "Train it in one process.")
+
+
+def _bar(total: int, label: str, *, shown: bool) -> tqdm:
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, desc=label or None, unit="step", leave=False, disable=not watched(shown))

@@ -1,0 +1,150 @@
+"""The gallery of paired samples."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mmkd_lab.core.check import LabError
+from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.plotting import pairs_figure
+from tests.plotting.geometry import faults
+
+
+def dataset(
+    shapes: dict[str, tuple[int, ...]], *, n: int = 60, classes: int = 10, name: str = "av_digits"
+) -> PairedData:
+    generator = torch.Generator().manual_seed(0)
+    target = torch.arange(n) % classes
+    return PairedData(
+        name,
+        {key: torch.rand((n, *shape), generator=generator) for key, shape in shapes.items()},
+        target,
+        {"train": torch.arange(n // 2), "test": torch.arange(n // 2, n)},
+        tuple(f"class {i}" for i in range(classes)),
+    )
+
+
+SHAPES = {
+    "tiny": {"image": (1, 8, 8), "speech": (1, 28, 28)},
+    "large": {"image": (1, 112, 112), "speech": (1, 112, 112)},
+    "oblong": {"image": (3, 20, 60), "mel": (1, 40, 150)},
+    "vectors": {"a": (25,), "b": (50,), "c": (1,)},
+    "mixed": {"image": (28, 28), "vector": (12,), "audio": (1, 16, 9)},
+}
+
+
+@pytest.mark.parametrize("shapes", SHAPES)
+@pytest.mark.parametrize("count", [1, 4, 8])
+def test_no_word_leaves_the_figure_or_covers_another(shapes, count):
+    figure = pairs_figure(dataset(SHAPES[shapes]), count=count)
+    assert faults(figure) == []
+    assert len(figure.axes) == count * len(SHAPES[shapes])
+
+
+def pictures(figure, row, columns):
+    return [ax.images[0].get_array() for ax in figure.axes[row * columns : (row + 1) * columns]]
+
+
+def test_a_column_is_one_sample_of_the_split():
+    data = dataset(SHAPES["tiny"])
+    figure = pairs_figure(data, positions=[3, 17])
+    for row, name in enumerate(("image", "speech")):
+        for shown, position in zip(pictures(figure, row, 2), (3, 17), strict=True):
+            assert torch.equal(torch.as_tensor(shown.data).float(), data.modalities[name][position, 0])
+    assert [ax.get_title() for ax in figure.axes[:2]] == ["class 3", "class 7"]
+    drawn = pairs_figure(data, count=8, split="test")
+    test_images = data.modalities["image"][30:, 0]
+    for shown in pictures(drawn, 0, 8):
+        assert any(torch.equal(torch.as_tensor(shown.data).float(), one) for one in test_images)
+
+
+def test_as_many_classes_as_possible_are_shown_and_the_seed_decides_which_samples():
+    data = dataset(SHAPES["tiny"])
+    titles = [ax.get_title() for ax in pairs_figure(data, count=10).axes[:10]]
+    assert titles == [f"class {i}" for i in range(10)]
+    assert pairs_figure(data).png() == pairs_figure(data).png()
+    assert pairs_figure(data, seed=1).png() != pairs_figure(data).png()
+
+
+def test_low_frequencies_are_at_the_bottom_and_pictures_stand_upright():
+    image, speech = pairs_figure(dataset(SHAPES["tiny"]), count=1).axes
+    assert image.images[0].origin == "upper"
+    assert speech.images[0].origin == "lower"
+    assert speech.get_ylabel() == "speech\nmel band"
+    assert speech.get_xlabel() == "frame"
+    timed = pairs_figure(dataset(SHAPES["tiny"]), count=1, seconds=0.84).axes[1]
+    assert timed.get_xlabel() == "seconds"
+    assert [text.get_text() for text in timed.get_xticklabels()] == ["0", "0.84"]
+
+
+def test_kinds_and_rows_can_be_chosen():
+    figure = pairs_figure(dataset(SHAPES["tiny"]), count=2, modalities=["speech"], kinds={"speech": "image"})
+    assert len(figure.axes) == 2
+    assert figure.axes[0].images[0].origin == "upper"
+
+
+def test_a_multi_label_dataset_counts_its_samples():
+    n = 20
+    data = PairedData(
+        "many",
+        {"a": torch.rand(n, 3)},
+        torch.rand(n, 4),
+        {"train": torch.arange(n)},
+        tuple("wxyz"),
+        Task.MULTI_LABEL,
+    )
+    assert figure_titles(pairs_figure(data, positions=[5, 6])) == ["sample 5", "sample 6"]
+    assert len(pairs_figure(data, count=3).axes) == 3
+
+
+def figure_titles(figure):
+    return [ax.get_title() for ax in figure.axes]
+
+
+def test_constant_values_are_drawn():
+    data = dataset({"image": (1, 8, 8)})
+    flat = PairedData(
+        "flat",
+        {"image": torch.zeros(60, 1, 8, 8), "v": torch.zeros(60, 3)},
+        data.target,
+        data.splits,
+        data.classes,
+    )
+    assert faults(pairs_figure(flat, count=2)) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"count": 0}, "count = 0"),
+        ({"count": 31}, "count = 31: must be at most 30"),
+        ({"split": "val"}, "split = 'val'"),
+        ({"positions": [60]}, "positions = 60: must be the position of a sample, 0 to 59"),
+        ({"positions": []}, "positions = "),
+        ({"positions": [-1]}, "positions = -1"),
+        ({"positions": 5}, "positions = 5: must be a list"),
+        ({"modalities": "image"}, "modalities = 'image': must be a list"),
+        ({"modalities": []}, r"modalities = \[\]: must name at least one"),
+        ({"seconds": 0}, "seconds = 0: .*above 0"),
+        ({"seed": -1}, "seed = -1"),
+        ({"kinds": ["image"]}, r"kinds = \['image'\]: must be"),
+        ({"title": 3}, "title = 3: must be text"),
+        ({"modalities": ["sound"]}, "modalities = 'sound'"),
+        ({"kinds": {"image": "film"}}, r"kinds\['image'\] = 'film'"),
+        ({"kinds": {"image": "vector"}}, "does not fit samples of shape"),
+    ],
+)
+def test_wrong_arguments_are_refused(options, message):
+    with pytest.raises(LabError, match=message):
+        pairs_figure(dataset(SHAPES["tiny"]), **options)
+
+
+def test_what_is_no_dataset_is_refused():
+    with pytest.raises(LabError, match="data = 'list': must be a PairedData"):
+        pairs_figure([1, 2])
+
+
+def test_a_shape_that_cannot_be_drawn_is_refused():
+    with pytest.raises(LabError, match=r"modalities\['film'\] = \(5, 8, 8\)"):
+        pairs_figure(dataset({"film": (5, 8, 8)}))

@@ -1,0 +1,153 @@
+"""Noise has no shares, what one modality knows alone is no synergy, and ties do not empty a bin."""
+
+import numpy as np
+import pytest
+
+from mmkd_lab.core.check import LabError
+from mmkd_lab.shares import commonality_shares, decisive_channels, discretise, information_shares, pid
+from mmkd_lab.shares import pid_solver as solver
+from mmkd_lab.shares.information import pairing_p_value
+from mmkd_lab.shares.pid import mutual_information, pid_stack, table_of
+from mmkd_lab.shares.synergy import product_variance
+from mmkd_lab.shares.testing import chance
+
+
+def noise(seed, *, n=400, d=4, classes=2):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, d)), rng.normal(size=(n, d)), rng.integers(0, classes, n)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("method", [information_shares, commonality_shares])
+def test_shares_of_noise_are_undefined_and_say_so(method, classes):
+    options = {"bins": 3, "bootstrap": 0} if method is information_shares else {"products": False}
+    found = [method(*noise(seed, classes=classes), **options) for seed in range(20)]
+    undefined = [shares for shares in found if not shares.defined]
+    assert len(undefined) >= 17  # each is found decisive by chance once in twenty
+    assert all("not shown to exceed" in shares.notes[0] for shares in undefined)
+    assert all(not shares.synergy for shares in undefined)
+
+
+def test_the_f_test_is_uniform_under_chance():
+    rng, p = np.random.default_rng(0), []
+    for _ in range(400):
+        x, y = rng.normal(size=(40, 3)), rng.normal(size=(40, 2))
+        x, y = x - x.mean(0), y - y.mean(0)
+        basis = np.linalg.qr(x)[0]
+        explained = float(((basis.T @ y) ** 2).sum())
+        left = float((y**2).sum()) - explained
+        p.append(chance(explained, left, ranks=3, freedom=36, outputs=2))
+    assert np.abs(np.quantile(p, [0.1, 0.5, 0.9]) - [0.1, 0.5, 0.9]).max() < 0.07
+    assert chance(1.0, 0.0, ranks=1, freedom=5, outputs=1) == 0.0
+    with pytest.raises(LabError, match="freedom = 0"):
+        chance(1.0, 1.0, ranks=1, freedom=0, outputs=1)
+
+
+def known_alone(name, rng, n):
+    """Labels that one modality tells by itself, though not linearly."""
+    z, other = rng.normal(size=(2, n, 3))
+    blurred = [z + 0.3 * rng.normal(size=z.shape) for _ in range(2)]
+    copied = np.column_stack([z[:, 1], other[:, 1:]])
+    return {
+        "square of a shared latent": (z, z, z[:, 0] ** 2 > 1),
+        "square of a blurred latent": (*blurred, z[:, 0] ** 2 > 1),
+        "threshold of a blurred latent": (*blurred, z[:, 0] > 1.2),
+        "XOR inside both": (z, z, z[:, 0] * z[:, 1] > 0),
+        "XOR inside a, half of it in b": (z, copied, z[:, 0] * z[:, 1] > 0),
+    }[name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "square of a shared latent",
+        "square of a blurred latent",
+        "threshold of a blurred latent",
+        "XOR inside both",
+        "XOR inside a, half of it in b",
+    ],
+)
+def test_what_a_modality_tells_alone_is_no_synergy(name):
+    a, b, y = known_alone(name, np.random.default_rng(3), 2000)
+    assert product_variance(a, b, y.astype(int)) < 0.01
+
+
+def test_what_only_the_pair_tells_is_synergy():
+    a, b = np.random.default_rng(3).normal(size=(2, 2000, 3))
+    for y in (a[:, 0] * b[:, 1] > 0, a[:, 0] * b[:, 1] + a[:, 2] > 0):
+        assert product_variance(a, b, y.astype(int)) > 0.15
+    assert product_variance(a, b, np.arange(2000) % 2) == 0.0
+
+
+def test_a_half_of_one_class_or_a_label_that_columns_settle_has_no_synergy():
+    a, b, _ = noise(0, n=60)
+    rare, settled = np.r_[1, np.zeros(59, int)], np.arange(60) % 2
+    for seed in range(4):
+        assert product_variance(a, b, rare, seed=seed) == 0.0
+        assert product_variance(np.column_stack([a, settled]), b, settled, seed=seed) == 0.0
+
+
+def test_intervals_that_cannot_be_given_are_said_to_be_missing():
+    a, b, _ = noise(0, n=60)
+    found = decisive_channels(a, b, np.r_[np.zeros(57, int), 1, 1, 1], permutations=100).shares
+    assert any(note.startswith("No intervals") for note in found.notes)
+    assert not found.intervals
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_column_that_is_mostly_zero_keeps_what_it_tells(sign):
+    rng = np.random.default_rng(0)
+    x = sign * np.where(rng.random(2000) < 0.9, 0.0, 1.0 + rng.random(2000))
+    codes = discretise(x, bins=5)
+    y = (x != 0).astype(int)
+    assert set(codes) == {0, 1}
+    shares = information_shares(x, rng.normal(size=2000), y, bootstrap=0)
+    assert shares.alpha == pytest.approx(1.0, abs=0.02)
+    assert shares.unobserved == pytest.approx(0.0, abs=0.02)
+
+
+@pytest.mark.parametrize("bins", [2, 3, 5, 10])
+def test_bins_are_of_equal_mass_and_never_empty(bins):
+    rng = np.random.default_rng(bins)
+    counts = np.bincount(discretise(rng.normal(size=1001), bins=bins))
+    assert len(counts) == bins
+    assert np.ptp(counts) <= 2
+    for x in (rng.poisson(0.3, 500).astype(float), np.r_[np.zeros(499), 1.0]):
+        counts = np.bincount(discretise(x, bins=bins))
+        assert counts.min() > 0
+        assert len(counts) >= 2
+
+
+def test_fewer_different_points_than_clusters_are_all_kept_apart():
+    corners = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    codes = discretise(corners[np.arange(60) % 3], bins=5)
+    assert len({tuple(pair) for pair in zip(codes, np.arange(60) % 3, strict=True)}) == 3
+
+
+def test_words_and_too_many_codes_are_refused():
+    b, y = np.random.default_rng(0).normal(size=300), np.arange(300) % 2
+    with pytest.raises(LabError, match=r"a = dtype\('<U1'\).*must hold numbers"):
+        information_shares(np.array(["u", "v"] * 150), b, y)
+    with pytest.raises(LabError, match=r"a = '300 different codes'.*between 2 and 256"):
+        information_shares(np.arange(300), b, y)
+    assert information_shares(np.arange(300.0), b, y, bootstrap=0).n == 300
+
+
+def test_tables_are_solved_alike_however_many_are_held_at_once(monkeypatch):
+    tables = np.random.default_rng(0).poisson(3.0, size=(7, 4, 5, 3)).astype(float)
+    wanted = pid_stack(tables)
+    monkeypatch.setattr(solver, "_NUMBERS", 2 * (9 * 3) ** 2)
+    found = pid_stack(tables)
+    np.testing.assert_allclose(found.redundancy, wanted.redundancy, atol=1e-8)
+    assert found[6].synergy == pytest.approx(pid(tables[6]).synergy, abs=1e-8)
+
+
+def test_the_pairing_test_looks_at_the_joint_information():
+    rng = np.random.default_rng(0)
+    a, b, y = rng.integers(0, 3, (3, 200))
+    seen = pairing_p_value(a, b, y, permutations=39)
+    table = table_of(a, b, y)
+    parts = pid(table)
+    assert mutual_information(table.reshape(9, 3)) == pytest.approx(parts.information, abs=1e-8)
+    assert seen * 40 == pytest.approx(round(seen * 40))
+    assert pairing_p_value(a, (y - a) % 3, y, permutations=39) == pytest.approx(1 / 40)
