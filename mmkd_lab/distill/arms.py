@@ -186,10 +186,9 @@ def check_arms(
     Raises `LabError` for a name that is unknown, repeated or missing, an arm that cannot be had or is not for
     this task, and arms that train alike.
     """
-    listed = [
-        str(name) for name in flat("arms", names, "a list of at least one arm", "For example ['no_kd'].")
-    ]
-    require(len(listed) > 0, "arms", names, "must be a list of at least one arm")
+    rule = "a list of at least one arm"
+    listed = [str(name) for name in flat("arms", names, rule, "For example ['no_kd', 'cm_kd'].")]
+    require(len(listed) > 0, "arms", names, f"must be {rule}")
     for name in listed:
         one_of("arms", name, list(ARMS if available is None else available))
         why = (cannot or {}).get(name)
@@ -203,7 +202,7 @@ def check_arms(
 
 def require_distinct(arms: Sequence[Arm]) -> None:
     """Raise `LabError` for two arms that train exactly alike: their rows could not differ."""
-    seen: dict[tuple[object, ...], str] = {}
+    seen: dict[str, str] = {}
     for arm in arms:
         other = seen.setdefault(arm.behaviour, arm.name)
         if other != arm.name:

@@ -56,8 +56,8 @@ for name, label, meaning, colour, sees, loss in (
 ):
     _arm(name, label, meaning, colour, TeacherKind(sees), *loss)  # type: ignore[arg-type]
 
-# Teachers of the other modality after MFH's repair: trained jointly with a student (Xue et al. 2023, Algorithm
-# 1, step 1), and but for the first two with only some of their channels left (section 4).
+# Teachers of the other modality after MFH's repair: trained jointly with a student (Xue et al. 2023,
+# Algorithm 1, step 1), and but for the first two with only some of their channels left (section 4).
 _arm(
     "unaligned_kd",
     "unaligned KD",
@@ -82,8 +82,8 @@ for name, label, meaning, colour, ranking in (
 ):
     _arm(name, label, meaning, colour, TeacherKind("other", "joint", ranking), *MIXED)
 
-# Students that read every modality, as their larger teacher does. Source of the MSD arms: Jin et al. 2021; the
-# controls are this lab's own; the other methods have theirs in their files.
+# Students that read every modality, as their larger teacher does. Source of the MSD arms: Jin et al. 2021;
+# the controls are this lab's own; the other methods have theirs in their files.
 ALL = TeacherKind("all")
 _arm("kd", "KD", "The student mimics the teacher on the full input.", EVERYTHING, ALL, *MIXED)
 _arm(
@@ -116,7 +116,7 @@ for name, label, meaning, colour in (
 ):
     weighed = Term(Msd(weighting=name), _factor("msd", tuned_on="msd_uniform"))  # type: ignore[arg-type]
     _arm(f"msd_{name}", f"MSD {label}", meaning, colour, ALL, *MIXED, weighed)
-# The plain factor of SP is 3,000 (Tung and Mori 2019); the inner weights of the others are the published ones.
+# SP's plain factor is 3,000 (Tung and Mori 2019); the inner weights of the others are the published ones.
 for name, label, meaning, method, plain, beside in (
     ("fitnet", "FitNet", "KD and hints: features through a learned map.", "hints", 1.0, MIXED),
     ("rkd", "RKD", "KD and distances and angles between samples.", "rkd", 1.0, MIXED),

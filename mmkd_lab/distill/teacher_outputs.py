@@ -19,6 +19,7 @@ from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.method import Outputs, changed
 from mmkd_lab.models.views import View
 
+_KINDS = ("views", "features", "view_features", "weights")
 _ABOUT = "about"
 _CACHE_AGAIN = "Ask the teacher about the very dataset that the student is trained on."
 
@@ -192,9 +193,9 @@ class TeacherOutputs:
             "kept": kept,
         }
         named = {"index": self.index, "logits": self.logits}
-        for kind in ("views", "features", "view_features", "weights"):
+        for kind in _KINDS:
             for name, values in getattr(self, kind).items():
-                named[f"{kind}/{name.label if isinstance(name, View) else name}"] = values
+                named[f"{kind}/{getattr(name, 'label', name)}"] = values
         text = json.dumps(about, sort_keys=True).encode()
         arrays = {name: values.cpu().numpy() for name, values in named.items()}
         return {_ABOUT: np.frombuffer(text, dtype=np.uint8), **arrays}
@@ -204,12 +205,7 @@ class TeacherOutputs:
         """What `arrays` gave."""
         about = json.loads(bytes(np.asarray(arrays[_ABOUT])))
         tensors = {name: torch.from_numpy(np.array(one)) for name, one in arrays.items() if name != _ABOUT}
-        named: dict[str, dict[Any, Tensor]] = {
-            "features": {},
-            "views": {},
-            "view_features": {},
-            "weights": {},
-        }
+        named: dict[str, Any] = {kind: {} for kind in _KINDS}
         for name in [one for one in tensors if "/" in one]:
             kind, _, key = name.partition("/")
             named[kind][key if kind == "features" else View(about["kept"][key])] = tensors.pop(name)
@@ -217,7 +213,8 @@ class TeacherOutputs:
         if known is not None:
             parts = tuple(known["classes"]), tuple(known["modalities"])
             known = Identity(*parts, known["fingerprint"])
-        return cls(**tensors, **named, removal=about["removal"], identity=known)
+        named |= {"removal": about["removal"], "identity": known}
+        return cls(tensors["index"], tensors["logits"], **named)
 
     def _slots(self, sample_index: Tensor) -> Tensor:
         """Where these samples stand in `index`."""
@@ -240,11 +237,7 @@ class TeacherOutputs:
         return self._with(logits=self.logits.index_select(2, order), views=views, identity=right)
 
     def _holds(self) -> str:
-        kinds = ("views", "features", "view_features", "weights")
-        named = (
-            f"{kind} {[one.label if isinstance(one, View) else one for one in getattr(self, kind)]}"
-            for kind in kinds
-        )
+        named = [f"{kind} {[getattr(one, 'label', one) for one in getattr(self, kind)]}" for kind in _KINDS]
         return f"{', '.join(named)}, {self.num_classes} classes, removal {self.removal}"
 
     def _with(self, **changes: Any) -> TeacherOutputs:  # noqa: ANN401 - fields of many types
@@ -262,7 +255,7 @@ def identity_of(data: PairedData) -> Identity:
 def _picked(argument: str, wanted: Sequence[Any], named: Mapping[Any, Tensor]) -> dict[Any, Tensor]:
     for name in wanted:
         if name not in named:
-            shown, *known = (one.label if isinstance(one, View) else one for one in (name, *named))
+            shown, *known = (getattr(one, "label", one) for one in (name, *named))
             raise LabError(argument, shown, f"must be one the teacher was asked about: {known}")
     return {name: named[name] for name in wanted}
 
@@ -278,7 +271,7 @@ def _validate(one: TeacherOutputs) -> None:
     require(fits, "logits", f"{logits.dtype} {tuple(logits.shape)}", rule)
     whole, lead = tuple(logits.shape), tuple(logits.shape[:2])
     _sound("logits", logits, whole, whole=True)
-    for kind in ("views", "features", "view_features", "weights"):
+    for kind in _KINDS:
         for name, values in getattr(one, kind).items():
             at = f"{kind}[{getattr(name, 'label', name)}]"
             of_type(at, name, str if kind == "features" else View, "under a layer's name or a View")

@@ -76,8 +76,9 @@ class Msd(Method):
             require(len(set(shown)) == len(shown) > 0, "views", shown, "must be at least one, each once")
             if isinstance(self.temperature, Mapping):
                 object.__setattr__(self, "temperature", _by_view(self.temperature, self.views))
-            for view in self.views if self.temperature is not None else ():
-                self.measure(view)
+            if self.temperature is not None and self.task is not None:
+                for view in self.views:
+                    self.measure(view)
         require(
             self.learned is None or self.learned.level == "global" or self.distance != "dist",
             "distance",
@@ -138,7 +139,7 @@ class Msd(Method):
     def measure(self, view: View) -> Distance:
         """The distance under one view; T is 1 where a mapping leaves it out."""
         t = self.temperature.get(view, 1.0) if isinstance(self.temperature, Mapping) else self.temperature
-        return Distance(self.distance, temperature=t, task=self.task or Distance.task)
+        return Distance(self.distance, temperature=t, task=self.task)
 
     def __call__(
         self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Mapping[str, Tensor]
