@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -52,11 +52,18 @@ class Stacked(nn.Module):
         return logits
 
     def with_features(
-        self, x: dict[str, Tensor], shared: bool = False, parts: SharedParts | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """The same, and the features (R, B, F)."""
-        found: tuple[Tensor, Tensor] = self._run(self._both(parts), self._parameters_by_name(), x, shared)
-        return found
+        self,
+        x: dict[str, Tensor],
+        shared: bool = False,
+        parts: SharedParts | None = None,
+        *,
+        layers: Sequence[str] = (),
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The same, and the features {layer: (R, B, F)}."""
+        if not layers:
+            return self(x, shared, parts), {}
+        logits, features = self._run(self._both(parts), self._parameters_by_name(), x, shared)
+        return logits, dict.fromkeys(layers, features)
 
     def function(
         self, x: dict[str, Tensor], shared: bool, parts: SharedParts | None = None
@@ -160,11 +167,18 @@ class Direct(nn.Module):
         return out[None]
 
     def with_features(
-        self, x: dict[str, Tensor], shared: bool = False, parts: SharedParts | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """The same, and the features (1, B, F)."""
+        self,
+        x: dict[str, Tensor],
+        shared: bool = False,
+        parts: SharedParts | None = None,
+        *,
+        layers: Sequence[str] = (),
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The same, and the features {layer: (1, B, F)}."""
+        if not layers and parts is None:
+            return self(x, shared), {}
         logits, features = self.both[0](x if shared else _first(x), parts)
-        return logits[None], features[None]
+        return logits[None], dict.fromkeys(layers, features[None])
 
     def function(
         self, x: dict[str, Tensor], shared: bool, parts: SharedParts | None = None

@@ -15,6 +15,7 @@ from mmkd_lab.core.check import LabError, of_type, require
 from mmkd_lab.core.progress import watched
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.distillation import Distillation
+from mmkd_lab.distill.teacher_outputs import TeacherOutputs
 from mmkd_lab.models.removal import Removal
 from mmkd_lab.training import strategy
 from mmkd_lab.training.device import deterministic
@@ -31,7 +32,7 @@ from mmkd_lab.training.lesson_plan import (
 )
 from mmkd_lab.training.lessons import Lessons
 from mmkd_lab.training.loop import Job, run
-from mmkd_lab.training.protocols import ObjectiveLike, TeacherLike
+from mmkd_lab.training.own_loss import LossFunction, as_distillation
 from mmkd_lab.training.recipe import Recipe
 from mmkd_lab.training.replicas import Replicas
 
@@ -50,7 +51,7 @@ class Fit:
     Attributes:
         replicas: the networks with the selected weights.
         history: tidy, one row per replica, epoch, split and metric: replica, seed, epoch, split, metric,
-            value. On 'train' the objective's own terms, meaned over the epoch; on 'val' the task's metrics.
+            value. On 'train' the loss's own terms, meaned over the epoch; on 'val' the task's metrics.
         best_epoch: (R,), the epoch (from 1) whose weights were selected.
         mode: 'stacked', 'looped' or 'compiled', as it was run.
         weights: where the weights of views were learned, their means over time: replica, seed, step, view,
@@ -75,10 +76,10 @@ class Fit:
 def fit(
     replicas: Replicas,
     data: PairedData | Sequence[PairedData],
-    objective: Distillation | ObjectiveLike,
+    loss: Distillation | LossFunction,
     recipe: Recipe,
     *,
-    teacher: TeacherLike | None = None,
+    teacher: TeacherOutputs | None = None,
     mode: str = "auto",
     dropout_removal: Removal | None = None,
     fabric: Fabric | None = None,
@@ -87,18 +88,17 @@ def fit(
 ) -> Fit:
     """Train replicas on the training split; the validation split selects; the test split is never read.
 
-    A replica's result depends on its own seed, data, teacher and objective, not on who is trained beside it:
+    A replica's result depends on its own seed, data, teacher and loss, not on who is trained beside it:
     its order of samples and its modality dropout come from streams of its own. (With '16-mixed' the loss
     scale is shared, so that one replica's overflow makes all skip a step.)
 
     Args:
         replicas: R networks; they are left as they are, the trained ones are in the result.
         data: one dataset for all, or one per replica, of equal shapes and split sizes.
-        objective: see `ObjectiveLike`; for instance `distill.Objective`, or `distill.Distillation` for more
-            than logits: other views, features, learned weights.
+        loss: a `distill.Distillation`, such as `distill.labels_only()`; or a function of logits (R, B, K),
+            target and the teacher's logits (or None) that gives {'loss': (R,), term: (R,), ...}.
         recipe: the hyper-parameters.
-        teacher: what one teacher for all replicas, or R teachers, say by sample index; `TeacherCache` or, for
-            more than logits, `TeacherViews`.
+        teacher: what one teacher for all replicas, or R teachers, say by sample index.
         mode: 'stacked' (all replicas in one call), 'looped' (one after another), 'compiled' (looped through
             torch.compile), or 'auto' (the recorded measurement for this architecture and device).
         dropout_removal: how `recipe.modality_dropout` removes; an operator of `nets.removal`.
@@ -116,17 +116,17 @@ def fit(
     sets = datasets(data, len(replicas))
     how = strategy.choose(replicas.net, replicas.device, mode)
     _validate(replicas, sets, recipe, dropout_removal, how)
-    _validate_loss(objective, teacher, len(replicas))
-    learned = getattr(objective, "learned", None)
+    loss = as_distillation(loss)
+    _validate_loss(loss, teacher, len(replicas))
     rule = "drops its graph after one backward pass, and learned weights need two"
-    require(how != "compiled" or learned is None, "mode", how, rule, "Use mode='looped'.")
+    require(how != "compiled" or loss.learned is None, "mode", how, rule, "Use mode='looped'.")
     resident = Resident(sets, replicas.modalities, device=replicas.device)
-    soft = None if teacher is None else Lessons.of(teacher, resident, len(replicas))
+    soft = None if teacher is None else Lessons.of(teacher, sets, resident, len(replicas))
     fabric = make_fabric(replicas.device, recipe.precision) if fabric is None else fabric
     _validate_fabric(fabric, replicas, recipe)
     total = recipe.length(resident.samples)[1] * (1 if how == "stacked" else len(replicas))
     with deterministic(replicas.device), _bar(total, label, shown=progress and fabric.is_global_zero) as bar:
-        job = Job(replicas, resident, sets, objective, soft, recipe, dropout_removal, fabric, bar)
+        job = Job(replicas, resident, sets, loss, soft, recipe, dropout_removal, fabric, bar)
         require_fits(job)
         if how == "stacked":
             trained, best = run(prepared(job), Stacked(replicas, own_parameters(job)))
@@ -163,7 +163,7 @@ def _alone(job: Job, r: int) -> Job:
         job.replicas[r],
         job.resident.of(r),
         [job.sets[r]] if len(job.sets) > 1 else job.sets,
-        job.objective[r] if hasattr(job.objective, "__getitem__") else job.objective,
+        job.loss[r],
         None if job.teacher is None else job.teacher.alone(r),
         job.recipe,
         job.dropout,
@@ -198,13 +198,10 @@ def _validate(
         raise LabError("mode", how, f"the module {stuck[0]!r} cannot be stacked", "Use mode='looped'.")
 
 
-def _validate_loss(objective: object, teacher: object, replicas: int) -> None:
-    require(callable(objective), "objective", objective, "must be a loss such as distill.Objective()")
-    counted = getattr(objective, "replicas", None)
+def _validate_loss(loss: Distillation, teacher: object, replicas: int) -> None:
     rule = f"must be one per replica, {replicas}"
-    require(counted in (None, replicas), "objective", f"weights for {counted}", rule)
-    known = teacher is None or callable(getattr(teacher, "rows", None))
-    require(known, "teacher", teacher, "must be a TeacherCache", "See distill.TeacherCache.")
+    require(loss.replicas in (None, replicas), "loss", f"weights for {loss.replicas}", rule)
+    of_type("teacher", teacher, (TeacherOutputs, type(None)), "TeacherOutputs", "See teacher_outputs().")
 
 
 def _validate_fabric(fabric: Fabric, replicas: Replicas, recipe: Recipe) -> None:

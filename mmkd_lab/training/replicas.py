@@ -240,6 +240,15 @@ class Replicas:
         """
         return self._over(data, split, view, removal, call_logits)
 
+    def feature_lengths(self, data: PairedData, layers: Iterable[str] = ()) -> dict[str, int]:
+        """{layer: F}, by asking one of the networks about two samples."""
+        x = next(eval_inputs(data, self.modalities, "train", None, None, size=2, device=self.device))
+        first, rest = (
+            {name: value[0] for name, value in part.items()} for part in (self.parameters, self.buffers)
+        )
+        with torch.inference_mode():
+            return dict.fromkeys(layers, int(call_features(self.net, first, rest, x).shape[-1]))
+
     def features(
         self,
         data: PairedData,

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmkd_lab.core.check import of_type, real, require
-from mmkd_lab.data.paired import Task
-from mmkd_lab.distill.distances import Distance
-from mmkd_lab.distill.hints import regress, regressor
-from mmkd_lab.distill.method import Method, Needs, Outputs
-from mmkd_lab.distill.operands import features_pair, unit
+from mmkd_lab.core.config import Positive, config
+from mmkd_lab.distill.distance import Distance
+from mmkd_lab.distill.method import (
+    HEAD,
+    OPEN,
+    Method,
+    Needs,
+    OpenTask,
+    OpenTemperature,
+    Outputs,
+    register_method,
+)
+from mmkd_lab.distill.operands import features_pair, regress, regressor, unit
 
 
-@dataclass(frozen=True)
+@register_method("telme")
+@config
 class Telme(Method):
     """L_logit + L_feat, to be added to the cross-entropy. Source: Yun et al. 2024 (TelME, NAACL).
 
@@ -29,31 +35,30 @@ class Telme(Method):
         temperature: of L_logit; 4 on MELD and 2 on IEMOCAP in TelME.
         feature_temperature: of L_feat; 1 in TelME.
         task: see `Distance`.
+        student_layer, teacher_layer: where features are taken, see `Hints`.
     """
 
-    name: ClassVar[str] = "telme"
-
-    temperature: float = 4.0
-    feature_temperature: float = 1.0
-    task: Task = Task.SINGLE_LABEL
-
-    def __post_init__(self) -> None:
-        real("temperature", self.temperature, above=0.0)
-        real("feature_temperature", self.feature_temperature, above=0.0)
-        of_type("task", self.task, Task, "a Task, such as Task.SINGLE_LABEL")
+    temperature: OpenTemperature = OPEN
+    feature_temperature: Positive = 1.0
+    task: OpenTask = OPEN
+    student_layer: str = HEAD
+    teacher_layer: str = HEAD
 
     @property
     def needs(self) -> Needs:
         """Features of the full input."""
-        return Needs(features=True)
+        return Needs(student_layers=(self.student_layer,), teacher_layers=(self.teacher_layer,))
 
     def parameters(
-        self, student_features: int, teacher_features: int, *, seeds: Sequence[int]
+        self,
+        student_features: Mapping[str, int],
+        teacher_features: Mapping[str, int],
+        *,
+        seeds: Sequence[int],
     ) -> dict[str, Tensor]:
         """A map of the student's features where the teacher's are of another length, else nothing."""
-        if student_features == teacher_features:
-            return {}
-        return regressor(student_features, teacher_features, seeds=seeds, purpose=self.name)
+        inner, outer = student_features[self.student_layer], teacher_features[self.teacher_layer]
+        return {} if inner == outer else regressor(inner, outer, seeds=seeds, purpose=self.name)
 
     def __call__(
         self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Mapping[str, Tensor]
@@ -61,19 +66,11 @@ class Telme(Method):
         """'telme', 'telme/logit' and 'telme/feature', each (R,); the target is not read."""
         distance = Distance("dist", temperature=self.temperature, task=self.task)
         logit = distance(student.logits, teacher.logits)
-        features = student.known_features()
+        features = student.at(self.student_layer)
         mapped = regress(features, parameters) if parameters else features
-        feature = feature_relation(mapped, teacher.known_features(), temperature=self.feature_temperature)
-        return {"telme": logit + feature, "telme/logit": logit, "telme/feature": feature}
-
-    def describe(self) -> dict[str, object]:
-        """Plain JSON values that name this method in a key or in provenance."""
-        return {
-            "method": self.name,
-            "temperature": float(self.temperature),
-            "feature_temperature": float(self.feature_temperature),
-            "task": self.task.value,
-        }
+        aim = teacher.at(self.teacher_layer)
+        feature = feature_relation(mapped, aim, temperature=self.feature_temperature)
+        return {self.name: logit + feature, "telme/logit": logit, "telme/feature": feature}
 
 
 def feature_relation(student: Tensor, teacher: Tensor, *, temperature: float = 1.0) -> Tensor:
@@ -84,15 +81,7 @@ def feature_relation(student: Tensor, teacher: Tensor, *, temperature: float = 1
     Source: Yun et al. 2024 (TelME), the feature loss. Raises `LabError` unless both sides have
     features of one length.
     """
-    real("temperature", temperature, above=0.0)
-    s, t = features_pair(student, teacher)
-    require(
-        s.shape == t.shape,
-        "student",
-        tuple(s.shape),
-        f"must have the teacher's features, {tuple(t.shape)}",
-        "Map the student's features first, see regress().",
-    )
+    s, t = features_pair(student, teacher, equal=True)
     unit_s, unit_t = unit(s), unit(t)
     log_t = F.log_softmax(unit_t @ unit_t.mT / temperature, dim=-1)
     log_s = F.log_softmax(unit_t @ unit_s.mT / temperature, dim=-1)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
-from mmkd_lab.core.check import of_type, real
-from mmkd_lab.data.paired import Task
-from mmkd_lab.distill.distances import Distance
-from mmkd_lab.distill.method import Method, Outputs
+from mmkd_lab.core.config import NonNegative, config
+from mmkd_lab.distill.distance import Distance
+from mmkd_lab.distill.method import OPEN, Method, OpenTask, OpenTemperature, Outputs, register_method
 
 
-@dataclass(frozen=True)
+@register_method("dist")
+@config
 class Dist(Method):
     """T² · (β · [1 - mean_i ρ(y_s[i, :], y_t[i, :])] + γ · [1 - mean_k ρ(y_s[:, k], y_t[:, k])]).
 
@@ -30,18 +28,10 @@ class Dist(Method):
         task: see `Distance`.
     """
 
-    name: ClassVar[str] = "dist"
-
-    temperature: float = 1.0
-    inter: float = 1.0
-    intra: float = 1.0
-    task: Task = Task.SINGLE_LABEL
-
-    def __post_init__(self) -> None:
-        real("temperature", self.temperature, above=0.0)
-        real("inter", self.inter, at_least=0.0)
-        real("intra", self.intra, at_least=0.0)
-        of_type("task", self.task, Task, "a Task, such as Task.SINGLE_LABEL")
+    temperature: OpenTemperature = OPEN
+    inter: NonNegative = 1.0
+    intra: NonNegative = 1.0
+    task: OpenTask = OPEN
 
     def __call__(
         self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Mapping[str, Tensor]
@@ -50,14 +40,5 @@ class Dist(Method):
         distance = Distance("dist", temperature=self.temperature, task=self.task)
         inter = distance.each(student.logits, teacher.logits).mean(dim=-1)
         intra = distance.batch(student.logits, teacher.logits)
-        return {"dist": self.inter * inter + self.intra * intra, "dist/inter": inter, "dist/intra": intra}
-
-    def describe(self) -> dict[str, object]:
-        """Plain JSON values that name this method in a key or in provenance."""
-        return {
-            "method": self.name,
-            "temperature": float(self.temperature),
-            "inter": float(self.inter),
-            "intra": float(self.intra),
-            "task": self.task.value,
-        }
+        total = self.inter * inter + self.intra * intra
+        return {self.name: total, "dist/inter": inter, "dist/intra": intra}

@@ -4,21 +4,19 @@ student."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from mmkd_lab.core.check import LabError, flat, of_type, one_of, require
-from mmkd_lab.distill.method import Method, Needs, Outputs
+from mmkd_lab.core.check import require
+from mmkd_lab.core.config import config
+from mmkd_lab.distill.method import HEAD, OPEN, Method, Needs, OpenViews, Outputs, register_method
 from mmkd_lab.distill.operands import unit, widened
-from mmkd_lab.models.views import View
-
-SOURCES = ("features", "logits")
 
 
-@dataclass(frozen=True)
+@register_method("gram")
+@config
 class ModalityGram(Method):
     """The student learns the teacher's Gram matrix over views, sample by sample; see `gram_relation`.
 
@@ -35,52 +33,37 @@ class ModalityGram(Method):
         LabError: an unknown source, no view, a view named twice, or one row alone.
     """
 
-    name: ClassVar[str] = "gram"
-
-    views: tuple[View, ...]
-    of: str = "features"
+    views: OpenViews = OPEN
+    of: Literal["features", "logits"] = "features"
     full: bool = True
 
     def __post_init__(self) -> None:
-        rule = "a list of Views"
-        listed = tuple(of_type("views", view, View, rule) for view in flat("views", self.views, rule))
-        object.__setattr__(self, "views", listed)
-        shown = [view.label for view in listed]
-        require(len(set(listed)) == len(listed), "views", shown, "must not name a view twice")
-        one_of("of", self.of, SOURCES)
-        of_type("full", self.full, bool, "True or False")
-        rows = len(listed) + self.full
-        require(rows >= 2, "views", shown, "a relation needs at least two rows", "Name more views.")
+        if self.views is not None:
+            shown = [view.label for view in self.views]
+            fits = len(set(shown)) == len(shown) and len(shown) + self.full >= 2
+            require(fits, "views", shown, "must give two rows to relate, each once", "Name more views.")
 
     @property
     def needs(self) -> Needs:
         """The views, and features where these are compared."""
-        wanted = self.of == "features"
-        return Needs(views=self.views, features=wanted and self.full, view_features=wanted)
+        layers = (HEAD,) if self.of == "features" and self.full else ()
+        return Needs(self.views, layers, layers, view_features=self.of == "features")
 
     def __call__(
         self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         """'gram', (R,); the target is not read."""
-        return {"gram": gram_relation(self._rows(student), self._rows(teacher))}
-
-    def describe(self) -> dict[str, object]:
-        """Plain JSON values that name this method in a key or in provenance."""
-        labels = [view.label for view in self.views]
-        return {"method": self.name, "views": labels, "of": self.of, "full": self.full}
+        return {self.name: gram_relation(self._rows(student), self._rows(teacher))}
 
     def _rows(self, said: Outputs) -> Tensor:
         """(R, B, V, F)."""
-        if self.of == "logits":
-            rows = [said.logits] * self.full + [said.under(view) for view in self.views]
-            stacked = torch.stack([row.flatten(2) for row in rows], dim=-2)
-            return stacked - stacked.mean(dim=-1, keepdim=True)
-        rows = [said.known_features()] if self.full else []
-        for view in self.views:
-            if view not in said.view_features:
-                raise LabError("view_features", view.label, "must be given: this method compares features")
-            rows.append(said.view_features[view])
-        return torch.stack(rows, dim=-2)
+        if self.of == "features":
+            rows = [said.at()] if self.full else []
+            return torch.stack([*rows, *(said.features_under(view) for view in self.views)], dim=-2)
+        rows = [said.logits] if self.full else []
+        every = [*rows, *(said.under(view) for view in self.views)]
+        stacked = torch.stack([row.flatten(2) for row in every], dim=-2)
+        return stacked - stacked.mean(dim=-1, keepdim=True)
 
 
 def gram_relation(student: Tensor, teacher: Tensor) -> Tensor:
@@ -96,11 +79,6 @@ def gram_relation(student: Tensor, teacher: Tensor) -> Tensor:
     Raises:
         LabError: other samples or views on one side than on the other.
     """
-    of_type("student", student, Tensor, "a torch tensor of one row per view")
-    of_type("teacher", teacher, Tensor, "a torch tensor of one row per view")
-    rule = "must be (..., B, V, F) with at least one sample and two views"
-    fits = student.ndim >= 3 and student.shape[-3] > 0 and student.shape[-2] >= 2
-    require(fits, "student", tuple(student.shape), rule)
     same = student.shape[:-1] == teacher.shape[:-1]
     rule = f"must hold the samples and views of the student, {tuple(student.shape)}"
     require(same, "teacher", tuple(teacher.shape), rule, "Only the last axis may differ.")

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmkd_lab.core.check import of_type, one_of, real, require
-from mmkd_lab.data.paired import Task
+from mmkd_lab.core.check import require
+from mmkd_lab.core.config import Positive, config
+from mmkd_lab.data.task import Task
 from mmkd_lab.distill.operands import logits_pair
 
-DISTANCES = ("kl", "mse", "dist")
+DistanceKind = Literal["kl", "mse", "dist"]
 
 #: Below this deviation an output is constant, and its correlation with anything is rounding noise.
 _FLAT = 1e-6
 
 
-@dataclass(frozen=True)
+@config
 class Distance:
     """A distance D(student, teacher) of logits, weighted sample by sample.
 
@@ -43,14 +44,9 @@ class Distance:
         LabError: an unknown kind, a temperature that is not above 0.
     """
 
-    kind: str = "kl"
-    temperature: float = 1.0
+    kind: DistanceKind = "kl"
+    temperature: Positive = 1.0
     task: Task = Task.SINGLE_LABEL
-
-    def __post_init__(self) -> None:
-        one_of("kind", self.kind, DISTANCES)
-        real("temperature", self.temperature, above=0.0)
-        of_type("task", self.task, Task, "a Task, such as Task.SINGLE_LABEL")
 
     def each(self, student: Tensor, teacher: Tensor) -> Tensor:
         """The distance of every sample: logits (..., B, K), for a dense task (..., B, K, H, W), -> (..., B).
@@ -62,7 +58,8 @@ class Distance:
         if self.kind == "mse":
             found = (s - t).square().mean(dim=classes)
         elif self.kind == "kl":
-            found = self.temperature**2 * self._divergence(s, t, classes)
+            bare = divergence(s, t, classes, temperature=self.temperature, task=self.task)
+            found = self.temperature**2 * bare
         else:
             pair = (_standard(self._soft(x, classes), dim=classes) for x in (s, t))
             found = self.temperature**2 * _half_square(*pair, dim=classes)
@@ -75,9 +72,9 @@ class Distance:
         samples weighted by w: twice the weights make twice the term, and weights of 1 leave it as published.
         """
         s, t, classes = logits_pair(student, teacher, self.task)
-        w = _weights(weights, s, classes)
         if self.kind != "dist":
             return s.new_zeros(s.shape[: classes - 1])
+        w = _weights(weights, s, classes)
         share = w / w.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(w.dtype).tiny)
         pair = (_rows(self._soft(x, classes), classes) for x in (s, t))
         share = share.repeat_interleave(s.shape[classes + 1 :].numel(), dim=-1)
@@ -97,23 +94,21 @@ class Distance:
             return each.mean(dim=-1)
         return each.mean(dim=-1) + self.batch(student, teacher, weights=weights)
 
-    def describe(self) -> dict[str, object]:
-        """Plain values that name this distance in a key or in provenance."""
-        return {"kind": self.kind, "temperature": float(self.temperature), "task": self.task.value}
-
     def _soft(self, logits: Tensor, classes: int) -> Tensor:
         softened = logits / self.temperature
         return softened.sigmoid() if self.task is Task.MULTI_LABEL else softened.softmax(dim=classes)
 
-    def _divergence(self, student: Tensor, teacher: Tensor, classes: int) -> Tensor:
-        s, t = student / self.temperature, teacher / self.temperature
-        if self.task is Task.MULTI_LABEL:
-            # From logits, so that a probability near 0 or 1 loses nothing.
-            yes = t.sigmoid() * (F.logsigmoid(t) - F.logsigmoid(s))
-            no = (-t).sigmoid() * (F.logsigmoid(-t) - F.logsigmoid(-s))
-            return (yes + no).sum(dim=classes)
-        log_t = F.log_softmax(t, dim=classes)
-        return (log_t.exp() * (log_t - F.log_softmax(s, dim=classes))).sum(dim=classes)
+
+def divergence(student: Tensor, teacher: Tensor, classes: int, *, temperature: float, task: Task) -> Tensor:
+    """KL(teacher ‖ student) of the outputs softened by T, in nats, without the factor T²; the axis `classes`
+    is summed, for labels from logits, so that a probability near 0 or 1 loses nothing."""
+    s, t = student / temperature, teacher / temperature
+    if task is Task.MULTI_LABEL:
+        yes = t.sigmoid() * (F.logsigmoid(t) - F.logsigmoid(s))
+        no = (-t).sigmoid() * (F.logsigmoid(-t) - F.logsigmoid(-s))
+        return (yes + no).sum(dim=classes)
+    log_t = F.log_softmax(t, dim=classes)
+    return (log_t.exp() * (log_t - F.log_softmax(s, dim=classes))).sum(dim=classes)
 
 
 def _standard(values: Tensor, *, dim: int, share: Tensor | None = None) -> Tensor:
@@ -140,7 +135,6 @@ def _weights(weights: Tensor | None, student: Tensor, classes: int) -> Tensor:
     if weights is None:
         dtype = torch.float64 if student.dtype == torch.float64 else torch.float32
         return torch.ones(student.shape[:classes], dtype=dtype, device=student.device)
-    of_type("weights", weights, Tensor, "a torch tensor of one weight per sample")
     expected = tuple(student.shape[:classes])
     require(tuple(weights.shape) == expected, "weights", tuple(weights.shape), f"must be {expected}")
     return weights.detach()
