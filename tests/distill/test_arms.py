@@ -45,8 +45,8 @@ def test_no_two_arms_train_alike(of):
 
 def test_the_names_of_tables_stay():
     assert " ".join(ARMS) == (
-        "no_kd um_kd cm_kd mm_kd kl_only unaligned_kd aligned_kd mg_kd ms_kd random_kd weight_kd oracle_kd kd "
-        "kd_drop kd_views msd_uniform msd_population msd_instance msd_global msd_learned msd_shuffled "
+        "no_kd um_kd cm_kd mm_kd kl_only unaligned_kd aligned_kd mg_kd ms_kd random_kd weight_kd oracle_kd "
+        "kd kd_drop kd_views msd_uniform msd_population msd_instance msd_global msd_learned msd_shuffled "
         "msd_wrong fitnet rkd sp gram dkd dist telme multi_teacher pruned"
     )
 

@@ -18,6 +18,7 @@ from tests.distill.samples import draw
 DISTANCES = ("kl", "mse", "dist")
 A, B = View.only("a"), View.only("b")
 SHAPES = {Task.SINGLE_LABEL: (2, 5, 4), Task.MULTI_LABEL: (2, 5, 4), Task.DENSE: (2, 3, 4, 2, 3)}
+ONE = Task.SINGLE_LABEL
 NO_TARGET = torch.zeros(2, 5, dtype=torch.int64)
 
 
@@ -77,9 +78,7 @@ def test_a_student_that_is_its_teacher_has_no_loss(distance, task):
 def test_gradient_of_kl_is_temperature_times_the_difference_of_softmaxes(temperature):
     student, teacher = sides(weights=True)
     s = student.views[A].clone().requires_grad_()
-    term = Msd((A,), temperature=temperature, task=Task.SINGLE_LABEL)(
-        Outputs(s, {A: s}), NO_TARGET, teacher, {}
-    )["msd"]
+    term = Msd((A,), "kl", temperature, ONE)(Outputs(s, {A: s}), NO_TARGET, teacher, {})["msd"]
     (gradient,) = torch.autograd.grad(term.sum(), s)
     softened = (s / temperature).softmax(-1) - (teacher.views[A] / temperature).softmax(-1)
     want = temperature * softened * teacher.weights[A][..., None] / 5
@@ -109,9 +108,7 @@ def test_weights_of_one_are_no_weights_and_none_get_a_gradient(distance):
 def test_the_label_takes_no_part():
     student, teacher = sides()
     labels = torch.randint(4, (2, 5), generator=torch.Generator().manual_seed(0))
-    one, two = (
-        Msd((A, B), "kl", 1.0, Task.SINGLE_LABEL)(student, y, teacher, {})["msd"] for y in (NO_TARGET, labels)
-    )
+    one, two = (Msd((A, B), "kl", 1.0, ONE)(student, y, teacher, {})["msd"] for y in (NO_TARGET, labels))
     assert torch.equal(one, two)
 
 

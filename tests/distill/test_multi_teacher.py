@@ -101,7 +101,7 @@ def test_the_method_hands_over_the_mixture_by_sample():
         found = MultiTeacher(trust=by).bind(context).prepare(one, context, seed=0)
         assert torch.equal(found.index, one.index)
         every = [one.logits, two.rows(one.index).logits]
-        share = trust(every, by=by, target=one.targets(data))
+        share = trust(every, by=by, target=one.targets(data)[None])
         torch.testing.assert_close(found.logits, mix_teachers(every, weights=share, temperature=2.0))
 
 

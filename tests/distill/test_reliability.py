@@ -210,7 +210,7 @@ def test_bad_input():
     with pytest.raises(LabError, match="split = 'dev'"):
         reliability(teacher_of(data, a=0.5, b=0.5), data, split="dev")
     some = data.select(data.positions("train"))
-    with pytest.raises(LabError, match="samples missing.*'val'"):
+    with pytest.raises(LabError, match=r"samples missing.*'val'"):
         reliability(TeacherOutputs(some.sample_index, torch.zeros(1, len(some), 3)), data)
 
 

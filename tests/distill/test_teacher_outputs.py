@@ -125,5 +125,5 @@ def test_outputs_without_an_identity_need_the_samples_and_as_many_classes():
     some = data.select(data.positions("train"))
     teacher = TeacherOutputs(some.sample_index, torch.zeros(1, len(some), 3))
     assert teacher.for_data(data) is teacher
-    with pytest.raises(LabError, match="12 samples missing, first .*every sample of pairs in 'val'"):
+    with pytest.raises(LabError, match=r"12 samples missing, first .*every sample of pairs in 'val'"):
         teacher.for_data(data, split="val")
