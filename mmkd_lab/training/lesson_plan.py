@@ -56,11 +56,12 @@ def require_fits(job: Job) -> None:
     """Raise `LabError` unless the teacher said, and the students can say, what the loss compares."""
     loss, task = job.loss, job.resident.task
     known = job.teacher is not None or not loss.needs_teacher
-    require(
-        known, "teacher", None, "must be given, since the loss compares with it", "See teacher_outputs()."
-    )
+    rule = "must be given, since the loss compares with it"
+    require(known, "teacher", None, rule, "See training.teacher_outputs().")
     rule = f"must be that of {job.sets[0].name}, {task.value}"
     require(loss.task in (None, task), "loss.task", loss.task and loss.task.value, rule)
+    for _, method in loss.terms:
+        require(task in method.tasks, "loss", method.name, f"is not for a {task.value} task")
     if job.teacher is not None:
         _teacher_knows(job.teacher, loss)
     names = modality_names(job.resident.x)
