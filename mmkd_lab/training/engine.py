@@ -140,8 +140,6 @@ class Direct(nn.Module):
                 parameter.copy_(replicas.parameters[name.removeprefix(_COMPILED)][0])
             for name, buffer in net.named_buffers():
                 buffer.copy_(replicas.buffers[name.removeprefix(_COMPILED)][0])
-        # A fifth to a third faster for the lab's convolutions. (torch's stubs lack this overload of `to`.)
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # In a list, so that its parameters are not taken for more of this module's.
         self.both = [Both(getattr(net, "_orig_mod", net))]
         self.extras = _learning(extras)

@@ -142,7 +142,7 @@ class WeightLearner:
         ahead = self._meta_gradient(engine, here - eta * flat.gradient)
         run = logits_of_views(engine, said.question)
         # In single precision whatever the recipe's: autocast does not know of forward mode.
-        moves: dict[View, Tensor] = jvp(run, (flat.plain(here),), (flat.plain(ahead),))[1]
+        moves: dict[View, Tensor] = jvp(run, (flat.views(here),), (flat.views(ahead),))[1]
         slope = torch.stack([self._slope(view, said.outputs, teacher, moves[view]) for view in self.views], 1)
         size = 1 if self.how.level == "global" else batch.target.shape[1]
         return -eta / size * self._factor(slope) * slope
