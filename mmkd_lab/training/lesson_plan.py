@@ -11,11 +11,10 @@ from torch import Tensor
 
 from mmkd_lab.core.check import LabError, listing, require
 from mmkd_lab.distill.distillation import Distillation
+from mmkd_lab.models.layers import HEAD
 from mmkd_lab.models.removal import Permutation, modality_names
-from mmkd_lab.training import strategy
-from mmkd_lab.training.inputs import eval_inputs
 from mmkd_lab.training.learner import WeightLearner
-from mmkd_lab.training.stacking import call_features
+from mmkd_lab.training.stacking import obstacles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +37,7 @@ def prepared(job: Job) -> Job:
             seeds=job.replicas.seeds,
             modalities=job.replicas.modalities,
             device=job.replicas.device,
+            dtype=job.replicas.dtype,
             autocast=job.fabric.autocast,
         )
     return job
@@ -50,21 +50,10 @@ def own_parameters(job: Job) -> dict[str, Tensor]:
         return {}
     assert job.teacher is not None
     assert job.teacher.outputs.features is not None
-    student, teacher = _features(job), int(job.teacher.outputs.features.shape[-1])
+    student = job.replicas.feature_lengths(job.sets[0])[HEAD]
+    teacher = int(job.teacher.outputs.features.shape[-1])
     made = loss.parameters(student, teacher, seeds=job.replicas.seeds)
-    return {name: value.to(job.replicas.device) for name, value in made.items()}
-
-
-def _features(job: Job) -> int:
-    """F of the students, by asking one of them about two samples."""
-    replicas = job.replicas
-    x = next(
-        eval_inputs(job.sets[0], replicas.modalities, "train", None, None, size=2, device=replicas.device)
-    )
-    with torch.inference_mode():
-        parameters = {name: value[0] for name, value in replicas.parameters.items()}
-        buffers = {name: value[0] for name, value in replicas.buffers.items()}
-        return int(call_features(replicas.net, parameters, buffers, x).shape[-1])
+    return {name: value.to(job.replicas.device, job.replicas.dtype) for name, value in made.items()}
 
 
 def require_fits(job: Job) -> None:
@@ -101,7 +90,7 @@ def require_fits(job: Job) -> None:
             "scales gradients, which learned weights compare",
             "Use bf16-mixed.",
         )
-        stuck = strategy.obstacles(job.replicas.net)
+        stuck = obstacles(job.replicas.net)
         require(
             not stuck,
             "learned",
@@ -143,7 +132,7 @@ def _teacher_knows(job: Job, loss: Distillation) -> None:
 
 
 def history(jobs: Sequence[Job]) -> pd.DataFrame:
-    """See `Fit.history`."""
+    """See `TrainingResult.history`."""
     import pandas as pd
 
     table, first = [], 0
@@ -157,7 +146,7 @@ def history(jobs: Sequence[Job]) -> pd.DataFrame:
 
 
 def weights_over_time(jobs: Sequence[Job]) -> pd.DataFrame | None:
-    """See `Fit.weights`."""
+    """See `TrainingResult.weights`."""
     import pandas as pd
 
     table, first = [], 0
@@ -176,7 +165,7 @@ def weights_over_time(jobs: Sequence[Job]) -> pd.DataFrame | None:
 
 
 def weights_by_sample(jobs: Sequence[Job]) -> Tensor | None:
-    """See `Fit.weights_by_sample`."""
+    """See `TrainingResult.weights_by_sample`."""
     parts = []
     for job in jobs:
         if job.learner is not None and job.teacher is not None:

@@ -1,4 +1,4 @@
-"""What teachers say about the training split, on the device, by slot; `Resident` has the inputs."""
+"""What teachers say about the training split, on the device, by slot; `TrainingSplit` has the inputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmkd_lab.core.check import require
 from mmkd_lab.distill.method import Outputs
-from mmkd_lab.training.inputs import Resident, rows_of
+from mmkd_lab.training.inputs import TrainingSplit, rows_of
 from mmkd_lab.training.protocols import TeacherLike
 
 
@@ -25,19 +25,20 @@ class Lessons:
     removal: str | None = None
 
     @classmethod
-    def of(cls, teacher: TeacherLike, resident: Resident, replicas: int) -> Lessons:
+    def of(cls, teacher: TeacherLike, resident: TrainingSplit, replicas: int) -> Lessons:
         """The rows of the training split, in its order. Raises `LabError` for another number of teachers."""
         removal, device = getattr(teacher, "removal", None), resident.target.device
+        kind = resident.dtype
         if not resident.each:
             said = _known(teacher.rows(resident.sample_index), replicas)
-            return cls(_over(lambda values: values[0].to(device), [said]), removal)
+            return cls(_over(lambda values: values[0].to(device, kind), [said]), removal)
         # One dataset's samples at a time, so that never more than two rows of R are held.
         each = []
         for r, index in enumerate(resident.sample_index):
             said = _known(teacher.rows(index), replicas)
             own = 0 if len(said.logits) == 1 else r
             each.append(_over(lambda values, own=own: values[0][own].clone(), [said]))  # type: ignore[misc]
-        return cls(_over(lambda values: torch.stack(values).to(device), each), removal)
+        return cls(_over(lambda values: torch.stack(values).to(device, kind), each), removal)
 
     def __len__(self) -> int:
         return len(self.outputs.logits)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mmkd_lab.distill.method import Needs, Outputs
+from mmkd_lab.models.layers import HEAD
 from mmkd_lab.models.removal import Removal, modality_names
 from mmkd_lab.models.rows import split_views, view_rows
 from mmkd_lab.models.shared_parts import SharedParts, can_share, with_removed
@@ -54,7 +55,7 @@ def asked(
     # A view without what this student does not read anyway.
     every = (View(names), *(View(view.kept & names) for view in views))
     axis = 0 if shared else 1
-    if engine.plain is not None and can_share(engine.plain, removal, x):
+    if can_share(engine.plain, removal, x):
         rows, parts = with_removed(x, every, removal, axis=axis)
         return Question(rows, shared, views, parts)
     return Question(view_rows(x, every, removal, axis=axis), shared, views)
@@ -66,8 +67,8 @@ def answered(engine: Engine, question: Question, needs: Needs) -> Outputs:
     if not (needs.features or needs.view_features):
         logits = split_views(full(engine(question.x, question.shared, question.parts)), count, axis=1)
         return Outputs(logits[0], dict(zip(question.views, logits[1:], strict=True)))
-    both = engine.with_features(question.x, question.shared, question.parts)
-    logits, features = (split_views(full(part), count, axis=1) for part in both)
+    said, seen = engine.with_features(question.x, question.shared, question.parts, layers=(HEAD,))
+    logits, features = (split_views(full(part), count, axis=1) for part in (said, seen[HEAD]))
     return Outputs(
         logits[0],
         dict(zip(question.views, logits[1:], strict=True)),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmkd_lab.data.paired import Task
-from mmkd_lab.models import NetSpec, OwnNet
+from mmkd_lab.models import ModelAdapter, NetSpec
 from mmkd_lab.training import Recipe, Replicas, evaluate, fit
 from mmkd_lab.training.metrics import accuracy, f1, mean_iou, nll, pixel_accuracy, score
 from tests.training.toy import dense, labels
@@ -98,7 +98,7 @@ def dense_loss(logits, target, teacher=None):
 @pytest.mark.parametrize("mode", ["stacked", "looped"])
 def test_an_own_dense_network_trains_and_is_scored(mode):
     data = dense()
-    replicas = Replicas.of([OwnNet(PixelNet(), modalities=("a",)) for _ in range(2)], device="cpu")
+    replicas = Replicas.of([ModelAdapter(PixelNet(), modalities=("a",)) for _ in range(2)], device="cpu")
     fitted = fit(
         replicas, data, dense_loss, Recipe(epochs=30, batch_size=8, lr=0.1), mode=mode, progress=False
     )
