@@ -180,13 +180,13 @@ def _look(job: Job, engine: Engine, selection: Selection, epoch: int) -> None:
         return
     engine.eval()
     alive = ~selection.stopped
-    named = _score(job, engine)
+    named = _score(job, engine, alive)
     job.rows += [Row(epoch, "val", name, value, alive) for name, value in named.items()]
     first = next(iter(named))
     selection.see(epoch, named[first], named["nll"], engine.state())
 
 
-def _score(job: Job, engine: Engine) -> dict[str, Tensor]:
+def _score(job: Job, engine: Engine, alive: Tensor) -> dict[str, Tensor]:
     replicas, device = job.replicas, job.replicas.device
     size = max(64, CHUNK // len(replicas))
     each = [
@@ -203,7 +203,9 @@ def _score(job: Job, engine: Engine) -> dict[str, Tensor]:
             parts.append(full(engine(x, shared)))
     targets = [one.target[one.positions("val")].to(device) for one in job.sets]
     target = targets[0] if len(targets) == 1 else torch.stack(targets)
-    return score(torch.cat(parts, dim=1), target, task=job.resident.task)
+    logits = torch.cat(parts, dim=1)
+    logits[~alive.to(device)] = 0.0  # training was stopped: what has become of them since is of no matter
+    return score(logits, target, task=job.resident.task)
 
 
 def _one_logit_a_class(logits: Tensor, job: Job) -> None:
