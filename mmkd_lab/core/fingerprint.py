@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
 from enum import Enum
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +39,21 @@ def digest_arrays(arrays: Iterable[tuple[str, npt.NDArray[np.generic]]], *, leng
         total.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
         total.update(np.ascontiguousarray(array).data)
     return total.hexdigest()[:length]
+
+
+#: The floors whose code decides what a network learns and says.
+_COMPUTING = ("core", "data", "models", "distill", "training", "attribution", "experiments")
+
+
+@cache
+def code_digest() -> str:
+    """16 hex digits that change with the code of the floors that compute, comments and all."""
+    root, total = Path(__file__).resolve().parent.parent, hashlib.sha256()
+    for floor in _COMPUTING:
+        for path in sorted((root / floor).rglob("*.py")):
+            total.update(path.relative_to(root).as_posix().encode())
+            total.update(path.read_bytes().replace(b"\r\n", b"\n"))
+    return total.hexdigest()[:16]
 
 
 def _plain(value: object) -> object:

@@ -2,69 +2,70 @@
 
 from __future__ import annotations
 
-from mmkd_lab.distill.arms import ARMS, MSD_ARMS, REPAIRS, Arm, arms
-from mmkd_lab.distill.cache import TeacherCache
+from mmkd_lab.distill.arms import (
+    ARMS,
+    Arm,
+    Strength,
+    TeacherKind,
+    Term,
+    check_arms,
+    register_arm,
+    require_distinct,
+)
 from mmkd_lab.distill.calibration import calibration_error
-from mmkd_lab.distill.dist import Dist
-from mmkd_lab.distill.distances import DISTANCES, Distance
-from mmkd_lab.distill.distillation import Distillation
-from mmkd_lab.distill.dkd import DKD
-from mmkd_lab.distill.gram import ModalityGram
-from mmkd_lab.distill.hints import Hints
-from mmkd_lab.distill.kd import CONVENTIONS, kd_divergence
+from mmkd_lab.distill.distance import Distance
+from mmkd_lab.distill.distillation import Distillation, labels_only
 from mmkd_lab.distill.learned import LearnedWeights
-from mmkd_lab.distill.method import Method, Needs, Outputs
-from mmkd_lab.distill.msd import Msd, msd_views
+from mmkd_lab.distill.losses.ce import CrossEntropy, cross_entropy
+from mmkd_lab.distill.losses.kd import KD, kd_divergence
+from mmkd_lab.distill.losses.msd import Msd
+from mmkd_lab.distill.method import HEAD, METHODS, Context, Method, Needs, Outputs, register_method
 from mmkd_lab.distill.multi_teacher import mix_teachers, soft_label_logits, trust
-from mmkd_lab.distill.objective import Objective, cross_entropy
-from mmkd_lab.distill.relations import RKD, SimilarityPreserving
+from mmkd_lab.distill.offline import read_outputs
 from mmkd_lab.distill.reliability import UnreliableTeacher, gates, reliability, warn_unreliable
-from mmkd_lab.distill.saliency import CREDITS, DELTAS, needed_views, saliency
+from mmkd_lab.distill.saliency import needed_views, saliency
 from mmkd_lab.distill.shift_fusion import ShiftFusion
-from mmkd_lab.distill.teacher_views import TeacherViews
-from mmkd_lab.distill.telme import Telme
-from mmkd_lab.distill.weights import Weighting, controlled, effective_sample_size, weigh
+from mmkd_lab.distill.teacher_outputs import TeacherOutputs
+from mmkd_lab.distill.views import msd_views
+from mmkd_lab.distill.weights import Weighting, effective_sample_size, weigh
 
 __all__ = [
     "ARMS",
-    "CONVENTIONS",
-    "CREDITS",
-    "DELTAS",
-    "DISTANCES",
-    "DKD",
-    "MSD_ARMS",
-    "REPAIRS",
-    "RKD",
+    "HEAD",
+    "KD",
+    "METHODS",
     "Arm",
-    "Dist",
+    "Context",
+    "CrossEntropy",
     "Distance",
     "Distillation",
-    "Hints",
     "LearnedWeights",
     "Method",
-    "ModalityGram",
     "Msd",
     "Needs",
-    "Objective",
     "Outputs",
     "ShiftFusion",
-    "SimilarityPreserving",
-    "TeacherCache",
-    "TeacherViews",
-    "Telme",
+    "Strength",
+    "TeacherKind",
+    "TeacherOutputs",
+    "Term",
     "UnreliableTeacher",
     "Weighting",
-    "arms",
     "calibration_error",
-    "controlled",
+    "check_arms",
     "cross_entropy",
     "effective_sample_size",
     "gates",
     "kd_divergence",
+    "labels_only",
     "mix_teachers",
     "msd_views",
     "needed_views",
+    "read_outputs",
+    "register_arm",
+    "register_method",
     "reliability",
+    "require_distinct",
     "saliency",
     "soft_label_logits",
     "trust",

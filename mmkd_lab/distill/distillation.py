@@ -1,125 +1,120 @@
-"""A whole training loss: labels, the teacher's output, and any further methods, every term by its name."""
+"""A whole training loss: a weighted sum of methods, every term by its name."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmkd_lab.core.check import LabError, flat, of_type, position, real, require
-from mmkd_lab.data.paired import Task
+from mmkd_lab.data.task import Task
 from mmkd_lab.distill.learned import LearnedWeights
+from mmkd_lab.distill.losses.ce import CrossEntropy
+from mmkd_lab.distill.losses.msd import Msd
 from mmkd_lab.distill.method import Method, Needs, Outputs
-from mmkd_lab.distill.msd import Msd
-from mmkd_lab.distill.objective import Objective
 from mmkd_lab.models.removal import REMOVALS, Removal
 
 Weight = float | Tensor
-Weighted = tuple[Weight, Method]
 
-_PAIRS = "pairs (factor, method)"
-_FOR_EXAMPLE = "For example [(1.0, Msd(msd_views(data.modalities)))]."
+_PAIRS = "pairs (weight, method)"
+_FOR_EXAMPLE = "For example [(0.5, CrossEntropy(task)), (0.5, KD(4.0, 'kl', task))]."
 
 
 @dataclass(frozen=True, eq=False)
 class Distillation:
-    """loss = a · CE + b · KD + sum_j c_j · method_j, for R replicas at once.
+    """loss = sum_j weight_j · method_j, for R replicas at once.
 
     Args:
-        base: the first two terms; `Objective(ce=a, kd=b, temperature=T)`.
-        methods: a sequence of pairs (c, method); c is a number, or (R,) one per replica.
-        removal: how the student loses what a view does not keep; needed by methods that read views, and the
-            same operator as their teacher's.
-        learned: how the weights of MSD's terms are learned; None when they come with the teacher's outputs.
+        terms: pairs (weight, method); a weight is a number, or (R,) one per replica.
+        removal: how the student loses what a view does not keep; needed by methods that compare views, and
+            the same operator as their teacher's.
 
     Raises:
-        LabError: methods that are no such pairs, a weight that is negative or not finite, a method given
-            twice, views without a removal, weights for different numbers of replicas, learned weights without
-            MSD or by instance with 'dist', a method for another task than the base's.
+        LabError: terms that are no such pairs, a weight that is negative or not finite, weights that are all
+            0 or for different numbers of replicas, methods of different tasks or not yet bound, views without
+            a removal.
     """
 
-    base: Objective
-    methods: tuple[Weighted, ...] = ()
+    terms: tuple[tuple[Weight, Method], ...]
     removal: Removal | None = None
-    learned: LearnedWeights | None = None
 
     def __post_init__(self) -> None:
-        of_type("base", self.base, Objective, "an Objective", "For example Objective(ce=0.5, kd=0.5).")
-        listed = flat("methods", self.methods, f"a sequence of {_PAIRS}", _FOR_EXAMPLE)
-        pairs = [self._pair(pair) for pair in listed]
-        names = [method.name for _, method in pairs]
-        require(len(set(names)) == len(names), "methods", names, "must not hold a method twice")
-        object.__setattr__(self, "methods", tuple(pairs))
+        listed = flat("terms", self.terms, f"a sequence of {_PAIRS}", _FOR_EXAMPLE)
+        object.__setattr__(self, "terms", tuple(_pair(pair) for pair in listed))
+        require(len(self.terms) > 0, "terms", [], "must hold at least one pair", _FOR_EXAMPLE)
         of_type("removal", self.removal, (Removal, type(None)), f"an operator, one of {REMOVALS}")
-        require(
-            self.removal is not None or not self.needs.views,
-            "removal",
-            None,
-            "must be given: a method compares views",
-            "For example nets.Zeros(), as for the teacher.",
-        )
-        counts = {len(weight) for weight, _ in pairs if isinstance(weight, Tensor)} | {self.base.replicas}
-        counts.discard(None)
-        require(len(counts) < 2, "methods", sorted(counts, key=str), "weights must be for as many replicas")
-        rule = f"must be the base's, {self.base.task.value}"
-        for _, method in pairs:
-            task: Task = getattr(method, "task", self.base.task)
-            require(task is self.base.task, f"{type(method).__name__}.task", task.value, rule)
-        what = "a LearnedWeights or None"
-        of_type("learned", self.learned, (LearnedWeights, type(None)), what)
-        if self.learned is not None:
-            _learnable(self.learned, self.msd)
+        known = self.removal is not None or not self.needs.views
+        require(known, "removal", None, "must be given: a method compares views", "For example Zeros().")
+        counts = {len(weight) for weight, _ in self.terms if isinstance(weight, Tensor)}
+        require(len(counts) < 2, "terms", sorted(counts), "weights must be for as many replicas")
+        total = sum(weight for weight, _ in self.terms)
+        alive = bool((torch.as_tensor(total) > 0).all())
+        require(alive, "terms", "weights of 0", "must not all be 0, or nothing is learnt")
+        tasks = {method.task.value for _, method in self.terms if hasattr(method, "task")}
+        require(len(tasks) < 2, "terms", sorted(tasks), "must all be for one task")
 
-    @staticmethod
-    def _pair(pair: object) -> Weighted:
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            raise LabError("methods", pair, f"must be {_PAIRS}", _FOR_EXAMPLE)
-        weight: Weight = pair[0]
-        method = of_type("methods", pair[1], Method, _PAIRS, _FOR_EXAMPLE)
-        if isinstance(weight, Tensor):
-            fine = weight.ndim == 1 and bool((torch.isfinite(weight) & (weight >= 0)).all())
-            require(fine, f"weight of {method.name}", weight.tolist(), "must be (R,), finite and at least 0")
-        else:
-            real(f"weight of {method.name}", weight, at_least=0.0)
-        return weight, method
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The name of every term: its method's, numbered where a method comes several times."""
+        seen, total = Counter[str](), Counter(method.name for _, method in self.terms)
+        found = []
+        for _, method in self.terms:
+            seen[method.name] += 1
+            found.append(method.name if total[method.name] == 1 else f"{method.name} {seen[method.name]}")
+        return tuple(found)
 
     @property
+    def task(self) -> Task | None:
+        """The task that its methods are for; None when none says so."""
+        return next((method.task for _, method in self.terms if hasattr(method, "task")), None)
+
+    @cached_property
     def needs(self) -> Needs:
         """What its methods need together."""
-        found = Needs()
-        for _, method in self.methods:
+        found = Needs(teacher=False)
+        for _, method in self.terms:
             found = found | method.needs
         return found
 
     @property
-    def msd(self) -> tuple[float | Tensor, Msd] | None:
-        """The pair (c, Msd) among the methods, if there is one."""
-        for weight, method in self.methods:
-            if isinstance(method, Msd):
+    def needs_teacher(self) -> bool:
+        """Whether any term reads a teacher."""
+        return self.needs.teacher
+
+    @cached_property
+    def learning(self) -> tuple[Weight, Msd] | None:
+        """The pair (weight, Msd) whose weights by view are learned, if there is one."""
+        for weight, method in self.terms:
+            if isinstance(method, Msd) and method.learned is not None:
                 return weight, method
         return None
 
     @property
-    def needs_teacher(self) -> bool:
-        """Whether any term reads a teacher."""
-        return bool(self.methods) or self.base.needs_teacher
+    def learned(self) -> LearnedWeights | None:
+        """How they are learned; None where no weights are."""
+        return None if self.learning is None else self.learning[1].learned
 
     @property
     def replicas(self) -> int | None:
         """R when a weight is given per replica, None when all fit any number."""
-        counts = [len(weight) for weight, _ in self.methods if isinstance(weight, Tensor)]
-        return counts[0] if counts else self.base.replicas
+        return next((len(weight) for weight, _ in self.terms if isinstance(weight, Tensor)), None)
 
     def parameters(
-        self, student_features: int, teacher_features: int, *, seeds: Sequence[int]
+        self,
+        student_features: Mapping[str, int],
+        teacher_features: Mapping[str, int],
+        *,
+        seeds: Sequence[int],
     ) -> dict[str, Tensor]:
-        """The methods' own parameters, {method.name: (R, ...)}."""
+        """The methods' own parameters, {term.name: (R, ...)}; the features are {layer: F}."""
         return {
-            f"{method.name}.{name}": value
-            for _, method in self.methods
+            f"{term}.{name}": value
+            for term, (_, method) in zip(self.names, self.terms, strict=True)
             for name, value in method.parameters(student_features, teacher_features, seeds=seeds).items()
         }
 
@@ -131,60 +126,64 @@ class Distillation:
         parameters: Mapping[str, Tensor],
     ) -> dict[str, Tensor]:
         """Every term by name without its weight, and 'loss'; each (R,)."""
-        if self.needs_teacher and teacher is None:
-            raise LabError("teacher", None, "must be given, since a term compares with it")
-        terms = self.base(student.logits, target, None if teacher is None else teacher.logits)
-        loss = terms.pop("loss")
-        for weight, method in self.methods:
-            assert teacher is not None
+        if teacher is None:
+            require(not self.needs_teacher, "teacher", None, "must be given, since a term compares with it")
+        terms: dict[str, Tensor] = {}
+        loss: Tensor | None = None
+        for name, (weight, method) in zip(self.names, self.terms, strict=True):
             own = {
-                name.removeprefix(f"{method.name}."): value
-                for name, value in parameters.items()
-                if name.startswith(f"{method.name}.")
+                key.removeprefix(f"{name}."): value
+                for key, value in parameters.items()
+                if key.startswith(f"{name}.")
             }
-            found = method(student, target, teacher, own)
-            terms |= found
-            at = weight.to(loss.device) if isinstance(weight, Tensor) else weight
-            loss = loss + at * found[method.name]
+            # A method that needs no teacher may get none.
+            found = method(student, target, teacher, own)  # type: ignore[arg-type]
+            terms |= {name + key.removeprefix(method.name): value for key, value in found.items()}
+            value = found[method.name]
+            weighted = (weight.to(value.device) if isinstance(weight, Tensor) else weight) * value
+            loss = weighted if loss is None else loss + weighted
+        assert loss is not None
         return {**terms, "loss": loss}
 
     def __getitem__(self, r: int) -> Distillation:
         """The loss of replica `r` alone."""
-        alone = tuple((_of(weight, r), method) for weight, method in self.methods)
-        return replace(self, base=self.base[r], methods=alone)
+        return replace(self, terms=tuple((_of(weight, r), method) for weight, method in self.terms))
 
     def to(self, device: torch.device | str) -> Distillation:
         """The same with its weights on a device."""
-        moved = tuple((w.to(device) if isinstance(w, Tensor) else w, method) for w, method in self.methods)
-        return replace(self, base=self.base.to(device), methods=moved)
+        moved = ((w.to(device) if isinstance(w, Tensor) else w, method) for w, method in self.terms)
+        return replace(self, terms=tuple(moved))
 
     def describe(self) -> dict[str, Any]:
         """Plain values that name this loss in a key or in provenance."""
-        plain: dict[str, Any] = self.base.describe()
-        plain["methods"] = [
+        terms = [
             {"weight": w.tolist() if isinstance(w, Tensor) else float(w), **method.describe()}
-            for w, method in self.methods
+            for w, method in self.terms
         ]
-        if self.removal is not None:
-            plain["removal"] = self.removal.name
-        if self.learned is not None:
-            plain["learned"] = self.learned.describe()
-        return plain
+        return {"terms": terms, "removal": None if self.removal is None else self.removal.name}
 
 
-def _learnable(learned: LearnedWeights, msd: tuple[Weight, Msd] | None) -> None:
-    if msd is None:
-        raise LabError("learned", learned, "needs Msd among the methods, whose terms are weighed")
-    require(
-        learned.level == "global" or msd[1].distance != "dist",
-        "Msd.distance",
-        msd[1].distance,
-        "compares whole batches, so that no sample has a gradient of its own",
-        "Use LearnedWeights(level='global'), or distance='kl'.",
-    )
+def labels_only(task: Task = Task.SINGLE_LABEL) -> Distillation:
+    """The loss of a network that learns from the labels alone."""
+    return Distillation(((1.0, CrossEntropy(task)),))
 
 
-def _of(weight: float | Tensor, r: int) -> float | Tensor:
+def _pair(pair: object) -> tuple[Weight, Method]:
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise LabError("terms", pair, f"must be {_PAIRS}", _FOR_EXAMPLE)
+    weight: Weight = pair[0]
+    method = of_type("terms", pair[1], Method, _PAIRS, _FOR_EXAMPLE)
+    method.require_bound()
+    at = f"weight of {method.name}"
+    if isinstance(weight, Tensor):
+        fine = weight.ndim == 1 and bool((torch.isfinite(weight) & (weight >= 0)).all())
+        require(fine, at, weight.tolist(), "must be (R,), finite and at least 0")
+    else:
+        real(at, weight, at_least=0.0)
+    return weight, method
+
+
+def _of(weight: Weight, r: int) -> Weight:
     if not isinstance(weight, Tensor):
         return weight
-    return float(weight[position("r", r, len(weight), of="a replica of methods")])
+    return float(weight[position("r", r, len(weight), of="a replica of the terms")])

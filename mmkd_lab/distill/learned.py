@@ -7,16 +7,14 @@ meta-learning). The bilevel form is that of Ren et al. 2018 and, by instance, of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal
 
-from mmkd_lab.core.check import one_of, real, whole
-
-LEVELS = ("global", "instance")
+from mmkd_lab.core.config import Count, Positive, config
 
 
-@dataclass(frozen=True)
+@config
 class LearnedWeights:
-    """How the weights w of MSD's terms are learned; see `train.learner` for the arithmetic.
+    """How the weights w of MSD's terms are learned; see `training.learner` for the arithmetic.
 
     Every `every` steps, with theta the student and L_meta the cross-entropy on samples of the split 'meta':
 
@@ -39,33 +37,14 @@ class LearnedWeights:
         LabError: an unknown level, or a number that is not above 0.
     """
 
-    level: str = "global"
-    every: int = 5
-    rate: float | None = None
-    lookahead: float | None = None
-    hidden: int = 100
-    batch_size: int = 64
-
-    def __post_init__(self) -> None:
-        one_of("level", self.level, LEVELS)
-        for name in ("every", "hidden", "batch_size"):
-            whole(name, getattr(self, name))
-        for name in ("rate", "lookahead"):
-            if getattr(self, name) is not None:
-                real(name, getattr(self, name), above=0.0)
+    level: Literal["global", "instance"] = "global"
+    every: Count = 5
+    rate: Positive | None = None
+    lookahead: Positive | None = None
+    hidden: Count = 100
+    batch_size: Count = 64
 
     @property
     def learning_rate(self) -> float:
         """The rate, given or by default."""
         return (0.02 if self.level == "global" else 0.001) if self.rate is None else self.rate
-
-    def describe(self) -> dict[str, object]:
-        """Plain JSON values."""
-        return {
-            "level": self.level,
-            "every": self.every,
-            "rate": self.learning_rate,
-            "lookahead": self.lookahead,
-            "hidden": self.hidden,
-            "batch_size": self.batch_size,
-        }

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mmkd_lab.core.check import flat, of_type, one_of, real, require
-from mmkd_lab.data.paired import Task
+from mmkd_lab.data.task import Task
 from mmkd_lab.distill.operands import logits_pair, widened
 
-TRUST = ("equal", "confidence", "entropy", "label")
+Trust = Literal["equal", "confidence", "entropy", "label"]
+TRUST: tuple[Trust, ...] = ("equal", "confidence", "entropy", "label")
 _TINY = 1e-12
 
 
@@ -56,7 +58,7 @@ def mix_teachers(
 def trust(
     teachers: Sequence[Tensor],
     *,
-    by: str = "confidence",
+    by: Trust = "confidence",
     target: Tensor | None = None,
     task: Task = Task.SINGLE_LABEL,
 ) -> Tensor:
@@ -110,8 +112,6 @@ def soft_label_logits(
     Raises:
         LabError: values outside [0, 1] or sums that are not 1 within 0.001.
     """
-    of_type("probabilities", probabilities, Tensor, "a torch tensor of probabilities")
-    of_type("task", task, Task, "a Task, such as Task.SINGLE_LABEL")
     real("floor", floor, above=0.0, at_most=0.999)
     p, _, classes = logits_pair(probabilities, probabilities, task)
     inside = bool(((p >= 0) & (p <= 1)).all())

@@ -1,12 +1,16 @@
-"""What every loss checks of its two tensors, student and teacher, and the precision it computes in."""
+"""The two sides of a loss, student and teacher: what they must have in common, and their precision."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
 
 import torch
 from torch import Tensor
 
-from mmkd_lab.core.check import of_type, require
-from mmkd_lab.data.paired import Task
+from mmkd_lab.core.check import LabError, of_type, require
+from mmkd_lab.core.seed import derive
+from mmkd_lab.data.task import Task
 
 #: A vector so many times shorter than the longest beside it is rounding noise.
 _NOTHING = 1e-6
@@ -23,42 +27,38 @@ def logits_pair(student: Tensor, teacher: Tensor, task: Task) -> tuple[Tensor, T
     """
     of_type("student", student, Tensor, "a torch tensor of logits")
     of_type("teacher", teacher, Tensor, "a torch tensor of logits")
-    of_type("task", task, Task, "a Task, such as Task.SINGLE_LABEL")
+    shape = tuple(student.shape)
     require(
         student.shape == teacher.shape,
         "teacher",
         tuple(teacher.shape),
-        f"must have the shape of the student's logits, {tuple(student.shape)}",
+        f"must have the shape of the student's logits, {shape}",
         "Teacher and student must have the same classes, and the same samples in the batch.",
     )
-    axes = _AXES[task]
+    lead = student.ndim - _AXES[task]
     wanted = "(..., B, K, H, W)" if task is Task.DENSE else "(..., B, K)"
-    rule = f"must be {wanted} for a {task.value} task"
-    require(student.ndim >= axes, "student", tuple(student.shape), rule)
-    lead = student.ndim - axes
-    require(student.shape[lead] > 0, "student", tuple(student.shape), "must hold at least one sample")
-    require(student.shape[lead + 1] >= 2, "student", tuple(student.shape), "must have at least two classes")
+    require(lead >= 0, "student", shape, f"must be {wanted} for a {task.value} task")
+    fits = shape[lead] > 0 and shape[lead + 1] >= 2
+    require(fits, "student", shape, "must hold at least one sample and two classes")
     return widened(student), widened(teacher.detach()), lead + 1
 
 
-def features_pair(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+def features_pair(student: Tensor, teacher: Tensor, *, equal: bool = False) -> tuple[Tensor, Tensor]:
     """(student, teacher without gradient), both in single precision or better.
 
-    Raises `LabError` unless they are (..., B, F) and (..., B, F'), alike but for the last axis.
+    Raises `LabError` unless they are (..., B, F) and (..., B, F'), alike but for the last axis, and in that
+    too when they must be `equal`.
     """
-    of_type("student", student, Tensor, "a torch tensor of features")
-    of_type("teacher", teacher, Tensor, "a torch tensor of features")
     rule = "must be (..., B, F) with at least one sample and one feature"
     for name, values in (("student", student), ("teacher", teacher)):
         fits = values.ndim >= 2 and min(values.shape[-2:]) > 0 and values.is_floating_point()
         require(fits, name, f"{values.dtype} {tuple(values.shape)}", rule)
-    require(
-        student.shape[:-1] == teacher.shape[:-1],
-        "teacher",
-        tuple(teacher.shape),
-        f"must hold the samples of the student's features, {tuple(student.shape)}",
-        "Only the last axis, the length of the features, may differ.",
+    same = student.shape == teacher.shape if equal else student.shape[:-1] == teacher.shape[:-1]
+    rule = f"must go with the student's features, {tuple(student.shape)}"
+    way_out = (
+        "Map the student's features first, see regress()." if equal else "Only the last axis may differ."
     )
+    require(same, "teacher", tuple(teacher.shape), rule, way_out)
     return widened(student), widened(teacher.detach())
 
 
@@ -75,3 +75,36 @@ def unit(values: Tensor) -> Tensor:
 def widened(values: Tensor) -> Tensor:
     """In single precision at least: half precision loses a divergence of nearly equal outputs."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def regressor(
+    student_features: int, teacher_features: int, *, seeds: Sequence[int], purpose: str
+) -> dict[str, Tensor]:
+    """A linear map per seed, {'weight': (R, F_student, F_teacher), 'bias': (R, F_teacher)}.
+
+    Uniform within ±1/sqrt(F_student), from the stream ('init', purpose) of each seed: a replica's map does
+    not depend on who is trained beside it.
+    """
+    bound = 1 / sqrt(student_features)
+    drawn = []
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(derive(seed, "init", purpose))
+        empty = torch.empty(student_features + 1, teacher_features)
+        drawn.append(empty.uniform_(-bound, bound, generator=generator))
+    stacked = torch.stack(drawn)
+    return {"weight": stacked[:, :-1].clone(), "bias": stacked[:, -1].clone()}
+
+
+def regress(features: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+    """Features (R, B, F) through the map of each replica -> (R, B, F').
+
+    Raises `LabError` for other features or another number of replicas than the map was made for.
+    """
+    if "weight" not in parameters:
+        raise LabError("parameters", sorted(parameters), "must hold 'weight'", "See Method.parameters.")
+    weight, bias = parameters["weight"], parameters["bias"]
+    wanted = (len(weight), weight.shape[1])
+    fits = features.ndim == 3 and (len(features), features.shape[-1]) == wanted
+    rule = f"must be ({wanted[0]}, B, {wanted[1]}), as the map that was made for them"
+    require(fits, "features", tuple(features.shape), rule)
+    return torch.baddbmm(bias[:, None].to(features.dtype), features, weight.to(features.dtype))

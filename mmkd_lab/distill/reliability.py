@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from mmkd_lab.core.check import real, require
-from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.data.paired import PairedData
+from mmkd_lab.data.task import Task
 from mmkd_lab.distill.calibration import calibration_error
-from mmkd_lab.distill.teacher_views import TeacherViews
+from mmkd_lab.distill.teacher_outputs import TeacherOutputs
 from mmkd_lab.models.views import View
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class UnreliableTeacher(UserWarning):
     """A teacher knows little more than chance under a view, or is far too sure of what it says there."""
 
 
-def reliability(teacher: TeacherViews, data: PairedData, *, split: str = "val") -> pd.DataFrame:
+def reliability(teacher: TeacherOutputs, data: PairedData, *, split: str = "val") -> pd.DataFrame:
     """One row per teacher and view, the full input first, on samples the teacher was not trained on.
 
     Columns: replica, view, accuracy (percent; multi-label: micro F1, since where labels are rare, saying none
@@ -40,7 +41,7 @@ def reliability(teacher: TeacherViews, data: PairedData, *, split: str = "val") 
     """
     import pandas as pd
 
-    teacher.require_fits(data, split=split)
+    teacher = teacher.for_data(data, split=split)
     positions = data.positions(split)
     said = teacher.rows(data.sample_index[positions].to(teacher.index.device))
     target = data.target[positions].to(teacher.index.device)
@@ -57,7 +58,7 @@ def reliability(teacher: TeacherViews, data: PairedData, *, split: str = "val") 
     return pd.DataFrame(table, columns=columns)
 
 
-def gates(table: pd.DataFrame, teacher: TeacherViews) -> dict[View, Tensor]:
+def gates(table: pd.DataFrame, teacher: TeacherOutputs) -> dict[View, Tensor]:
     """How much of each view's weight a teacher's reliability leaves, {view: (R,) in [0, 1]}.
 
     (accuracy under the view - chance) / (accuracy of the full input - chance), cut off at 0 and 1: a view at

@@ -9,26 +9,31 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import combinations
 from math import factorial, log
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmkd_lab.core.check import LabError, flat, of_type, one_of, require
-from mmkd_lab.data.paired import PairedData, Task
-from mmkd_lab.distill.teacher_views import TeacherViews
+from mmkd_lab.core.check import LabError, of_type, one_of
+from mmkd_lab.data.paired import PairedData
+from mmkd_lab.data.task import Task
+from mmkd_lab.distill.teacher_outputs import TeacherOutputs
+from mmkd_lab.distill.views import modality_names
 from mmkd_lab.models.views import View, all_views
 
-DELTAS = ("kl", "js", "tv", "logit", "loss", "correctness")
-CREDITS = ("drop", "only", "shapley")
+Delta = Literal["kl", "js", "tv", "logit", "loss", "correctness"]
+Credit = Literal["drop", "only", "shapley"]
+DELTAS: tuple[Delta, ...] = get_args(Delta)
+CREDITS: tuple[Credit, ...] = get_args(Credit)
 
 
 def saliency(
-    teacher: TeacherViews,
+    teacher: TeacherOutputs,
     modalities: Iterable[str],
     *,
-    delta: str = "kl",
-    credit: str = "drop",
+    delta: Delta = "kl",
+    credit: Credit = "drop",
     task: Task = Task.SINGLE_LABEL,
     data: PairedData | None = None,
 ) -> dict[str, Tensor]:
@@ -60,8 +65,11 @@ def saliency(
     """
     one_of("delta", delta, DELTAS)
     one_of("credit", credit, CREDITS)
-    names = _names(modalities)
-    target = _labels(teacher, data, delta)
+    names = modality_names(modalities)
+    target = None
+    if delta in ("loss", "correctness"):
+        way_out = f"delta={delta!r} needs its labels."
+        target = teacher.targets(of_type("data", data, PairedData, "the dataset", way_out))
     everything = View.full(names)
 
     def value(view: View) -> Tensor:
@@ -80,10 +88,10 @@ def saliency(
     return {m: _shapley(values, names, m) for m in names}
 
 
-def needed_views(modalities: Iterable[str], *, credit: str = "drop") -> tuple[View, ...]:
+def needed_views(modalities: Iterable[str], *, credit: Credit = "drop") -> tuple[View, ...]:
     """The views, beside the full one, that `saliency` reads."""
     one_of("credit", credit, CREDITS)
-    names = _names(modalities)
+    names = modality_names(modalities)
     if credit == "drop":
         return tuple(View.drop(m, of=names) for m in names)
     if credit == "only":
@@ -95,7 +103,7 @@ def difference(
     full: Tensor,
     other: Tensor,
     *,
-    delta: str = "kl",
+    delta: Delta = "kl",
     task: Task = Task.SINGLE_LABEL,
     target: Tensor | None = None,
 ) -> Tensor:
@@ -179,31 +187,3 @@ def _shapley(values: dict[View, Tensor], names: tuple[str, ...], m: str) -> Tens
         for chosen in combinations(others, size):
             total = total + share * (values[View.only(*chosen, m)] - values[View.only(*chosen)])
     return total
-
-
-def _names(modalities: Iterable[str]) -> tuple[str, ...]:
-    listed = flat("modalities", list(modalities), "a list of modality names")
-    names = tuple(sorted(of_type("modalities", name, str, "modality names") for name in listed))
-    rule = "must be at least two distinct names, or there is nothing to compare"
-    require(len(set(names)) == len(names) >= 2, "modalities", names, rule)
-    return names
-
-
-def _labels(teacher: TeacherViews, data: PairedData | None, delta: str) -> Tensor | None:
-    if delta not in ("loss", "correctness"):
-        return None
-    data = of_type("data", data, PairedData, "the dataset", f"delta={delta!r} needs its labels.")
-    return targets_of(teacher, data)
-
-
-def targets_of(teacher: TeacherViews, data: PairedData) -> Tensor:
-    """The labels of the teacher's samples, (N, ...) in the order of `teacher.index`.
-
-    Raises `LabError` for a sample that the data does not have.
-    """
-    order = torch.argsort(data.sample_index)
-    index = data.sample_index[order].to(teacher.index.device)
-    slot = torch.searchsorted(index, teacher.index).clamp(max=len(index) - 1)
-    known = bool((index[slot] == teacher.index).all())
-    require(known, "teacher", f"{len(teacher.index)} samples", f"must hold samples of {data.name} only")
-    return data.target[order.to(data.target.device)].to(teacher.index.device)[slot]

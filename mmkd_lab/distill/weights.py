@@ -1,32 +1,31 @@
 """How much each modality-specific term counts, for every sample: the weighting schemes of MSD.
 
 Source: Jin et al. 2021 (MSD) weigh the auxiliary terms by saliency. The formulas are this lab's own; see
-`Weighting`. Learned weights are in `distill.learned` and `train.learner`.
+`Weighting`. Learned weights are in `distill.learned` and `training.learner`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from mmkd_lab.core.check import LabError, mapping, of_type, one_of, real, require
+from mmkd_lab.core.check import LabError, require
+from mmkd_lab.core.config import NonNegative, Positive, config
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.distill.saliency import CREDITS, DELTAS, saliency
-from mmkd_lab.distill.teacher_views import TeacherViews
+from mmkd_lab.distill.saliency import Credit, Delta, saliency
+from mmkd_lab.distill.teacher_outputs import TeacherOutputs
 from mmkd_lab.models.views import View
-
-SCHEMES = ("uniform", "fixed", "population", "normalised", "softmax", "tanh")
-CONTROLS = ("none", "shuffled", "wrong")
 
 #: Below this sum of saliencies a sample has nothing to say about its modalities, and gets equal weights.
 EPSILON = 1e-8
 
 
-@dataclass(frozen=True)
+@config
 class Weighting:
     """A scheme. The mean weight, over views and training samples, is 1 under every scheme, so that the factor
     c of the whole term means the same strength; only a gate lowers it.
@@ -58,53 +57,28 @@ class Weighting:
             missing, or given to another scheme.
     """
 
-    scheme: str = "uniform"
-    delta: str = "kl"
-    credit: str = "drop"
-    kappa: float = 1.0
-    fixed: Mapping[str, float] = field(default_factory=dict)
-    control: str = "none"
+    scheme: Literal["uniform", "fixed", "population", "normalised", "softmax", "tanh"] = "uniform"
+    delta: Delta = "kl"
+    credit: Credit = "drop"
+    kappa: Positive = 1.0
+    fixed: Mapping[str, NonNegative] = field(default_factory=dict)
+    control: Literal["none", "shuffled", "wrong"] = "none"
 
     def __post_init__(self) -> None:
-        one_of("scheme", self.scheme, SCHEMES)
-        one_of("delta", self.delta, DELTAS)
-        one_of("credit", self.credit, CREDITS)
-        one_of("control", self.control, CONTROLS)
-        real("kappa", self.kappa, above=0.0)
-        given = mapping("fixed", self.fixed, "{view label: weight}")
-        for label, weight in given.items():
-            real(f"fixed[{label!r}]", weight, at_least=0.0)
-        require(
-            bool(given) == (self.scheme == "fixed"),
-            "fixed",
-            dict(given),
-            "belongs to scheme='fixed', and only there",
-        )
-        require(not given or sum(given.values()) > 0, "fixed", dict(given), "must not all be 0")
-
-    def describe(self) -> dict[str, object]:
-        """Plain JSON values."""
-        plain: dict[str, object] = {"scheme": self.scheme}
-        if self.scheme == "fixed":
-            plain["fixed"] = dict(self.fixed)
-        elif self.scheme != "uniform":
-            plain |= {"delta": self.delta, "credit": self.credit}
-        if self.scheme == "softmax":
-            plain["kappa"] = self.kappa
-        if self.control != "none":
-            plain["control"] = self.control
-        return plain
+        shown, belongs = dict(self.fixed), bool(self.fixed) == (self.scheme == "fixed")
+        require(belongs, "fixed", shown, "belongs to scheme='fixed', and only there")
+        require(not shown or sum(shown.values()) > 0, "fixed", shown, "must not all be 0")
 
 
 def weigh(
-    teacher: TeacherViews,
+    teacher: TeacherOutputs,
     views: Sequence[View],
     weighting: Weighting,
     *,
     data: PairedData,
     seed: int = 0,
     gate: Mapping[View, Tensor] | None = None,
-) -> TeacherViews:
+) -> TeacherOutputs:
     """The teacher's outputs with a weight for every view and sample.
 
     Args:
@@ -121,7 +95,7 @@ def weigh(
         LabError: views the teacher was not asked about or given twice, samples that are not the data's, a
             gate for a view that the teacher does not know, or out of range.
     """
-    listed = [of_type("views", view, View, "a list of View") for view in views]
+    listed = list(views)
     distinct = len(set(listed)) == len(listed) > 0
     require(distinct, "views", [view.label for view in listed], "must be at least one view, each given once")
     train = torch.isin(teacher.index, data.sample_index[data.positions("train")].to(teacher.index.device))
@@ -159,7 +133,7 @@ def effective_sample_size(weights: Tensor) -> Tensor:
 
 
 def _raw(
-    teacher: TeacherViews, views: list[View], weighting: Weighting, data: PairedData, train: Tensor
+    teacher: TeacherOutputs, views: list[View], weighting: Weighting, data: PairedData, train: Tensor
 ) -> Tensor:
     """(V, R, N) with mean 1 over views and training samples."""
     shape = (len(views), *teacher.logits.shape[:2])
@@ -187,7 +161,7 @@ def _raw(
     return torch.where(total > EPSILON, len(views) * scores / total.clamp(min=EPSILON), 1.0)
 
 
-def _fixed(weighting: Weighting, views: list[View], teacher: TeacherViews) -> Tensor:
+def _fixed(weighting: Weighting, views: list[View], teacher: TeacherOutputs) -> Tensor:
     labels = [view.label for view in views]
     if sorted(weighting.fixed) != sorted(labels):
         raise LabError("fixed", dict(weighting.fixed), f"must name the views {labels}")
@@ -202,8 +176,3 @@ def _shuffled(raw: Tensor, train: Tensor, seed: int) -> Tensor:
     swapped = raw.clone()
     swapped[..., where] = raw[..., where[torch.randperm(len(where), generator=generator).to(where.device)]]
     return swapped
-
-
-def controlled(weighting: Weighting, control: str) -> Weighting:
-    """The same scheme as a control experiment: 'shuffled' or 'wrong'."""
-    return replace(weighting, control=control)

@@ -28,7 +28,7 @@ from mmkd_lab import __version__
 from mmkd_lab.core.atomic import write_bytes
 from mmkd_lab.core.check import DamagedFile, LabError, mapping, of_type, one_of, require
 from mmkd_lab.core.check import path as checked_path
-from mmkd_lab.core.fingerprint import canonical
+from mmkd_lab.core.fingerprint import canonical, code_digest
 from mmkd_lab.core.places import user_cache
 
 FORMAT = 1
@@ -57,14 +57,15 @@ class Key:
 
 
 def key(**parts: object) -> Key:
-    """A key of named parts: dataset fingerprint, recipe, specs, arm, objective, seed, ...
+    """A key of named parts: dataset fingerprint, recipe, models, loss, seed, ...
 
-    The package version is always part of it. Raises `LabError` for no part, or one without a stable text
+    The package's version and a digest of its code are always part of it: what other code computed is not
+    handed out. Raises `LabError` for no part, or one without a stable text
     (give plain values, frozen dataclasses, enums).
     """
     require(len(parts) > 0, "parts", parts, "must name what determines the entry", "For example arm='no_kd'.")
     try:
-        return Key(canonical({"version": __version__, **parts}))
+        return Key(canonical({"version": __version__, "code": code_digest(), **parts}))
     except (TypeError, ValueError) as error:
         raise LabError("parts", parts, f"must have a stable text: {error}") from error
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmkd_lab.study.crowds import crowd_students, crowd_teacher
     from mmkd_lab.study.failure import failure_cases
-    from mmkd_lab.study.focusing import repair_teachers
-    from mmkd_lab.study.modality_specific import kd_vs_msd
+    from mmkd_lab.study.repair import repair_teachers
+    from mmkd_lab.study.msd import kd_vs_msd
     from mmkd_lab.study.ranking import table_2_channels
     from mmkd_lab.study.recovery import known_shares
     from mmkd_lab.study.rivals import rival_hypotheses
@@ -24,10 +24,10 @@ _WHERE = {
     "failure_cases": "failure",
     "figure2": "worlds",
     "figure3": "worlds",
-    "kd_vs_msd": "modality_specific",
+    "kd_vs_msd": "msd",
     "known_shares": "recovery",
     "modality_shares": "sharing",
-    "repair_teachers": "focusing",
+    "repair_teachers": "repair",
     "rival_hypotheses": "rivals",
     "table_2": "table2",
     "table_2_channels": "ranking",

@@ -1,35 +1,34 @@
 """Failure case 1 of crossmodal distillation: does a stronger teacher make a better student?
 
 Xue et al. 2023 (MFH), section 3 and table 1: a teacher that sees more than the student is stronger than a
-unimodal teacher, yet its student is no better. Here on any paired data, with paired seeds and intervals.
+unimodal teacher, yet its student is no better. Here on any paired data and any networks, with paired seeds
+and intervals.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
-import torch
-from tqdm.auto import tqdm
 
-from mmkd_lab.core.check import of_type, require
-from mmkd_lab.core.progress import watched
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.distill import ARMS, Objective, TeacherCache
+from mmkd_lab.experiments.build import crossmodal
+from mmkd_lab.experiments.claims import Claim, claim, headline, label, sentence
+from mmkd_lab.experiments.experiment import Experiment
+from mmkd_lab.experiments.plan import Plan, Student, teachers_of
+from mmkd_lab.experiments.report import file_name, provenance
 from mmkd_lab.experiments.result import Study
-from mmkd_lab.experiments.store import Result, ResultStore
-from mmkd_lab.experiments.summary import COLUMNS, primary_metric
-from mmkd_lab.models import NetSpec
-from mmkd_lab.study import verdict
-from mmkd_lab.study.networks import Done, Network, Workshop, cache_of
-from mmkd_lab.study.profiles import profile as profile_of
-from mmkd_lab.study.report import file_name, load_data, provenance, score_rows
-from mmkd_lab.study.setting import Setting, settle, teacher_seed
-from mmkd_lab.training.device import resolve
-from mmkd_lab.training.recipe import Recipe
+from mmkd_lab.experiments.session import session
+from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.experiments.summary import primary_metric
+from mmkd_lab.experiments.table import Table, teacher_scores
 
 NAME = "failure_cases"
+ARMS = ("no_kd", "um_kd", "cm_kd", "mm_kd", "kl_only")
+#: The arms with a teacher that sees more than, or something other than, what the student sees.
+ACROSS = ("cm_kd", "mm_kd")
 
 
 def failure_cases(
@@ -37,19 +36,14 @@ def failure_cases(
     *,
     student: str,
     teacher: str | None = None,
+    arms: Sequence[str] | None = None,
     seeds: Iterable[int] | None = None,
-    arms: Sequence[str] = tuple(ARMS),
-    profile: str = "quick",
-    recipe: Recipe | None = None,
-    teacher_recipe: Recipe | None = None,
-    student_spec: NetSpec | None = None,
-    teacher_spec: NetSpec | None = None,
-    kd_weight: float = 0.5,
-    temperature: float = 4.0,
-    convention: str = "kl",
+    student_model: object = None,
+    teacher_model: object = None,
     store: ResultStore | None = None,
-    device: str = "auto",
+    jobs: int | None = None,
     progress: bool = True,
+    **options: Any,  # noqa: ANN401 - the fields of Config
 ) -> Study:
     """Train every arm's teacher and student on paired seeds, and say who made the better student.
 
@@ -61,136 +55,141 @@ def failure_cases(
         dataset: a name for `data.load`, with the profile's parameters, or your own paired data, used whole.
         student: the modality the student sees.
         teacher: the modality the crossmodal teacher sees; may be left out when there are only two.
+        arms: names of registered arms; by default those of `ARMS` that can be had.
         seeds: distinct whole numbers; the profile's number of seeds by default.
-        arms: names from `distill.ARMS`.
-        profile: 'quick' or 'full', see `study.profiles`.
-        recipe: how students are trained, and teachers too unless `teacher_recipe` is given.
-        teacher_recipe: how teachers are trained.
-        student_spec: the student's network; its modalities are set here.
-        teacher_spec: the network of all teachers; larger than the student's by default.
-        kd_weight: rho of (1 - rho) CE + rho T² KL; see `Objective.of_arms` for where 0.5 and T = 4 come from.
-        temperature: T.
-        convention: 'kl', or 'released' for the divergence divided by the number of classes.
-        store: where finished networks are kept; the default store (see `runs.store`) when None.
-        device: 'auto' or a torch device.
+        student_model: a NetSpec, a function that gives a fresh module, or a module; see `training.sources`.
+        teacher_model: the same, or a table of outputs; or {'student' | 'other' | 'all': one of these}, by
+            what the teacher sees. A trained module and a table stand for the crossmodal teacher alone.
+        store: where finished networks are kept; the default store when None.
+        jobs: how many networks are trained at a time, in processes; see README for clusters.
         progress: show a progress bar over networks.
+        options: see `experiments.Config`: profile, recipe, teacher_recipe, kd_weight (rho of
+            (1 - rho) CE + rho T² KL; 0.5 and T = 4 are the starting values of the open benchmark MST-Distill,
+            Li et al. 2025), temperature, convention, device.
 
     Returns:
         a study of kind 'arms'. Accuracy in percent, nll in nats, for every split; the verdict is about test.
 
     Raises:
-        LabError: an unknown dataset, modality, arm or profile; fewer than two modalities; repeated seeds; a
-            weight or temperature out of range; a missing split that selection or the report needs.
+        LabError: an unknown dataset, modality, arm, option or profile; fewer than two modalities; repeated
+            seeds; a value out of range; a missing split that selection or the report needs.
         DamagedFile: a stored entry, or a file of the dataset, is damaged.
     """
     started = time.perf_counter()
-    size = profile_of(profile)
-    setting = settle(
-        load_data(dataset, size),
-        size,
+    experiment = crossmodal(
+        NAME,
+        dataset,
         student=student,
         teacher=teacher,
-        arms=arms,
+        arms=(arms, ARMS, ()),
         seeds=seeds,
-        student_spec=student_spec,
-        teacher_spec=teacher_spec,
-        recipe=recipe,
-        teacher_recipe=teacher_recipe,
-        kd_weight=kd_weight,
-        temperature=temperature,
-        convention=convention,
-        device=resolve(of_type("device", device, (str, torch.device), "'auto' or a torch device")),
+        models=(student_model, teacher_model),
+        options=options,
+        known=(),
     )
-    require(store is None or isinstance(store, ResultStore), "store", store, "must be a ResultStore or None")
-    kept = ResultStore() if store is None else store
-    counts = {"stored": 0, "trained": 0}
-    total = len(setting.seeds) * (len(setting.views) + len(setting.arms))
-    with tqdm(total=total, desc=NAME, unit="network", disable=not watched(progress)) as bar:
-
-        def done(network: Network, how: str) -> None:
-            counts[how] += 1
-            bar.set_postfix_str(f"{network.role} {network.arm}, seed {network.seed}, {how}")
-            bar.update(1)
-
-        teachers = _teachers(setting, kept, done)
-        students = _students(setting, kept, teachers, done)
-    table = _table(setting, teachers, students)
-    views = {
-        arm.name: " + ".join(setting.views[arm.teacher]) for arm in setting.arms if arm.teacher != "none"
-    }
+    total = len(experiment.seeds) * (len(experiment.teachers) + len(experiment.arms))
+    with session(NAME, total, store=store, jobs=jobs, progress=progress) as runner:
+        plan = Plan(experiment, runner)
+        table = train(plan)
+    views = {arm: " + ".join(experiment.modalities[kind]) for arm, kind in _sees(experiment).items()}
     return Study(
-        name=f"{NAME}_{file_name(setting.data.name)}_{file_name(student)}",
-        title=verdict.title(table, student=student),
+        name=file_name(NAME, experiment.data.name, student),
+        title=title(table, student=student),
         table=table,
-        verdict=verdict.sentence(table, student=student, views=views),
+        verdict=verdict(table, student=student, views=views),
         kind="arms",
         options={"metric": primary_metric(table)},
         provenance={
-            **provenance(setting, study=NAME, profile=profile),
-            "student_parameters": students[0][1].metrics["parameters"],
-            "teacher_parameters": {kind: found[0].metrics["parameters"] for kind, found in teachers.items()},
-            "networks": counts,
-            "seconds": round(time.perf_counter() - started, 3),
+            **provenance(experiment, dict(runner.counts), started),
+            "student": student,
+            "teacher": experiment.modalities["other"][0],
         },
     )
 
 
-def _teachers(setting: Setting, store: ResultStore, done: Done) -> dict[str, list[Result]]:
-    """{kind of teacher: one outcome per seed}."""
-    found = {}
-    for kind, modalities in setting.views.items():
-        workshop = Workshop(
-            data=setting.data,
-            spec=setting.teacher_spec.on(*modalities),
-            recipe=setting.teacher_recipe,
-            device=setting.device,
-            store=store,
-            keep=tuple(setting.data.splits),
-        )
-        alone = Objective(task=setting.data.task)
-        networks = [Network("teacher", kind, seed, teacher_seed(seed), alone) for seed in setting.seeds]
-        found[kind] = workshop.train(networks, done=done)
+def train(plan: Plan) -> pd.DataFrame:
+    """Train teachers and students; the tidy table, arm by arm: its teachers, then its students."""
+    experiment = plan.experiment
+    teachers = teachers_of(experiment.arms, experiment.seeds)
+    plan.teach(one for several in teachers.values() for one in several)
+    wanted = [
+        Student(arm, seed, experiment.plain, teachers[arm.name][i] if arm.name in teachers else None)
+        for arm in experiment.arms
+        for i, seed in enumerate(experiment.seeds)
+    ]
+    results = iter(plan.students(wanted))
+    table = Table(experiment.study, experiment.data)
+    for arm in experiment.arms:
+        for teacher in teachers.get(arm.name, ()):
+            scores = teacher_scores(plan.taught[teacher].said, experiment.data)
+            table.scores(arm.name, "teacher", teacher.seed, scores)
+        for seed in experiment.seeds:
+            table.scores(arm.name, "student", seed, next(results).metrics["scores"])
+    return table.frame()
+
+
+def _sees(experiment: Experiment) -> dict[str, str]:
+    return {arm.name: arm.teacher.sees for arm in experiment.arms if arm.teacher is not None}
+
+
+def claims(table: pd.DataFrame, *, student: str, views: Mapping[str, str]) -> list[tuple[str, list[Claim]]]:
+    """[(arm, what is claimed of its teacher and student)] of every arm across modalities; largest first."""
+    students = set(table[table["role"] == "student"]["arm"])
+    found = []
+    for arm in (name for name in ACROSS if name in students):
+        some = []
+        names = {arm: f"the {views[arm]} teacher", "um_kd": f"the {student} teacher"}
+        if "um_kd" in students and "um_kd" in set(table[table["role"] == "teacher"]["arm"]):
+            some.append(claim(table, arm, "um_kd", role="teacher", names=names))
+        whose = {arm: "its student", "um_kd": "unimodal KD's", "no_kd": "no KD's"}
+        some += [claim(table, arm, c, names=whose) for c in ("um_kd", "no_kd") if c in students]
+        found.append((arm, some))
     return found
 
 
-def _students(
-    setting: Setting, store: ResultStore, teachers: dict[str, list[Result]], done: Done
-) -> list[tuple[Network, Result]]:
-    workshop = Workshop(
-        data=setting.data,
-        spec=setting.student_spec.on(setting.student),
-        recipe=setting.student_recipe,
-        device=setting.device,
-        store=store,
-        keep=tuple(split for split in setting.data.splits if split != "train"),
-    )
-    caches: dict[str, list[TeacherCache]] = {
-        kind: [cache_of(result, setting.data) for result in results] for kind, results in teachers.items()
-    }
-    networks = [
-        Network(
-            role="student",
-            arm=arm.name,
-            seed=seed,
-            stream=seed,
-            objective=setting.objective(arm),
-            teacher=None if arm.teacher == "none" else caches[arm.teacher][i],
-        )
-        for arm in setting.arms
-        for i, seed in enumerate(setting.seeds)
-    ]
-    return list(zip(networks, workshop.train(networks, done=done), strict=True))
+def outcome(some: Sequence[Claim]) -> str:
+    """What an arm's claims say together of the failure case; '' where there is nothing to say."""
+    teacher = next((one for one in some if one.role == "teacher"), None)
+    over = next((one for one in some if one.role == "student" and one.control == "um_kd"), None)
+    if teacher is None or over is None:
+        return "no test of the failure case, which needs unimodal KD"
+    if over.found.n < 2:
+        return "no conclusion, since one seed has no interval"
+    if teacher.side > 0:
+        return {
+            1: "the stronger teacher made the better student",
+            0: "no gain over the weaker teacher is shown",
+            -1: "a failure case, the stronger teacher made the worse student",
+        }[over.side]
+    if teacher.side < 0 < over.side:
+        return "the weaker teacher made the better student"
+    return "no test of the failure case, since its teacher is not shown to be the stronger one"
 
 
-def _table(
-    setting: Setting, teachers: dict[str, list[Result]], students: list[tuple[Network, Result]]
-) -> pd.DataFrame:
-    rows: list[tuple[object, ...]] = []
-    for arm in setting.arms:
-        if arm.teacher != "none":
-            for seed, result in zip(setting.seeds, teachers[arm.teacher], strict=True):
-                rows += score_rows(NAME, setting.data.name, arm.name, "teacher", seed, result)
-        for network, result in students:
-            if network.arm == arm.name:
-                rows += score_rows(NAME, setting.data.name, arm.name, "student", network.seed, result)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+def verdict(table: pd.DataFrame, *, student: str, views: Mapping[str, str]) -> str:
+    """One sentence with every number it rests on; `views` says what each arm's teacher sees."""
+    metric, n = primary_metric(table), table["seed"].nunique()
+    lead = f"On {table['dataset'].iloc[0]} ({student} student, {n} seed{'s' if n > 1 else ''}, test {metric})"
+    clauses = []
+    for arm, some in claims(table, student=student, views=views):
+        said = [f"{c.name(c.treated)} {c.text()}" for c in some if c.role == "teacher"]
+        taught = [c.text() for c in some if c.role == "student"]
+        said += [f"its student {' and '.join(taught)}"] if taught else []
+        if said:
+            clauses.append(f"{label(arm)}: {', '.join(said)}; {outcome(some)}")
+    if clauses:
+        return f"{lead}, in points. {'. '.join(clauses)}."
+    return sentence(lead, _without(table)) if _without(table) else f"{lead}, nothing is compared."
+
+
+def title(table: pd.DataFrame, *, student: str) -> str:
+    """The largest shown difference from unimodal KD, or from no KD where there is none."""
+    lead, students = f"{table['dataset'].iloc[0]}, {student} student", set(table[table["role"] == "student"]["arm"])
+    control = "um_kd" if "um_kd" in students else "no_kd"
+    others = [arm for arm in dict.fromkeys(table["arm"]) if arm in students - {control, "no_kd"}]
+    return headline(lead, [claim(table, arm, control) for arm in others] if control in students else [])
+
+
+def _without(table: pd.DataFrame) -> list[Claim]:
+    students = list(dict.fromkeys(table[table["role"] == "student"]["arm"]))
+    return [claim(table, arm, students[0]) for arm in students[1:]]

@@ -9,18 +9,18 @@ from mmkd_lab.training.fit import TrainingResult, fit
 from mmkd_lab.training.pruning import Pruned, prune
 from mmkd_lab.training.recipe import Recipe
 from mmkd_lab.training.replicas import Replicas
-from mmkd_lab.training.teach import cache_views
+from mmkd_lab.training.teach import teacher_outputs
 
 __all__ = [
     "Pruned",
     "Recipe",
     "Replicas",
     "TrainingResult",
-    "cache_views",
     "evaluate",
     "fit",
     "load",
     "prune",
     "save",
+    "teacher_outputs",
     "threads",
 ]

@@ -14,6 +14,7 @@ from mmkd_lab.core.check import LabError, of_type, require
 from mmkd_lab.core.progress import watched
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.distillation import Distillation
+from mmkd_lab.distill.teacher_outputs import TeacherOutputs
 from mmkd_lab.models.layers import Wrapper
 from mmkd_lab.models.removal import Removal
 from mmkd_lab.training.device import deterministic
@@ -30,7 +31,7 @@ from mmkd_lab.training.lesson_plan import (
 )
 from mmkd_lab.training.lessons import Lessons
 from mmkd_lab.training.loop import Job, run
-from mmkd_lab.training.protocols import ObjectiveLike, TeacherLike
+from mmkd_lab.training.own_loss import LossFunction, as_distillation
 from mmkd_lab.training.recipe import Precision, Recipe, dtype_of, resolve_precision
 from mmkd_lab.training.replicas import Replicas
 from mmkd_lab.training.stacking import Mode, choose, obstacles
@@ -50,7 +51,7 @@ class TrainingResult:
     Attributes:
         replicas: the networks with the selected weights, in the precision they were trained in.
         history: tidy, one row per replica, epoch, split and metric: replica, seed, epoch, split, metric,
-            value. On 'train' the objective's own terms, meaned over the epoch; on 'val' the task's metrics.
+            value. On 'train' the loss's own terms, meaned over the epoch; on 'val' the task's metrics.
         best_epoch: (R,), the epoch (from 1) whose weights were selected.
         mode: 'stacked' or 'looped', as it was run.
         weights: where the weights of views were learned, their means over time: replica, seed, step, view,
@@ -75,10 +76,10 @@ class TrainingResult:
 def fit(
     replicas: Replicas,
     data: PairedData | Sequence[PairedData],
-    loss: Distillation | ObjectiveLike,
+    loss: Distillation | LossFunction,
     recipe: Recipe,
     *,
-    teacher: TeacherLike | None = None,
+    teacher: TeacherOutputs | None = None,
     mode: Mode = "auto",
     dropout_removal: Removal | None = None,
     fabric: Fabric | None = None,
@@ -87,15 +88,16 @@ def fit(
 ) -> TrainingResult:
     """Train replicas on the training split; the validation split selects; the test split is never read.
 
-    A replica's result depends on its own seed, data, teacher and loss, not on who is trained beside it: its
-    order of samples and its modality dropout come from streams of its own. (With '16-mixed' the loss scale is
-    shared, so that one replica's overflow makes all skip a step.)
+    A replica's result depends on its own seed, data, teacher and loss, not on who is trained beside it:
+    its order of samples and its modality dropout come from streams of its own. (With '16-mixed' the loss
+    scale is shared, so that one replica's overflow makes all skip a step.)
 
     Args:
         replicas: R networks; they are left as they are, the trained ones are in the result. Parameters,
             inputs and teacher outputs are brought to the recipe's precision.
         data: one dataset for all, or one per replica, of equal shapes and split sizes.
-        loss: see `ObjectiveLike`; for instance `distill.Distillation`.
+        loss: a `distill.Distillation`, such as `distill.labels_only()`; or a function of logits (R, B, K),
+            target and the teacher's logits (or None) that gives {'loss': (R,), term: (R,), ...}.
         recipe: the hyper-parameters.
         teacher: what one teacher for all replicas, or R teachers, say by sample index.
         mode: 'stacked' (all replicas in one call), 'looped' (one after another), or 'auto': stacked on CUDA
@@ -118,12 +120,13 @@ def fit(
     replicas = replicas.to(dtype=dtype_of(precision))
     how = choose(replicas.net, replicas.device, mode)
     _validate(replicas, sets, recipe, dropout_removal)
+    loss = as_distillation(loss)
     _validate_loss(loss, teacher, len(replicas))
     x = replicas.prepare(sets[0], again=True)
     if how == "stacked" and mode == "auto" and isinstance(replicas.net, Wrapper) and not _stacks(replicas, x):
         how = "looped"
     split = TrainingSplit(sets, replicas.modalities, device=replicas.device, dtype=replicas.dtype)
-    soft = None if teacher is None else Lessons.of(teacher, split, len(replicas))
+    soft = None if teacher is None else Lessons.of(teacher, sets, split, len(replicas))
     fabric = make_fabric(replicas.device, precision) if fabric is None else fabric
     _validate_fabric(fabric, replicas, precision)
     _no_lone_sample(replicas.net, split.samples, recipe)
@@ -168,7 +171,7 @@ def _alone(job: Job, r: int) -> Job:
         job.replicas[r],
         job.resident.of(r),
         [job.sets[r]] if len(job.sets) > 1 else job.sets,
-        job.objective[r] if hasattr(job.objective, "__getitem__") else job.objective,
+        job.loss[r],
         None if job.teacher is None else job.teacher.alone(r),
         job.recipe,
         job.dropout,
@@ -211,13 +214,10 @@ def _no_lone_sample(net: nn.Module, samples: int, recipe: Recipe) -> None:
         raise LabError("recipe.batch_size", size, rule, f"Use batch_size={better}.")
 
 
-def _validate_loss(loss: object, teacher: object, replicas: int) -> None:
-    require(callable(loss), "loss", loss, "must be a loss such as a distill.Distillation")
-    counted = getattr(loss, "replicas", None)
+def _validate_loss(loss: Distillation, teacher: object, replicas: int) -> None:
     rule = f"must be one per replica, {replicas}"
-    require(counted in (None, replicas), "loss", f"weights for {counted}", rule)
-    known = teacher is None or callable(getattr(teacher, "rows", None))
-    require(known, "teacher", teacher, "must be a TeacherCache", "See distill.TeacherCache.")
+    require(loss.replicas in (None, replicas), "loss", f"weights for {loss.replicas}", rule)
+    of_type("teacher", teacher, (TeacherOutputs, type(None)), "TeacherOutputs", "See teacher_outputs().")
 
 
 def _validate_fabric(fabric: Fabric, replicas: Replicas, precision: Precision) -> None:

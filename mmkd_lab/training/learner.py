@@ -31,11 +31,10 @@ from mmkd_lab.core.check import LabError, require
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.task import META, Task
-from mmkd_lab.distill.distances import Distance
 from mmkd_lab.distill.distillation import Distillation
 from mmkd_lab.distill.learned import LearnedWeights
+from mmkd_lab.distill.losses.ce import cross_entropy
 from mmkd_lab.distill.method import Outputs
-from mmkd_lab.distill.objective import cross_entropy
 from mmkd_lab.distill.saliency import difference
 from mmkd_lab.models.views import View
 from mmkd_lab.training.batch import Batch, Said
@@ -72,9 +71,9 @@ class WeightLearner:
         autocast: Any,  # noqa: ANN401 - a context manager of Fabric
     ) -> None:
         assert loss.learned is not None
-        assert loss.msd is not None
+        assert loss.learning is not None
         self.loss, self.how, self.autocast = loss, loss.learned, autocast
-        self.factor, self.msd = loss.msd
+        self.factor, self.msd = loss.learning
         self.views, self.task = self.msd.views, sets[0].task
         self.meta_x, self.meta_target = _meta(sets, modalities, device, dtype)
         self.generators = [torch.Generator().manual_seed(derive(seed, "meta")) for seed in seeds]
@@ -175,7 +174,7 @@ class WeightLearner:
         The teacher's own weights, a gate for instance, stay a factor of the term.
         """
         logits, gate = student.under(view).detach().requires_grad_(), teacher.weights.get(view)
-        measure = Distance(self.msd.distance, temperature=self.msd.temperature_of(view), task=self.msd.task)
+        measure = self.msd.measure(view)
         if self.how.level == "global":
             term = measure(logits, teacher.under(view), weights=gate)
         else:

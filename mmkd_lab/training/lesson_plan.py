@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mmkd_lab.core.check import LabError, listing, require
+from mmkd_lab.core.check import listing, require
 from mmkd_lab.distill.distillation import Distillation
-from mmkd_lab.models.layers import HEAD
 from mmkd_lab.models.removal import Permutation, modality_names
 from mmkd_lab.training.learner import WeightLearner
+from mmkd_lab.training.lessons import Lessons
 from mmkd_lab.training.stacking import obstacles
 
 if TYPE_CHECKING:
@@ -24,13 +24,12 @@ if TYPE_CHECKING:
 
 def prepared(job: Job) -> Job:
     """The job with what belongs to one run alone: its own streams and, where wanted, a learner."""
-    loss = job.objective
-    if isinstance(loss, Distillation):
-        loss = job.objective = loss.to(job.replicas.device)
-    if isinstance(loss, Distillation) and isinstance(loss.removal, Permutation):
+    loss = job.loss.to(job.replicas.device)
+    if isinstance(loss.removal, Permutation):
         # A stream that begins here: nobody who is trained before or beside it moves it on.
-        loss = job.objective = replace(loss, removal=Permutation(seed=loss.removal.seed))
-    if isinstance(loss, Distillation) and loss.learned is not None:
+        loss = replace(loss, removal=Permutation(seed=loss.removal.seed))
+    job.loss = loss
+    if loss.learned is not None:
         job.learner = WeightLearner(
             loss,
             job.sets,
@@ -45,90 +44,65 @@ def prepared(job: Job) -> Job:
 
 def own_parameters(job: Job) -> dict[str, Tensor]:
     """The parameters of the methods, {name: (R, ...)}, on the replicas' device."""
-    loss = job.objective
-    if not isinstance(loss, Distillation) or not loss.methods or not loss.needs.features:
+    needs = job.loss.needs
+    if not needs.student_layers or job.teacher is None:
         return {}
-    assert job.teacher is not None
-    assert job.teacher.outputs.features is not None
-    student = job.replicas.feature_lengths(job.sets[0])[HEAD]
-    teacher = int(job.teacher.outputs.features.shape[-1])
-    made = loss.parameters(student, teacher, seeds=job.replicas.seeds)
+    student = job.replicas.feature_lengths(job.sets[0], needs.student_layers)
+    teacher = {layer: int(values.shape[-1]) for layer, values in job.teacher.outputs.features.items()}
+    made = job.loss.parameters(student, teacher, seeds=job.replicas.seeds)
     return {name: value.to(job.replicas.device, job.replicas.dtype) for name, value in made.items()}
 
 
 def require_fits(job: Job) -> None:
     """Raise `LabError` unless the teacher said, and the students can say, what the loss compares."""
-    loss = job.objective
-    if not isinstance(loss, Distillation):
-        return
-    if loss.needs_teacher and job.teacher is None:
-        raise LabError("teacher", None, "must be given, since the loss compares with it", "See TeacherViews.")
-    task, rule = job.resident.task, f"must be that of {job.sets[0].name}, {job.resident.task.value}"
-    require(loss.base.task is task, "objective.task", loss.base.task.value, rule)
+    loss, task = job.loss, job.resident.task
+    known = job.teacher is not None or not loss.needs_teacher
+    require(
+        known, "teacher", None, "must be given, since the loss compares with it", "See teacher_outputs()."
+    )
+    rule = f"must be that of {job.sets[0].name}, {task.value}"
+    require(loss.task in (None, task), "loss.task", loss.task and loss.task.value, rule)
     if job.teacher is not None:
-        _teacher_knows(job, loss)
+        _teacher_knows(job.teacher, loss)
     names = modality_names(job.resident.x)
     for view in loss.needs.views:
-        kept = [name for name in view if name in names]
-        require(
-            bool(kept) or len(view) == 0,
-            "views",
-            view.label,
-            f"must keep a modality that the student reads: {listing(names)}",
-            "Leave this view out."
-            if len(names) > 1
-            else "A student of one modality has no other views; compare full outputs with Objective.",
-        )
+        kept = len(view) == 0 or any(name in names for name in view)
+        rule = f"must keep a modality that the student reads: {listing(names)}"
+        way_out = "A student of one modality has no other views; compare full outputs, with KD."
+        require(kept, "views", view.label, rule, "Leave it out." if len(names) > 1 else way_out)
     if loss.learned is not None:
-        require(
-            job.fabric.world_size == 1, "learned", loss.learned, "needs one process, and there are several"
-        )
-        require(
-            job.recipe.precision != "16-mixed",
-            "recipe.precision",
-            job.recipe.precision,
-            "scales gradients, which learned weights compare",
-            "Use bf16-mixed.",
-        )
-        stuck = obstacles(job.replicas.net)
-        require(
-            not stuck,
-            "learned",
-            stuck,
-            "needs networks without dropout and batch statistics, which looking ahead would disturb",
-            "Use LayerNorm or GroupNorm, or weights that are not learned.",
-        )
+        _can_learn(job)
 
 
-def _teacher_knows(job: Job, loss: Distillation) -> None:
-    assert job.teacher is not None
-    said, classes, needs = job.teacher.outputs, job.resident.classes, loss.needs
-    require(
-        said.logits.shape[2] == classes,
-        "teacher",
-        f"{said.logits.shape[2]} classes",
-        f"must have the {classes} classes of {job.sets[0].name}",
-        "Train the teacher on the classes the student has.",
+def _teacher_knows(teacher: Lessons, loss: Distillation) -> None:
+    said, needs = teacher.outputs, loss.needs
+    if needs.views and loss.removal is not None:
+        rule = f"must be the one behind the teacher's views, {teacher.removal}"
+        same, way_out = teacher.removal == loss.removal.name, "Ask the teacher with the student's operator."
+        require(same, "removal", loss.removal.name, rule, way_out)
+    at_head = needs.views if needs.view_features else ()
+    wanted = (
+        ("view", said.views, needs.views),
+        ("layer", said.features, needs.teacher_layers),
+        ("features under", said.view_features, at_head),
     )
-    if needs.views and loss.removal is not None and job.teacher.removal is not None:
-        require(
-            job.teacher.removal == loss.removal.name,
-            "removal",
-            loss.removal.name,
-            f"must be the one behind the teacher's views, {job.teacher.removal}",
-            "Cache the teacher's views with the student's operator.",
-        )
-    for view in needs.views:
-        known = [one.label for one in said.views]
-        if view not in said.views:
-            raise LabError(
-                "teacher", known, f"must know the view {view.label!r}", "Cache it: train.cache_views()."
-            )
-    lacks = needs.features and said.features is None
-    lacks = lacks or (needs.view_features and not said.view_features)
-    require(
-        not lacks, "teacher", "no features", "must hold features", "Cache them: cache_views(features=True)."
-    )
+    for what, known, asked in wanted:
+        for one in asked:
+            label, at_hand = getattr(one, "label", one), [getattr(name, "label", name) for name in known]
+            rule = f"must know the {what} {label!r}"
+            require(one in known, "teacher", at_hand, rule, "Ask it: training.teacher_outputs().")
+
+
+def _can_learn(job: Job) -> None:
+    learned, stuck = job.loss.learned, obstacles(job.replicas.net)
+    alone = job.fabric.world_size == 1
+    require(alone, "learned", learned, "needs one process, and there are several")
+    rule = "scales gradients, which learned weights compare"
+    precision = job.recipe.precision
+    require(precision != "16-mixed", "recipe.precision", precision, rule, "Use bf16-mixed.")
+    rule = "needs networks without dropout and batch statistics, which looking ahead would disturb"
+    way_out = "Use LayerNorm or GroupNorm, or weights that are not learned."
+    require(not stuck, "learned", stuck, rule, way_out)
 
 
 def history(jobs: Sequence[Job]) -> pd.DataFrame:

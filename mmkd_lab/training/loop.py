@@ -14,7 +14,6 @@ from mmkd_lab.core.check import LabError
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.distillation import Distillation
-from mmkd_lab.distill.method import Needs
 from mmkd_lab.models.removal import Removal
 from mmkd_lab.training.batch import Batch, Said
 from mmkd_lab.training.data_parallel import DataParallel
@@ -26,7 +25,6 @@ from mmkd_lab.training.lessons import Lessons
 from mmkd_lab.training.metrics import score
 from mmkd_lab.training.order import Order, ViewDraw
 from mmkd_lab.training.outputs import answered, asked, full
-from mmkd_lab.training.protocols import ObjectiveLike
 from mmkd_lab.training.recipe import Recipe
 from mmkd_lab.training.replicas import CHUNK, Replicas
 from mmkd_lab.training.schedule import rates
@@ -51,7 +49,7 @@ class Job:
     replicas: Replicas
     resident: TrainingSplit
     sets: Sequence[PairedData]
-    objective: Distillation | ObjectiveLike
+    loss: Distillation
     teacher: Lessons | None
     recipe: Recipe
     dropout: Removal | None
@@ -96,7 +94,7 @@ def run(job: Job, engine: Engine) -> tuple[Replicas, Tensor]:
 def _epoch(
     job: Job, engine: Engine, stepper: torch.optim.Optimizer, order: Order, lr: Sequence[float]
 ) -> dict[str, Tensor]:
-    """One pass, a step per learning rate. Returns the objective's terms, meaned over the steps, (R,)."""
+    """One pass, a step per learning rate. Returns the loss's terms, meaned over the steps, (R,)."""
     engine.train()
     sums: dict[str, Tensor] = {}
     for rate, whole in zip(lr, _batches(job, order, len(lr)), strict=True):
@@ -107,7 +105,7 @@ def _epoch(
         if job.learner is not None:
             batch = replace(batch, teacher=job.learner.step(engine, batch, said, rate))
         engine.flat.zero_grad()
-        terms = _terms(job, engine, batch, said)
+        terms = job.loss(said.outputs, batch.target, batch.teacher, engine.extras)
         job.fabric.backward(batch.weight * terms["loss"].sum())
         job.share.average(job.fabric, engine.flat.gradient)
         if job.recipe.clip is not None:
@@ -122,21 +120,12 @@ def _epoch(
 
 def _said(job: Job, engine: Engine, batch: Batch) -> Said:
     """What the students say about a batch: logits, and all that the methods of a distillation ask for."""
-    loss = job.objective
-    needs = loss.needs if isinstance(loss, Distillation) else Needs()
-    removal = loss.removal if isinstance(loss, Distillation) else None
+    needs, removal = job.loss.needs, job.loss.removal
     question = asked(engine, batch.x, batch.shared, views=needs.views, removal=removal)
     with job.fabric.autocast():
         outputs = answered(engine, question, needs)
     _one_logit_a_class(outputs.logits, job)
     return Said(question, outputs)
-
-
-def _terms(job: Job, engine: Engine, batch: Batch, said: Said) -> dict[str, Tensor]:
-    if isinstance(job.objective, Distillation):
-        return job.objective(said.outputs, batch.target, batch.teacher, engine.extras)
-    teacher = None if batch.teacher is None else batch.teacher.logits
-    return job.objective(said.outputs.logits, batch.target, teacher)
 
 
 def _batches(job: Job, order: Order, count: int) -> Iterator[Batch]:

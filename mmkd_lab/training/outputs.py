@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from mmkd_lab.distill.method import Needs, Outputs
-from mmkd_lab.models.layers import HEAD
+from mmkd_lab.distill.method import HEAD, Needs, Outputs
 from mmkd_lab.models.removal import Removal, modality_names
 from mmkd_lab.models.rows import split_views, view_rows
 from mmkd_lab.models.shared_parts import SharedParts, can_share, with_removed
@@ -63,17 +62,16 @@ def asked(
 
 def answered(engine: Engine, question: Question, needs: Needs) -> Outputs:
     """The full view and those of the question, with features where `needs` wants them."""
-    count = 1 + len(question.views)
-    if not (needs.features or needs.view_features):
-        logits = split_views(full(engine(question.x, question.shared, question.parts)), count, axis=1)
-        return Outputs(logits[0], dict(zip(question.views, logits[1:], strict=True)))
-    said, seen = engine.with_features(question.x, question.shared, question.parts, layers=(HEAD,))
-    logits, features = (split_views(full(part), count, axis=1) for part in (said, seen[HEAD]))
+    layers = tuple(dict.fromkeys((*needs.student_layers, *([HEAD] if needs.view_features else []))))
+    said, seen = engine.with_features(question.x, question.shared, question.parts, layers=layers)
+    logits = split_views(full(said), 1 + len(question.views), axis=1)
+    rows = logits[0].shape[1]
+    at_head = split_views(full(seen[HEAD]), len(logits), axis=1) if needs.view_features else ()
     return Outputs(
         logits[0],
         dict(zip(question.views, logits[1:], strict=True)),
-        features[0],
-        dict(zip(question.views, features[1:], strict=True)),
+        {layer: full(values)[:, :rows] for layer, values in seen.items()},
+        dict(zip(question.views, at_head[1:], strict=True)) if at_head else {},
     )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from mmkd_lab.core.check import of_type, real, require, whole
 from mmkd_lab.core.progress import watched
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.distill.objective import cross_entropy
+from mmkd_lab.distill.losses.ce import cross_entropy
 from mmkd_lab.training.device import deterministic
 from mmkd_lab.training.engine import clip_each
 from mmkd_lab.training.fabric import make_fabric, optimiser

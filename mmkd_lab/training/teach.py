@@ -4,40 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmkd_lab.core.check import flat, listing, of_type, require, whole
-from mmkd_lab.data.paired import PairedData, Task
-from mmkd_lab.distill.teacher_views import TeacherViews
+from mmkd_lab.core.check import listing, of_type, require, whole
+from mmkd_lab.data.paired import PairedData
+from mmkd_lab.data.task import Task
+from mmkd_lab.distill.method import HEAD
+from mmkd_lab.distill.teacher_outputs import TeacherOutputs, identity_of
 from mmkd_lab.models.removal import Permutation, Removal, removal_named
 from mmkd_lab.models.views import View
 from mmkd_lab.training.replicas import Replicas
 
 
-def cache_views(
-    teachers: Replicas,
+def teacher_outputs(
+    replicas: Replicas,
     data: PairedData,
     *,
     views: Sequence[View] = (),
     removal: Removal | str = "zeros",
-    features: bool = False,
+    layers: Sequence[str] = (),
     view_features: bool = False,
     draws: int = 1,
-) -> TeacherViews:
+) -> TeacherOutputs:
     """The outputs of R teachers for all samples, by sample index: the full input and each view.
 
     A teacher that does not read a modality is not asked about it: a view counts by what it reads.
 
     Args:
-        teachers: R trained networks.
+        replicas: R trained networks.
         data: the samples.
         views: which modalities to keep, beside the full input; see `distill.msd_views` and
             `distill.needed_views`.
         removal: how the others go: an operator or its name.
-        features: also keep the features of the full input.
-        view_features: also keep them under each view.
+        layers: also keep the features of these layers on the full input; `distill.HEAD` is what the head
+            reads.
+        view_features: also keep what the head reads under each view.
         draws: for 'permutation', over how many draws from the modality's marginal the probabilities are
             averaged; the others are the same in every draw.
 
@@ -45,32 +49,35 @@ def cache_views(
         LabError: a view of another dataset, or of modalities that the teachers do not read, a removal they
             cannot do.
     """
-    of_type("teachers", teachers, Replicas, "Replicas")
-    of_type("data", data, PairedData, "a PairedData")
-    listed = [
-        of_type("views", view, View, "a list of View") for view in flat("views", views, "a list of View")
-    ]
+    of_type("replicas", replicas, Replicas, "Replicas")
+    listed = [of_type("views", view, View, "a list of View") for view in views]
     whole("draws", draws)
     operator = removal if isinstance(removal, Removal) else removal_named(removal, data)
     for view in listed:
-        reads = teachers.modalities or tuple(data.modalities)
+        reads = replicas.modalities or tuple(data.modalities)
         rule = f"must keep a modality that the teachers read, {listing(reads)}, or be empty"
         require(len(view) == 0 or bool(view.kept & set(reads)), "views", view.label, rule, "Leave it out.")
     named, felt = {}, {}
     for view in dict.fromkeys(listed):
         ask = _Asked(data, view, _afresh(operator))
-        several = [ask.of(teachers.predict) for _ in range(draws if isinstance(operator, Permutation) else 1)]
+        several = [ask.of(replicas.predict) for _ in range(draws if isinstance(operator, Permutation) else 1)]
         named[view] = several[0] if len(several) == 1 else _mean_of_probabilities(several, data)
         if view_features:
-            felt[view] = _Asked(data, view, _afresh(operator)).of(teachers.features)
-    return TeacherViews.of(
+            felt[view] = _Asked(data, view, _afresh(operator)).of(replicas.features)
+    return TeacherOutputs(
         data.sample_index.cpu(),
-        teachers.predict(data),
-        views=named,
-        features=teachers.features(data) if features else None,
-        view_features=felt,
+        replicas.predict(data),
+        named,
+        {layer: _features(replicas, data, layer) for layer in layers},
+        felt,
         removal=operator.name,
+        identity=identity_of(data),
     )
+
+
+def _features(replicas: Replicas, data: PairedData, layer: str) -> Tensor:
+    more: dict[str, Any] = {} if layer == HEAD else {"layer": layer}
+    return replicas.features(data, **more)
 
 
 @dataclass(frozen=True)

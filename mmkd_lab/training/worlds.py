@@ -21,8 +21,7 @@ from mmkd_lab.core import check
 from mmkd_lab.core.check import one_of, require
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.gaussian import Worlds
-from mmkd_lab.distill.arms import ARMS, Arm
-from mmkd_lab.distill.arms import arms as named_arms
+from mmkd_lab.distill.arms import ARMS, Arm, check_arms
 from mmkd_lab.training import worlds_bmm, worlds_loop
 from mmkd_lab.training.device import resolve
 from mmkd_lab.training.worlds_runs import Lesson, LinearRuns, merge
@@ -35,6 +34,8 @@ CONVENTIONS = ("kl", "released")
 _DIVERGED = 1e18
 #: What an arm's teacher sees, in the views of a world.
 _TEACHER_VIEW = {"other": "a", "student": "b", "all": "ab"}
+#: The arms of a world.
+_ARMS = ("no_kd", "um_kd", "cm_kd", "mm_kd", "kl_only")
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class WorldsFit:
         """
         one_of("arm", arm, list(self.students))
         one_of("role", role, ("student", "teacher"))
-        view = _TEACHER_VIEW.get(ARMS[arm].teacher)
+        view = _TEACHER_VIEW.get(ARMS[arm].sees)
         require(
             role == "student" or view is not None, "arm", arm, "has no teacher", "Ask for role='student'."
         )
@@ -133,11 +134,11 @@ def fit_worlds(
     recipe = WorldsRecipe() if recipe is None else recipe
     check.of_type("recipe", recipe, WorldsRecipe, "a WorldsRecipe or None")
     check.of_type("device", device, (str, torch.device), "a torch device such as 'cpu'")
-    chosen = named_arms(arms)
+    chosen = check_arms(arms, available=_ARMS)
     where = resolve(device)
     _validate(chosen, recipe, path, where)
     work = _Work(worlds, recipe, path, where)
-    views = dict.fromkeys(_TEACHER_VIEW[arm.teacher] for arm in chosen if arm.teacher in _TEACHER_VIEW)
+    views = dict.fromkeys(_TEACHER_VIEW[arm.sees] for arm in chosen if arm.sees in _TEACHER_VIEW)
     teachers = {view: work.teachers(view) for view in views}
     students = work.students(chosen, teachers)
     return WorldsFit(worlds, teachers, students, work.asked, work.trained)
@@ -172,7 +173,7 @@ def teach_worlds(
     require(inputs.shape == shape, "inputs", inputs.shape, f"must be {shape}")
     require(teacher.shape == (w, n), "teacher", teacher.shape, f"must be {(w, n)}")
     where = torch.device("cpu")
-    _validate(named_arms(["cm_kd"]), recipe, path, where)
+    _validate(check_arms(["cm_kd"]), recipe, path, where)
     work = _Work(worlds, recipe, path, where)
     starts = starts_of(worlds, "b", role="student")
     lessons = [
@@ -212,14 +213,14 @@ class _Work:
             logits = self.teacher_logits(arm, teachers)
             for w in range(len(self.worlds)):
                 lesson = self.lesson(w, x[w], starts[w])
-                ce = self.recipe.ce if arm.ce else 0.0
+                ce = self.recipe.ce if arm.labels else 0.0
                 lessons.append(lesson if logits is None else replace(lesson, teacher=logits[w], ce=ce))
         return dict(
             zip((arm.name for arm in chosen), np.split(self.train(lessons), len(chosen)), strict=True)
         )
 
     def teacher_logits(self, arm: Arm, teachers: Mapping[str, Floats]) -> Floats | None:
-        view = _TEACHER_VIEW.get(arm.teacher)
+        view = _TEACHER_VIEW.get(arm.sees)
         return None if view is None else _logits(self.worlds.modality(view)[:, self.rows], teachers[view])
 
     def lesson(self, w: int, x: Floats, start: Floats) -> Lesson:
@@ -260,7 +261,7 @@ def _validate(chosen: Sequence[Arm], recipe: WorldsRecipe, path: str, device: to
         "Use path='bmm'.",
     )
     for arm in chosen:
-        weight = recipe.kd + (recipe.ce if arm.ce else 0.0) if arm.teacher != "none" else 1.0
+        weight = recipe.kd + (recipe.ce if arm.labels else 0.0) if arm.teacher is not None else 1.0
         require(weight > 0, "kd", recipe.kd, f"leaves the arm {arm.name!r} nothing to learn from")
 
 

@@ -1,0 +1,232 @@
+"""What an experiment is: data, models, arms, seeds and a configuration, checked before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from mmkd_lab.core import check
+from mmkd_lab.core.check import LabError, listing, one_of, require
+from mmkd_lab.data.paired import PairedData
+from mmkd_lab.distill import ARMS, Arm, Context, Distillation, Strength, Term, require_distinct
+from mmkd_lab.distill.msd import msd_views
+from mmkd_lab.experiments.config import Config
+from mmkd_lab.experiments.profiles import Profile
+from mmkd_lab.models import View
+from mmkd_lab.models.removal import Removal, removal_named
+from mmkd_lab.training.recipe import Recipe
+from mmkd_lab.training.sources import Source, source_of
+
+#: What a teacher may see: the student's own modality, the other one, or all.
+SEES = ("student", "other", "all")
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """One experiment.
+
+    Args:
+        study: its name.
+        data: the paired samples.
+        arms: in the order of the table.
+        seeds: the paired seeds. Under one seed all students start alike and see their samples in one order.
+        config: all that can be told.
+        modalities: {'student' | 'other' | 'all': what such a network reads}.
+        student: where students come from.
+        teachers: {what a teacher sees: where it comes from}.
+        student_recipe, teacher_recipe: how they are trained.
+        device: where.
+        views: those looked at beside the full input.
+        probe: the split on which features are kept, or None.
+        left_out: {arm: why it cannot be had here}.
+    """
+
+    study: str
+    data: PairedData
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+    config: Config
+    modalities: Mapping[str, tuple[str, ...]]
+    student: Source
+    teachers: Mapping[str, Source]
+    student_recipe: Recipe
+    teacher_recipe: Recipe
+    device: torch.device
+    views: tuple[View, ...] = ()
+    probe: str | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the arms."""
+        return tuple(arm.name for arm in self.arms)
+
+    @property
+    def full(self) -> View:
+        """All that the student reads."""
+        return View.full(self.modalities["student"])
+
+    @property
+    def looked_at(self) -> tuple[View, ...]:
+        """The views of the table, the full one first."""
+        return tuple(dict.fromkeys([self.full, *self.views]))
+
+    def removal(self) -> Removal:
+        """A fresh operator: a permutation goes on in its stream, and no fit may depend on another."""
+        return removal_named(self.config.removal, self.data)
+
+    @cached_property
+    def context(self) -> Context:
+        """What methods are bound to."""
+        several = len(self.modalities["student"]) > 1
+        return Context(
+            task=self.data.task,
+            temperature=self.config.temperature,
+            convention=self.config.convention,
+            modalities=self.modalities["student"],
+            views=msd_views(self.modalities["student"], kind=self.config.aux) if several else (),
+            removal=self.config.removal,
+            weighting=self.config.weighting,
+            learned=self.config.learned,
+            data=self.data,
+        )
+
+    def loss(self, arm: Arm, strengths: Mapping[str, float]) -> Distillation:
+        """The loss of one arm's student, every method bound."""
+        terms = [(weight(term, strengths), method_of(term).bind(self.context)) for term in arm.loss]
+        return Distillation.of([(w, m) for w, m in terms if w > 0], removal=self.removal())
+
+    def drop(self, arm: Arm, strengths: Mapping[str, float]) -> float:
+        """The student's modality dropout."""
+        return strengths[arm.drop.name] if isinstance(arm.drop, Strength) else arm.drop
+
+    @cached_property
+    def plain(self) -> dict[str, float]:
+        """Every strength of the arms where nothing is tuned: as configured, else its own plain value."""
+        config = self.config
+        told = {"kd": config.kd_weight, "msd": config.msd_weight, "kd_views": config.msd_weight}
+        told |= {"kd_drop": config.drop}
+        return {one.name: told.get(one.name, one.plain) for one in strengths_of(self.arms)}
+
+
+def weight(term: Term, strengths: Mapping[str, float]) -> float:
+    """The weight of a term."""
+    value = strengths[term.weight.name] if isinstance(term.weight, Strength) else float(term.weight)
+    return 1.0 - value if term.complement else value
+
+
+def method_of(term: Term) -> Any:  # noqa: ANN401 - an unbound method
+    """The method of a term, by itself or by its name."""
+    from mmkd_lab.distill import METHODS
+
+    return METHODS[term.method]() if isinstance(term.method, str) else term.method
+
+
+def strengths_of(arms: Sequence[Arm]) -> tuple[Strength, ...]:
+    """The strengths of some arms, each once; KD's comes first, since the others are chosen beside it."""
+    found: dict[str, Strength] = {}
+    for arm in arms:
+        for value in (*(term.weight for term in arm.loss), arm.drop):
+            if isinstance(value, Strength):
+                found.setdefault(value.name, value)
+    return tuple(sorted(found.values(), key=lambda one: one.name != "kd"))
+
+
+def chosen_arms(
+    asked: Sequence[str] | None, default: Sequence[str], cannot: Mapping[str, str], *needed: str
+) -> tuple[tuple[Arm, ...], dict[str, str]]:
+    """The arms asked for, or every default one that can be had, and {arm: why it is left out}.
+
+    Raises `LabError` for an unknown arm, one named twice, one that cannot be had, two that train alike, or
+    the lack of one that is needed.
+    """
+    if asked is None:
+        names, left_out = [name for name in default if name not in cannot], dict(cannot)
+    else:
+        listed = check.flat("arms", asked, "a list of at least one arm", f"For example {list(default)[:3]}.")
+        names, left_out = [str(name) for name in listed], {}
+    require(len(names) > 0, "arms", asked, "must be a list of at least one arm")
+    require(len(set(names)) == len(names), "arms", names, "must not name an arm twice")
+    for name in names:
+        one_of("arms", name, list(ARMS))
+        if name in cannot:
+            raise LabError("arms", name, f"cannot be had here: {cannot[name]}", "Leave it out.")
+    for name in needed:
+        require(name in names, "arms", names, f"must hold {name!r}, with which others are compared")
+    arms = tuple(ARMS[name] for name in names)
+    require_distinct(arms)
+    return arms, {name: why for name, why in left_out.items() if name in default}
+
+
+def other_modality(data: PairedData, student: str, teacher: str | None) -> str:
+    """The teacher's modality where there are only two, or the one that was named."""
+    names = list(data.modalities)
+    rule = "must have at least two modalities, one for the student and another for its teacher"
+    require(len(names) >= 2, "dataset", names, rule)
+    one_of("student", student, names)
+    if teacher is not None:
+        one_of("teacher", teacher, names)
+        require(teacher != student, "teacher", teacher, "must be another modality than the student's")
+        return teacher
+    others = [name for name in names if name != student]
+    if len(others) > 1:
+        raise LabError("teacher", None, f"must be named when there are several: {listing(others)}")
+    return others[0]
+
+
+def sources(
+    data: PairedData,
+    profile: Profile,
+    modalities: Mapping[str, tuple[str, ...]],
+    *,
+    student: object,
+    teacher: object,
+    needed: Sequence[str],
+    fixed: str,
+) -> tuple[Source, dict[str, Source]]:
+    """Where students and teachers come from.
+
+    Args:
+        data: the samples.
+        profile: whose networks stand where none is given.
+        modalities: what each kind of network reads.
+        student: a model (see `training.sources`), or None.
+        teacher: a model for every kind of teacher, or {what it sees: model}; a model that can serve only one
+            kind, such as a trained module or a table, serves `fixed`.
+        needed: the kinds of teacher that the arms need.
+        fixed: see `teacher`.
+    """
+    own = profile.network("student", data) if student is None else student
+    found = source_of(own, argument="student_model", data=data, modalities=modalities["student"])
+    given = _by_kind(teacher, needed, fixed)
+    teachers = {}
+    for sees in needed:
+        value = given.get(sees)
+        value = profile.network("teacher", data) if value is None else value
+        teachers[sees] = source_of(value, argument="teacher_model", data=data, modalities=modalities[sees])
+    return found, teachers
+
+
+def _by_kind(teacher: object, needed: Sequence[str], fixed: str) -> dict[str, object]:
+    from mmkd_lab.models import NetSpec
+
+    if teacher is None:
+        return {}
+    if isinstance(teacher, Mapping):
+        for sees in teacher:
+            one_of("teacher_model", sees, SEES)
+        return dict(teacher)
+    return dict.fromkeys(needed, teacher) if isinstance(teacher, NetSpec) else {fixed: teacher}
+
+
+def recipes(config: Config, profile: Profile) -> tuple[Recipe, Recipe]:
+    """The student's and the teacher's."""
+    student = config.recipe or profile.recipe
+    teacher = config.teacher_recipe or student
+    if config.teacher_dropout:
+        teacher = replace(teacher, modality_dropout=config.teacher_dropout)
+    return student, teacher

@@ -1,0 +1,393 @@
+"""From an experiment to jobs: networks, what teachers say, pairs and their edits, students. Keys are made here.
+
+A key names everything that determines an outcome: the data by their fingerprint, models by their description,
+recipes, losses, seeds, and what an outcome is made from by its own key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+
+from mmkd_lab.attribution import ChannelSaliency
+from mmkd_lab.core.seed import derive
+from mmkd_lab.distill import HEAD, Arm, Needs, TeacherKind, TeacherOutputs, needed_views
+from mmkd_lab.experiments.experiment import Experiment
+from mmkd_lab.experiments.jobs import Job
+from mmkd_lab.experiments.networks import (
+    Asks,
+    NetworkTask,
+    OutputsTask,
+    StudentTask,
+    ask_teacher,
+    train_network,
+    train_student,
+)
+from mmkd_lab.experiments.repairs import (
+    Edit,
+    EditTask,
+    Pair,
+    PairTask,
+    Place,
+    RankTask,
+    ask_edited,
+    rank_channels,
+    train_pair,
+)
+from mmkd_lab.experiments.runner import Runner
+from mmkd_lab.experiments.store import Key, Result, key
+from mmkd_lab.models import View
+from mmkd_lab.training.recipe import Recipe
+from mmkd_lab.training.sources import Source, source_of
+
+
+def teacher_seed(seed: int) -> int:
+    """A teacher's own stream: under the student's, equal networks would start from equal weights."""
+    return derive(seed, "teacher")
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """One teacher of one seed: its kind and, where it loses channels, how many and by which random choice."""
+
+    kind: TeacherKind
+    seed: int
+    ratio: float | None = None
+    draw: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Taught:
+    """What a teacher says, and the key that says how that came about."""
+
+    said: TeacherOutputs
+    made: str
+    result: Result | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Student:
+    """One student to train: an arm under a seed, the strengths of its terms, and its teacher."""
+
+    arm: Arm
+    seed: int
+    strengths: Mapping[str, float]
+    teacher: Teacher | None
+
+
+@dataclass(eq=False)
+class Plan:
+    """Makes the jobs of one experiment and has them run.
+
+    Attributes:
+        taught: what the teachers say that have been asked.
+        pairs: the jointly trained pairs, {(agreement, seed): pair}.
+        rankings: the saliency of their teachers' channels, likewise.
+    """
+
+    experiment: Experiment
+    runner: Runner
+    taught: dict[Teacher, Taught] = field(default_factory=dict)
+    networks: dict[tuple[str, int], Result] = field(default_factory=dict)
+    pairs: dict[tuple[bool, int], Pair] = field(default_factory=dict)
+    rankings: dict[tuple[bool, int], ChannelSaliency] = field(default_factory=dict)
+    gates: dict[int, Mapping[View, torch.Tensor]] = field(default_factory=dict)
+
+    def teach(self, teachers: Iterable[Teacher]) -> None:
+        """Have these teachers trained, edited and asked, as far as they have not been."""
+        wanted = [one for one in dict.fromkeys(teachers) if one not in self.taught]
+        self._alone([one for one in wanted if one.kind.training == "alone"])
+        self._joint([one for one in wanted if one.kind.training != "alone"])
+
+    def students(self, wanted: Sequence[Student]) -> list[Result]:
+        """The results of students whose teachers have been asked."""
+        return self.runner.run([self._student_job(one) for one in wanted])
+
+    def state(self, sees: str, seed: int) -> Result:
+        """The trained teacher of a kind and seed."""
+        return self.networks[sees, seed]
+
+    @cached_property
+    def asks(self) -> Asks:
+        """What every teacher is asked for the arms, the table and the saliency of modalities."""
+        experiment, needs = self.experiment, Needs()
+        for arm in experiment.arms:
+            needs = needs | experiment.loss(arm, experiment.plain).needs
+        views = [view for view in experiment.looked_at if view != experiment.full]
+        weighed = any(getattr(m, "weighs_by_saliency", False) for arm in experiment.arms for m in self._methods(arm))
+        if weighed:
+            views += needed_views(experiment.modalities["student"], credit=experiment.config.weighting.credit)
+        views = [view for view in dict.fromkeys([*views, *needs.views]) if view != experiment.full]
+        return Asks(
+            tuple(views), needs.teacher_layers, needs.view_features, experiment.config.removal, experiment.probe
+        )
+
+    def _methods(self, arm: Arm) -> list[object]:
+        return [method for _, method in self.experiment.loss(arm, self.experiment.plain).terms]
+
+    # Teachers that are trained by themselves.
+
+    def _alone(self, wanted: Sequence[Teacher]) -> None:
+        seen = dict.fromkeys((one.kind.sees, one.seed) for one in wanted)
+        beside = dict.fromkeys(
+            (modality, one.seed)
+            for one in wanted
+            if one.kind.beside == "each"
+            for modality in self.experiment.modalities["student"]
+        )
+        self._train([*seen, *beside])
+        said = dict(zip(seen, self._ask(list(seen), self.asks), strict=True))
+        plain = replace(self.asks, views=(), layers=(), view_features=False, probe=None)
+        others = dict(zip(beside, self._ask(list(beside), plain), strict=True))
+        for one in wanted:
+            taught = said[one.kind.sees, one.seed]
+            if one.kind.beside == "each":
+                more = [others[m, one.seed] for m in self.experiment.modalities["student"]]
+                made = key(role="several", made=[taught.made, *(other.made for other in more)]).digest
+                taught = replace(taught, made=made)
+                self._beside[one] = [other.said for other in more]
+            self.taught[one] = taught
+
+    @cached_property
+    def _beside(self) -> dict[Teacher, list[TeacherOutputs]]:
+        return {}
+
+    def _source(self, sees: str) -> Source:
+        """Where a kind of teacher comes from; that of one modality, beside one that sees all, by its name."""
+        experiment = self.experiment
+        if sees in experiment.teachers:
+            return experiment.teachers[sees]
+        spec = experiment.teachers["all"].spec
+        assert spec is not None
+        return source_of(spec, argument="teacher_model", data=experiment.data, modalities=(sees,))
+
+    def _recipe(self, sees: str) -> Recipe:
+        recipe = self.experiment.teacher_recipe
+        return recipe if sees in self.experiment.teachers else replace(recipe, modality_dropout=0.0)
+
+    def _train(self, wanted: Sequence[tuple[str, int]]) -> None:
+        """Train what is not frozen and not a table."""
+        todo = [one for one in wanted if self._source(one[0]).trains and one not in self.networks]
+        results = self.runner.run([self._network_job(*one) for one in todo])
+        self.networks.update(zip(todo, results, strict=True))
+
+    def _network_job(self, sees: str, seed: int) -> Job:
+        experiment, source, recipe = self.experiment, self._source(sees), self._recipe(sees)
+        stream = teacher_seed(seed)
+        made = self._key(
+            "network",
+            source,
+            recipe,
+            seed=stream,
+            removal=experiment.config.removal if recipe.modality_dropout else None,
+        )
+        task = NetworkTask(source, experiment.data, recipe, stream, experiment.device, experiment.removal())
+        return Job(made, train_network, task, f"teacher of {_sees(experiment, sees)}, seed {seed}")
+
+    def _ask(self, wanted: Sequence[tuple[str, int]], asks: Asks) -> list[Taught]:
+        tables = {i: self._source(sees) for i, (sees, _) in enumerate(wanted) if self._source(sees).kind == "table"}
+        results = self.runner.run(
+            [self._outputs_job(*one, asks) for i, one in enumerate(wanted) if i not in tables]
+        )
+        found, rest = [], iter(results)
+        for i in range(len(wanted)):
+            if i in tables:
+                said = tables[i].outputs
+                found.append(Taught(said, said.digest()))
+            else:
+                result = next(rest)
+                found.append(Taught(self._outputs(result), result.key.digest, result))
+        return found
+
+    def _outputs_job(self, sees: str, seed: int, asks: Asks) -> Job:
+        experiment, source, recipe = self.experiment, self._source(sees), self._recipe(sees)
+        network = self.networks.get((sees, seed))
+        made = self._key(
+            "outputs",
+            source,
+            recipe,
+            network=None if network is None else network.key.digest,
+            asks=asks.describe(),
+        )
+        task = OutputsTask(
+            source,
+            experiment.data,
+            recipe,
+            asks,
+            experiment.removal(),
+            experiment.device,
+            None if network is None else network.tensors,
+            teacher_seed(seed),
+        )
+        return Job(made, ask_teacher, task, f"asking the teacher of {_sees(experiment, sees)}, seed {seed}")
+
+    def _outputs(self, result: Result) -> TeacherOutputs:
+        said = TeacherOutputs.from_arrays(result.tensors, removal=self.experiment.config.removal)
+        return replace(said, identity=self.experiment.data.identity)
+
+    # Teachers that are trained jointly with a student, and edited.
+
+    @property
+    def place(self) -> Place:
+        """Where channels are removed."""
+        config = self.experiment.config
+        return Place(config.layer, config.side, config.axis)
+
+    def _joint(self, wanted: Sequence[Teacher]) -> None:
+        agreed = {one: self._agrees(one) for one in wanted}
+        missing = [k for k in dict.fromkeys((agreed[t], t.seed) for t in wanted) if k not in self.pairs]
+        jobs = [self._pair_job(*one) for one in missing]
+        for one, job, result in zip(missing, jobs, self.runner.run(jobs), strict=True):
+            self.pairs[one] = Pair(job.task, result.tensors)
+            self._pair_keys[one] = result.key
+        ranks = [self._rank_job(one) for one in missing]
+        for one, result in zip(missing, self.runner.run(ranks), strict=True):
+            self.rankings[one] = ChannelSaliency.of_stored(result.metrics, result.tensors)
+        edits = [self._edit_job(one, (agreed[one], one.seed)) for one in wanted]
+        for one, result in zip(wanted, self.runner.run(edits), strict=True):
+            self.taught[one] = Taught(self._outputs(result), result.key.digest, result)
+
+    @cached_property
+    def _pair_keys(self) -> dict[tuple[bool, int], Key]:
+        return {}
+
+    def _agrees(self, teacher: Teacher) -> bool:
+        return teacher.kind.training == "joint" or self.experiment.config.joint.objective.agreement == 0
+
+    def _pair_job(self, agrees: bool, seed: int) -> Job:
+        experiment, joint = self.experiment, self.experiment.config.joint
+        if not agrees:
+            joint = replace(joint, objective=replace(joint.objective, agreement=0.0))
+        teacher = experiment.teachers["other"]
+        made = self._key(
+            "aligned pair",
+            teacher,
+            experiment.teacher_recipe,
+            student=experiment.student.describe(),
+            joint=joint.as_dict(),
+            seed=seed,
+        )
+        task = PairTask(
+            teacher,
+            experiment.student,
+            experiment.data,
+            joint,
+            seed,
+            experiment.teacher_recipe,
+            experiment.device,
+        )
+        return Job(made, train_pair, task, f"{'aligned' if agrees else 'unaligned'} pair, seed {seed}")
+
+    def _rank_job(self, which: tuple[bool, int]) -> Job:
+        made = key(role="ranking", pair=self._pair_keys[which].digest, place=self.place)
+        task = RankTask(self.pairs[which], self.place)
+        return Job(made, rank_channels, task, f"ranking channels, seed {which[1]}")
+
+    def _edit_job(self, teacher: Teacher, which: tuple[bool, int]) -> Job:
+        experiment, kind, config = self.experiment, teacher.kind, self.experiment.config
+        truth = config.truth if kind.ranking == "oracle" else None
+        instead = config.replace if kind.ranking or config.replace == "retrain" else "mean"
+        edit = Edit(kind.ranking, teacher.ratio or 0.0, teacher.draw, instead, truth)
+        made = key(
+            role="edited teacher",
+            pair=self._pair_keys[which].digest,
+            place=self.place,
+            edit=edit,
+            recipe=experiment.teacher_recipe.as_dict() if instead == "retrain" else None,
+            probe=experiment.probe,
+        )
+        task = EditTask(
+            self.pairs[which],
+            self.place,
+            edit,
+            self.rankings[which],
+            experiment.teacher_recipe,
+            experiment.probe,
+        )
+        return Job(made, ask_edited, task, f"teacher {kind.ranking or kind.training}, seed {teacher.seed}")
+
+    # Students.
+
+    def _student_job(self, student: Student) -> Job:
+        experiment, arm = self.experiment, student.arm
+        loss = experiment.loss(arm, student.strengths)
+        drop = experiment.drop(arm, student.strengths)
+        recipe = experiment.student_recipe
+        recipe = replace(recipe, modality_dropout=drop) if drop else recipe
+        taught = None if student.teacher is None else self.taught[student.teacher]
+        gate = self.gates.get(student.seed)
+        context = replace(
+            experiment.context,
+            gate=gate,
+            others=tuple(self._beside.get(student.teacher, ())) if student.teacher else (),
+        )
+        probe = experiment.probe if not loss.needs_teacher else None
+        pruned = None
+        if arm.start == "pruned":
+            assert student.teacher is not None
+            large = self.state("all", student.teacher.seed)
+            pruned = (experiment.teachers["all"], large.tensors, experiment.teacher_recipe)
+        made = self._key(
+            "student",
+            experiment.student,
+            recipe,
+            loss=loss.describe(),
+            teacher=taught.made if taught is not None and loss.needs_teacher else None,
+            pruned=large.key.digest if arm.start == "pruned" else None,
+            gate=gate is not None and loss.needs_teacher,
+            views=[view.label for view in experiment.looked_at],
+            probe=probe,
+            removal=experiment.config.removal if len(experiment.looked_at) > 1 or drop else None,
+            seed=student.seed,
+        )
+        task = StudentTask(
+            experiment.student,
+            experiment.data,
+            loss,
+            recipe,
+            student.seed,
+            experiment.device,
+            context,
+            taught.said if taught is not None and loss.needs_teacher else None,
+            experiment.looked_at,
+            experiment.removal(),
+            probe,
+            pruned,
+        )
+        return Job(made, train_student, task, f"student {arm.name}, seed {student.seed}")
+
+    def _key(self, role: str, source: Source, recipe: Recipe, **parts: object) -> Key:
+        experiment = self.experiment
+        return key(
+            role=role,
+            data=experiment.data.fingerprint,
+            model=source.describe(),
+            recipe=recipe.as_dict(),
+            device=experiment.device.type,
+            torch=torch.__version__.split("+")[0],
+            **parts,
+        )
+
+
+def _sees(experiment: Experiment, sees: str) -> str:
+    return " + ".join(experiment.modalities.get(sees, (sees,)))
+
+
+def teachers_of(
+    arms: Sequence[Arm], seeds: Sequence[int], ratios: Sequence[float] = (), draws: int = 1
+) -> dict[str, list[Teacher]]:
+    """{arm: its teachers}: one a seed; at each ratio, where it loses channels, and for each random choice."""
+    found: dict[str, list[Teacher]] = {}
+    for arm in (one for one in arms if one.teacher is not None):
+        kind = arm.teacher
+        assert kind is not None
+        at = (None,) if kind.ranking in (None, "oracle") else tuple(ratios)
+        drawn = range(draws if kind.ranking == "random" else 1)
+        found[arm.name] = [Teacher(kind, seed, r, d) for r in at for d in drawn for seed in seeds]
+    return found
+
+
+__all__ = ["HEAD", "Plan", "Student", "Taught", "Teacher", "teacher_seed", "teachers_of"]

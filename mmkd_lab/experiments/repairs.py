@@ -1,0 +1,177 @@
+"""The work behind repaired teachers: train a pair jointly, rank the teacher's channels, ask it without some.
+
+Source: Xue et al. 2023 (MFH), Algorithm 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from mmkd_lab.attribution import ChannelSaliency, Editor, Joint, RankingContext, by_channel, kept_channels
+from mmkd_lab.attribution.joint import aligned_pair
+from mmkd_lab.attribution.layers import Cut
+from mmkd_lab.core.seed import derive
+from mmkd_lab.data.paired import PairedData
+from mmkd_lab.distill import TeacherOutputs
+from mmkd_lab.experiments.jobs import Arrays, Outcome
+from mmkd_lab.experiments.networks import loaded
+from mmkd_lab.training.recipe import Recipe
+from mmkd_lab.training.sources import Source
+
+
+@dataclass(frozen=True, eq=False)
+class PairTask:
+    """Train a teacher and a student jointly: Algorithm 1, step 1.
+
+    Args:
+        teacher, student: where they come from.
+        data: the samples.
+        joint: how.
+        seed: the study's.
+        recipe: of the precision.
+        device: where.
+    """
+
+    teacher: Source
+    student: Source
+    data: PairedData
+    joint: Joint
+    seed: int
+    recipe: Recipe
+    device: torch.device
+
+
+def train_pair(task: PairTask) -> Outcome:
+    """The state of both, {'teacher/state/<name>': ..., 'student/state/<name>': ...}."""
+    streams = pair_streams(task.seed)
+    nets = [
+        loaded(source, None, stream, task.device, task.recipe).module()
+        for source, stream in zip((task.teacher, task.student), streams, strict=True)
+    ]
+    trained = aligned_pair(nets[0], nets[1], task.data, joint=task.joint, seed=streams[1])
+    return Outcome(
+        {"role": "aligned pair"},
+        {
+            f"{role}/state/{name}": values.detach().cpu().numpy()
+            for role, net in zip(("teacher", "student"), trained, strict=True)
+            for name, values in net.state_dict().items()
+        },
+    )
+
+
+def pair_streams(seed: int) -> tuple[int, int]:
+    """The streams of teacher and student of a jointly trained pair."""
+    return derive(seed, "aligned", "teacher"), derive(seed, "aligned", "student")
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A jointly trained teacher and student: the task that made them, and their states."""
+
+    task: PairTask
+    states: Arrays
+
+    def nets(self) -> tuple[nn.Module, nn.Module]:
+        """Teacher and student as modules."""
+        task, found = self.task, []
+        for role, source, seed in zip(
+            ("teacher", "student"), (task.teacher, task.student), pair_streams(task.seed), strict=True
+        ):
+            state = {
+                name.removeprefix(f"{role}/"): values
+                for name, values in self.states.items()
+                if name.startswith(f"{role}/")
+            }
+            found.append(loaded(source, state, seed, task.device, task.recipe).module())
+        return found[0], found[1]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where channels are: a layer (None for what the head reads), its side, and the axis of the channels."""
+
+    layer: str | None = None
+    side: str = "output"
+    axis: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class RankTask:
+    """Rank the channels of a pair's teacher at a place: Algorithm 1, step 2, on the training split."""
+
+    pair: Pair
+    place: Place
+
+
+def rank_channels(task: RankTask) -> Outcome:
+    """The saliency of every channel, as `ChannelSaliency.arrays` has it."""
+    teacher, student = task.pair.nets()
+    place = task.place
+    found = by_channel(
+        teacher,
+        student,
+        task.pair.task.data,
+        layer=place.layer,
+        side=place.side,
+        axis=place.axis,
+        seed=task.pair.task.seed,
+    )
+    return Outcome(*found.stored())
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Which channels of a teacher go, and what stands in for them.
+
+    Args:
+        ranking: the ranking whose last channels go; None removes none.
+        ratio: the share that goes.
+        draw: which of several random choices.
+        replace: 'mean', 'zeros' or 'retrain'.
+        truth: the channels declared to be shared, or None.
+    """
+
+    ranking: str | None
+    ratio: float = 0.0
+    draw: int = 0
+    replace: str = "mean"
+    truth: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class EditTask:
+    """Ask a pair's teacher about every sample, without some of its channels."""
+
+    pair: Pair
+    place: Place
+    edit: Edit
+    saliency: ChannelSaliency
+    recipe: Recipe
+    probe: str | None
+
+
+def ask_edited(task: EditTask) -> Outcome:
+    """What it says, as `TeacherOutputs.arrays` has it; on the probe split, what its head reads."""
+    asked, edit, saliency = task.pair.task, task.edit, task.saliency
+    teacher, _ = task.pair.nets()
+    editor = Editor(teacher, asked.data, Cut(teacher, saliency.layer, saliency.side), saliency.axis)
+    channels = None
+    if edit.ranking is not None:
+        context = RankingContext(saliency, seed=asked.seed, draw=edit.draw, truth=edit.truth)
+        channels = kept_channels(edit.ranking, context, ratio=edit.ratio)
+    probe = [] if task.probe is None else [task.probe]
+    if edit.replace == "retrain":
+        stream = derive(asked.seed, "repair", "head")
+        logits, kept = editor.retrained(channels, recipe=task.recipe, stream=stream, features=probe)
+    else:
+        logits, kept = editor.keeping(channels, replace=edit.replace, features=probe)
+    data, metrics = asked.data, dict[str, object]()
+    if channels is not None:
+        lost = np.setdiff1d(np.flatnonzero(~saliency.constant), channels)
+        metrics = {"channels": channels.tolist(), "living_removed": len(lost)}
+    said = TeacherOutputs.by_split(logits, data)
+    return Outcome(metrics, {**said.arrays(), **kept})

@@ -1,0 +1,376 @@
+"""Teacher repair: does a teacher reduced to its modality-general channels make the better student?
+
+The modality focusing hypothesis of Xue et al. 2023 (MFH) on any paired data and any networks. Their released
+code has no independent teacher among its arms, one random draw and one seed; here all of them are paired by
+seed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pandas as pd
+
+from mmkd_lab.attribution import ChannelSaliency, by_channel, kept_channels, truth_of
+from mmkd_lab.core.check import LabError, require
+from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.distill import ARMS as REGISTERED
+from mmkd_lab.distill import Arm, Term
+from mmkd_lab.experiments.build import crossmodal
+from mmkd_lab.experiments.claims import Claim, claim, headline, sentence
+from mmkd_lab.experiments.config import ALONE, REPAIR_OPTIONS, WITH_LABELS
+from mmkd_lab.experiments.experiment import Experiment
+from mmkd_lab.experiments.plan import Plan, Student, Teacher, teacher_seed, teachers_of
+from mmkd_lab.experiments.repairs import Pair, pair_streams
+from mmkd_lab.experiments.report import file_name, provenance
+from mmkd_lab.experiments.result import Study
+from mmkd_lab.experiments.session import session
+from mmkd_lab.experiments.store import Result, ResultStore
+from mmkd_lab.experiments.summary import primary_metric
+from mmkd_lab.experiments.table import Table, teacher_scores
+from mmkd_lab.shares.hypotheses import Run
+
+NAME = "repair"
+ARMS = (
+    *("no_kd", "cm_kd", "unaligned_kd", "aligned_kd", "mg_kd", "ms_kd", "random_kd", "weight_kd"),
+    "oracle_kd",
+)
+#: Removed in the authors' RAVDESS experiment; the verdict is about the ratio nearest to it.
+HEADLINE = 0.75
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RepairStudy(Study):
+    """A study of repaired teachers, with its runs for `rival_hypotheses`; a loaded one has neither.
+
+    `pairs` are the jointly trained teachers and students by seed, `rankings` the saliency of the teacher's
+    channels by Algorithm 1.
+    """
+
+    runs: tuple[Run, ...] = ()
+    pairs: Mapping[int, Pair] = field(default_factory=dict)
+    rankings: Mapping[int, ChannelSaliency] = field(default_factory=dict)
+
+
+def repair_teachers(
+    dataset: str | PairedData,
+    *,
+    student: str,
+    teacher: str | None = None,
+    arms: Sequence[str] | None = None,
+    seeds: Iterable[int] | None = None,
+    student_model: object = None,
+    teacher_model: object = None,
+    store: ResultStore | None = None,
+    jobs: int | None = None,
+    progress: bool = True,
+    **options: Any,  # noqa: ANN401 - the fields of Config
+) -> RepairStudy:
+    """Train students from a crossmodal teacher before and after its repair, on paired seeds.
+
+    Per seed one regular teacher is trained alone (cm_kd), and one jointly with a student (`attribution.align`),
+    by a recipe of its own (aligned_kd). A third has that recipe without the agreement (unaligned_kd): what
+    the agreement does can then be told from what the recipe does. The channels of the aligned one are ranked
+    on the training split by `attribution.by_channel`, in closed form at the input of the head. int(r d) of
+    its d channels are removed: the least modality-general (mg_kd), the most (ms_kd), some at random
+    (random_kd), those the head weighs least (weight_kd), or all but the declared ones (oracle_kd, whatever
+    r). Dead channels count among the d, so that a random choice is a weaker edit where many are dead;
+    `provenance['living_removed']` counts the living ones that each teacher lost. Nothing about the students
+    is tuned. Source: Xue et al. 2023 (MFH), Algorithm 1. Every seed has the same split of the samples:
+    intervals say what training anew would give, not what other samples or, where splits part people, other
+    people would.
+
+    Args:
+        dataset, student, teacher, seeds, student_model, teacher_model, store, jobs, progress: as in
+            `failure_cases`; a teacher that is a table of outputs has no channels to remove.
+        arms: no_kd among them; by default `ARMS`, the oracle only with `truth`, as far as they can be had.
+        options: see `experiments.Config`: those of `failure_cases`, and ratios, losses, layer, side, axis,
+            replace, draws, truth, joint.
+
+    Returns:
+        a study of kind 'repair' with columns `ratio` and `loss`. Arms without a ratio stand at each of them
+        and no_kd under both losses, so that everything has its control beside it; random_kd is the mean over
+        its draws, one number per seed. `study.runs` has every student by itself.
+
+    Raises:
+        LabError: what `failure_cases` refuses; a task other than single-label; a layer that does not exist
+            (those that do are listed); a ratio that removes nothing; an oracle without declared truth;
+            'retrain' away from the head; |W| where no linear head reads the layer.
+        DamagedFile: a stored entry, or a file of the dataset, is damaged.
+    """
+    started = time.perf_counter()
+    truth = options.get("truth")
+    experiment = crossmodal(
+        NAME,
+        dataset,
+        student=student,
+        teacher=teacher,
+        arms=(arms, ARMS if truth is not None else ARMS[:-1], ("no_kd",)),
+        seeds=seeds,
+        models=(student_model, teacher_model),
+        options=options,
+        known=REPAIR_OPTIONS,
+        probe=True,
+    )
+    experiment = _tried(experiment)
+    repair = Repair(experiment)
+    with session(NAME, repair.total, store=store, jobs=jobs, progress=progress) as runner:
+        plan = Plan(experiment, runner)
+        results = repair.train(plan)
+    table = repair.table(plan, results)
+    return RepairStudy(
+        name=file_name(NAME, experiment.data.name, student),
+        title=title(table, student=student),
+        table=table,
+        verdict=verdict(table, student=student, teacher=experiment.modalities["other"][0]),
+        kind="repair",
+        options={
+            "loss": experiment.config.losses[0],
+            "reference": "cm_kd" if "cm_kd" in experiment.names else "no_kd",
+        },
+        provenance={
+            **provenance(experiment, dict(runner.counts), started, *REPAIR_OPTIONS),
+            **repair.edits(plan),
+            "student": student,
+            "teacher": experiment.modalities["other"][0],
+            "probe": experiment.probe,
+        },
+        runs=tuple(repair.runs(plan, results)),
+        pairs={seed: pair for (agrees, seed), pair in plan.pairs.items() if agrees},
+        rankings={seed: found for (agrees, seed), found in plan.rankings.items() if agrees},
+    )
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One kind of student: its arm, what its teacher lost, and its loss."""
+
+    arm: str
+    ratio: float | None
+    draw: int
+    loss: str
+
+
+@dataclass(frozen=True, eq=False)
+class Repair:
+    """The students of a repair study."""
+
+    experiment: Experiment
+
+    def lessons(self, arm: Arm, loss: str, ratio: float) -> list[Lesson]:
+        """The kinds of student that stand for an arm at a ratio: several for random channels."""
+        if arm.teacher is None:
+            return [Lesson(arm.name, None, 0, WITH_LABELS)]
+        ranking = arm.teacher.ranking
+        draws = range(self.experiment.config.draws if ranking == "random" else 1)
+        at = None if ranking in (None, "oracle") else ratio
+        return [Lesson(arm.name, at, draw, loss) for draw in draws]
+
+    @property
+    def every(self) -> list[Lesson]:
+        """All kinds of student, each once."""
+        config = self.experiment.config
+        found = [
+            lesson
+            for arm in self.experiment.arms
+            for loss in config.losses
+            for ratio in config.ratios
+            for lesson in self.lessons(arm, loss, ratio)
+        ]
+        return list(dict.fromkeys(found))
+
+    @property
+    def total(self) -> int:
+        """How many jobs there are."""
+        kinds = {(one.arm, one.ratio, one.draw) for one in self.every}
+        return len(self.experiment.seeds) * (len(self.every) + len(kinds) + 2)
+
+    def teacher(self, lesson: Lesson, seed: int) -> Teacher | None:
+        """Who teaches such a student."""
+        kind = REGISTERED[lesson.arm].teacher
+        return None if kind is None else Teacher(kind, seed, lesson.ratio, lesson.draw)
+
+    def train(self, plan: Plan) -> dict[Lesson, list[Result]]:
+        """Every student, one a seed."""
+        experiment, config = self.experiment, self.experiment.config
+        teachers = teachers_of(experiment.arms, experiment.seeds, config.ratios, config.draws)
+        plan.teach(one for several in teachers.values() for one in several)
+        wanted = [
+            Student(
+                REGISTERED[one.arm] if one.loss == WITH_LABELS else without_labels(REGISTERED[one.arm]),
+                seed,
+                experiment.plain,
+                self.teacher(one, seed),
+            )
+            for one in self.every
+            for seed in experiment.seeds
+        ]
+        results = iter(plan.students(wanted))
+        return {one: [next(results) for _ in experiment.seeds] for one in self.every}
+
+    def table(self, plan: Plan, results: Mapping[Lesson, Sequence[Result]]) -> pd.DataFrame:
+        """Tidy, with the means over the draws of random choices."""
+        experiment, config = self.experiment, self.experiment.config
+        table = Table(NAME, experiment.data, ("ratio", "loss"))
+        for arm in experiment.arms:
+            for loss in config.losses:
+                for ratio in config.ratios:
+                    for lesson in self.lessons(arm, loss, ratio):
+                        for i, seed in enumerate(experiment.seeds):
+                            teacher = self.teacher(lesson, seed)
+                            if teacher is not None:
+                                scores = teacher_scores(plan.taught[teacher].said, experiment.data)
+                                table.scores(arm.name, "teacher", seed, scores, ratio, loss)
+                            mine = results[lesson][i].metrics["scores"]
+                            table.scores(arm.name, "student", seed, mine, ratio, loss)
+        frame = table.frame()
+        keys = [name for name in frame.columns if name != "value"]
+        return frame.groupby(keys, sort=False)["value"].mean().reset_index()[list(frame.columns)]
+
+    def edits(self, plan: Plan) -> dict[str, object]:
+        """{'arm, ratio, draw': per seed} the channels that teachers kept, and how many living ones they lost."""
+        channels: dict[str, list[object]] = {}
+        living: dict[str, list[object]] = {}
+        for teacher, taught in plan.taught.items():
+            if teacher.kind.ranking is None or taught.result is None:
+                continue
+            arm = next(one.name for one in self.experiment.arms if one.teacher == teacher.kind)
+            name = f"{arm}, {teacher.ratio}, {teacher.draw}"
+            channels.setdefault(name, []).append(taught.result.metrics["channels"])
+            living.setdefault(name, []).append(taught.result.metrics["living_removed"])
+        return {"channels": channels, "living_removed": living}
+
+    def runs(self, plan: Plan, results: Mapping[Lesson, Sequence[Result]]) -> list[Run]:
+        """Every taught student, with what its teacher says and knows on the probe split."""
+        experiment, probe = self.experiment, str(self.experiment.probe)
+        data, found = experiment.data, []
+        at = data.positions(probe)
+        alone = results[Lesson("no_kd", None, 0, WITH_LABELS)]
+        metric = primary_metric(pd.DataFrame({"metric": list(alone[0].metrics["scores"]["test"])}))
+        for lesson, some in results.items():
+            for i, (seed, result) in enumerate(zip(experiment.seeds, some, strict=True)):
+                teacher = self.teacher(lesson, seed)
+                taught = None if teacher is None else plan.taught[teacher]
+                if taught is None or taught.result is None or f"features/{probe}" not in taught.result.tensors:
+                    continue
+                gained, control = (one.metrics["scores"]["test"][metric] for one in (result, alone[i]))
+                found.append(
+                    Run(
+                        dataset=data.name,
+                        student=experiment.modalities["student"][0],
+                        arm=lesson.arm,
+                        loss=lesson.loss,
+                        ratio=lesson.ratio,
+                        draw=lesson.draw,
+                        seed=seed,
+                        split=probe,
+                        gain=gained - control,
+                        teacher_features=taught.result.tensors[f"features/{probe}"],
+                        teacher_logits=taught.said.rows(data.sample_index[at]).logits[0].numpy(),
+                        student_features=alone[i].tensors[f"features/{probe}"],
+                        student_logits=alone[i].tensors[f"logits/{probe}/{experiment.full.label}"],
+                        target=data.target[at].cpu().numpy(),
+                    )
+                )
+        return found
+
+
+def without_labels(arm: Arm) -> Arm:
+    """The same arm learning from its teacher alone."""
+    kept = tuple(Term(term.method, 1.0) for term in arm.loss if term.method == "kd")
+    return replace(arm, loss=kept or tuple(term for term in arm.loss if term.method != "ce"))
+
+
+def _tried(experiment: Experiment) -> Experiment:
+    """Whatever is wrong with the channels is found on untrained networks, before hours of training."""
+    data, config = experiment.data, experiment.config
+    require(data.task is Task.SINGLE_LABEL, "dataset", data.task.value, "must be single-label data")
+    edited = [one for one in experiment.arms if one.teacher is not None and one.teacher.training != "alone"]
+    if not edited:
+        return experiment
+    streams = pair_streams(0)
+    nets = [
+        source.replicas([stream], device="cpu", recipe=experiment.teacher_recipe).module()
+        for source, stream in zip((experiment.teachers["other"], experiment.student), streams, strict=True)
+    ]
+    few = {name: values.cpu() for name, values in data.batch(data.positions("train")[:8]).items()}
+    dtype = next(nets[0].parameters()).dtype
+    few = {name: v.to(dtype) if v.is_floating_point() else v for name, v in few.items()}
+    place = {"layer": config.layer, "side": config.side, "axis": config.axis}
+    found = by_channel(nets[0], nets[1], few, permutations=1, **place)
+    for ratio in (one for one in config.ratios if 0 < one * len(found) < 1):
+        rule = f"removes none of the {len(found)} channels"
+        raise LabError("ratios", ratio, rule, f"Use 0, or at least {1 / len(found):.3g}.")
+    truth = None if config.truth is None else truth_of(config.truth, len(found))
+    from mmkd_lab.attribution import RankingContext
+
+    for arm in edited:
+        if arm.teacher is not None and arm.teacher.ranking is not None:
+            kept_channels(arm.teacher.ranking, RankingContext(found, seed=0, draw=0, truth=truth), ratio=0.0)
+    return experiment
+
+
+def at(table: pd.DataFrame) -> tuple[float, str]:
+    """The removal ratio and the loss that the verdict is about."""
+    ratios, losses = table["ratio"].unique().tolist(), table["loss"].unique().tolist()
+    return min(ratios, key=lambda r: abs(r - HEADLINE)), WITH_LABELS if WITH_LABELS in losses else ALONE
+
+
+def claims(table: pd.DataFrame) -> list[Claim]:
+    """Modality-general KD against every other arm at the ratio of the headline, under each loss."""
+    ratio, _ = at(table)
+    students = list(dict.fromkeys(table[table["role"] == "student"]["arm"]))
+    if "mg_kd" not in students:
+        return []
+    several = table["loss"].nunique() > 1
+    return [
+        claim(
+            table,
+            "mg_kd",
+            arm,
+            at={"ratio": ratio, "loss": loss},
+            where=f"by {loss}" if several else "",
+        )
+        for loss in dict.fromkeys(table["loss"])
+        for arm in students
+        if arm != "mg_kd"
+    ]
+
+
+def verdict(table: pd.DataFrame, *, student: str, teacher: str) -> str:
+    """Modality-general KD against every other arm at the headline ratio, with intervals."""
+    ratio, loss = at(table)
+    n, losses = table["seed"].nunique(), table["loss"].nunique()
+    lead = (
+        f"On {table['dataset'].iloc[0]} ({teacher} teacher, {student} student, {ratio:.0%} of the channels "
+        f"removed{'' if losses > 1 else f', {loss}'}, {n} paired seed{'s' if n > 1 else ''}, test "
+        f"{primary_metric(table)})"
+    )
+    some = claims(table)
+    return sentence(lead, some) if some else f"{lead}, no modality-general teacher was asked for."
+
+
+def title(table: pd.DataFrame, *, student: str) -> str:
+    """The largest shown effect of repair, at the headline ratio."""
+    ratio, _ = at(table)
+    return headline(
+        f"{table['dataset'].iloc[0]}, {student} student, {ratio:.0%} removed",
+        claims(table),
+        otherwise="repaired teachers compared",
+    )
+
+
+def retold(found: Study) -> Study:
+    """The same numbers with the words of today, for a study of repaired teachers that was saved earlier."""
+    student, teacher = str(found.provenance["student"]), str(found.provenance["teacher"])
+    return replace(
+        found,
+        title=title(found.table, student=student),
+        verdict=verdict(found.table, student=student, teacher=teacher),
+    )
+
+
+__all__ = ["RepairStudy", "repair_teachers", "teacher_seed"]
