@@ -139,7 +139,7 @@ def _built(
         recipe=student_recipe,
         removal=config.removal,
     )
-    chosen, left_out = chosen_arms(asked, default, cannot, *needed)
+    chosen, left_out = chosen_arms(asked, default, cannot, data, *needed)
     kept = {one.teacher.sees for one in chosen if one.teacher is not None}
     return replace(
         found,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mmkd_lab.attribution.joint import Joint
+from mmkd_lab.attribution import Joint
 from mmkd_lab.core.check import LabError, listing, require
 from mmkd_lab.core.config import Count, Fraction, Natural, NonNegative, Positive, config
 from mmkd_lab.data.paired import PairedData

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import torch
 
 from mmkd_lab.core import check
 from mmkd_lab.core.check import LabError, listing, one_of, require
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.distill import ARMS, Arm, Context, Distillation, Strength, Term, require_distinct
-from mmkd_lab.distill.msd import msd_views
+from mmkd_lab.distill import ARMS, Arm, Context, Distillation, Strength, check_arms, msd_views
 from mmkd_lab.experiments.config import Config
 from mmkd_lab.experiments.profiles import Profile
 from mmkd_lab.models import View
@@ -97,12 +95,7 @@ class Experiment:
 
     def loss(self, arm: Arm, strengths: Mapping[str, float]) -> Distillation:
         """The loss of one arm's student, every method bound."""
-        terms = [(weight(term, strengths), method_of(term).bind(self.context)) for term in arm.loss]
-        return Distillation.of([(w, m) for w, m in terms if w > 0], removal=self.removal())
-
-    def drop(self, arm: Arm, strengths: Mapping[str, float]) -> float:
-        """The student's modality dropout."""
-        return strengths[arm.drop.name] if isinstance(arm.drop, Strength) else arm.drop
+        return arm.distillation(self.context, strengths)
 
     @cached_property
     def plain(self) -> dict[str, float]:
@@ -113,53 +106,27 @@ class Experiment:
         return {one.name: told.get(one.name, one.plain) for one in strengths_of(self.arms)}
 
 
-def weight(term: Term, strengths: Mapping[str, float]) -> float:
-    """The weight of a term."""
-    value = strengths[term.weight.name] if isinstance(term.weight, Strength) else float(term.weight)
-    return 1.0 - value if term.complement else value
-
-
-def method_of(term: Term) -> Any:  # noqa: ANN401 - an unbound method
-    """The method of a term, by itself or by its name."""
-    from mmkd_lab.distill import METHODS
-
-    return METHODS[term.method]() if isinstance(term.method, str) else term.method
-
-
 def strengths_of(arms: Sequence[Arm]) -> tuple[Strength, ...]:
     """The strengths of some arms, each once; KD's comes first, since the others are chosen beside it."""
     found: dict[str, Strength] = {}
     for arm in arms:
-        for value in (*(term.weight for term in arm.loss), arm.drop):
-            if isinstance(value, Strength):
-                found.setdefault(value.name, value)
+        found |= arm.strengths
     return tuple(sorted(found.values(), key=lambda one: one.name != "kd"))
 
 
 def chosen_arms(
-    asked: Sequence[str] | None, default: Sequence[str], cannot: Mapping[str, str], *needed: str
+    asked: Sequence[str] | None, default: Sequence[str], cannot: Mapping[str, str], data: PairedData, *needed: str
 ) -> tuple[tuple[Arm, ...], dict[str, str]]:
     """The arms asked for, or every default one that can be had, and {arm: why it is left out}.
 
-    Raises `LabError` for an unknown arm, one named twice, one that cannot be had, two that train alike, or
-    the lack of one that is needed.
+    Raises `LabError` for what `distill.check_arms` refuses, or the lack of one that is needed.
     """
-    if asked is None:
-        names, left_out = [name for name in default if name not in cannot], dict(cannot)
-    else:
-        listed = check.flat("arms", asked, "a list of at least one arm", f"For example {list(default)[:3]}.")
-        names, left_out = [str(name) for name in listed], {}
-    require(len(names) > 0, "arms", asked, "must be a list of at least one arm")
-    require(len(set(names)) == len(names), "arms", names, "must not name an arm twice")
-    for name in names:
-        one_of("arms", name, list(ARMS))
-        if name in cannot:
-            raise LabError("arms", name, f"cannot be had here: {cannot[name]}", "Leave it out.")
+    names = [name for name in default if name not in cannot] if asked is None else asked
+    arms = check_arms(names, data.task, cannot={} if asked is None else cannot)
+    known = [arm.name for arm in arms]
     for name in needed:
-        require(name in names, "arms", names, f"must hold {name!r}, with which others are compared")
-    arms = tuple(ARMS[name] for name in names)
-    require_distinct(arms)
-    return arms, {name: why for name, why in left_out.items() if name in default}
+        require(name in known, "arms", known, f"must hold {name!r}, with which others are compared")
+    return arms, dict(cannot) if asked is None else {}
 
 
 def other_modality(data: PairedData, student: str, teacher: str | None) -> str:

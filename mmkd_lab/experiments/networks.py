@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmkd_lab.core.check import require
+from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.distill import HEAD, Context, Distillation, TeacherOutputs, labels_only
+from mmkd_lab.distill import Context, Distillation, TeacherOutputs, labels_only
 from mmkd_lab.experiments.jobs import Arrays, Outcome
 from mmkd_lab.models import View
 from mmkd_lab.models.removal import Removal
@@ -26,6 +28,11 @@ from mmkd_lab.training.sources import Source
 DRAWS = 8
 #: Under what name the weights of the training samples are kept, one array for each view.
 SAMPLE_WEIGHTS = "sample_weights"
+
+
+def teacher_seed(seed: int) -> int:
+    """A teacher's own stream: under the student's, equal networks would start from equal weights."""
+    return derive(seed, "teacher")
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +171,7 @@ def train_student(task: StudentTask) -> Outcome:
     """Its outputs under every view, on all splits but train; its scores on all; its weights of samples."""
     taught = None
     if task.teacher is not None:
-        taught = task.loss.prepare(task.teacher, task.context, seed=task.seed).to(task.device)
+        taught = handed(task.loss, task.teacher, task.context, seed=teacher_seed(task.seed)).to(task.device)
     before = _clock(task.device)
     untrained, searched = _start(task)
     samples = len(task.data.positions("train"))
@@ -184,6 +191,28 @@ def train_student(task: StudentTask) -> Outcome:
     steps = searched + sum(steps_run(fitted, task.recipe, samples))
     facts = {**_facts(fitted), "seconds": (_clock(task.device) - before) / steps}
     return Outcome({**facts, "scores": _scores(fitted.replicas, task.data)}, _kept(task, fitted, taught))
+
+
+def handed(
+    loss: Distillation, teacher: TeacherOutputs, context: Context, *, seed: int
+) -> TeacherOutputs:
+    """What one student is handed of its teacher: what every method of its loss makes of it, together.
+
+    Raises `LabError` for methods that make different things of one output.
+    """
+    parts = [m.prepare(teacher, context, seed=seed) for _, m in loss.terms if m.needs.teacher]
+    found = parts[0]
+    for part in parts[1:]:
+        logits = found.logits if part.logits is teacher.logits else part.logits
+        clash = found.logits is not teacher.logits and logits is not found.logits
+        named = {}
+        for kind in ("views", "features", "view_features", "weights"):
+            one, other = getattr(found, kind), getattr(part, kind)
+            clash = clash or any(one[name] is not other[name] for name in set(one) & set(other))
+            named[kind] = {**one, **other}
+        require(not clash, "loss", list(loss.names), "its methods make different things of one teacher's output")
+        found = replace(found, logits=logits, **named)
+    return found
 
 
 def _start(task: StudentTask) -> tuple[Replicas, int]:
@@ -228,10 +257,8 @@ def _sample_weights(
 
 
 def probed(network: Replicas, data: PairedData, split: str) -> dict[str, np.ndarray]:
-    """What the head reads on a split, and the head's weight where it is linear."""
-    found = {f"features/{split}": network.features(data, split=split)[0].double().numpy()}
-    head = network.head_weight()
-    return found if head is None else {**found, "head": head[0].double().numpy()}
+    """What the head reads on a split."""
+    return {f"features/{split}": network.features(data, split=split)[0].double().numpy()}
 
 
 def loaded(

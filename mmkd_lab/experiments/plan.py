@@ -13,8 +13,7 @@ from functools import cached_property
 import torch
 
 from mmkd_lab.attribution import ChannelSaliency
-from mmkd_lab.core.seed import derive
-from mmkd_lab.distill import HEAD, Arm, Needs, TeacherKind, TeacherOutputs, needed_views
+from mmkd_lab.distill import Arm, Needs, TeacherKind, TeacherOutputs
 from mmkd_lab.experiments.experiment import Experiment
 from mmkd_lab.experiments.jobs import Job
 from mmkd_lab.experiments.networks import (
@@ -23,6 +22,7 @@ from mmkd_lab.experiments.networks import (
     OutputsTask,
     StudentTask,
     ask_teacher,
+    teacher_seed,
     train_network,
     train_student,
 )
@@ -35,6 +35,7 @@ from mmkd_lab.experiments.repairs import (
     RankTask,
     ask_edited,
     rank_channels,
+    saliency_of,
     train_pair,
 )
 from mmkd_lab.experiments.runner import Runner
@@ -42,11 +43,6 @@ from mmkd_lab.experiments.store import Key, Result, key
 from mmkd_lab.models import View
 from mmkd_lab.training.recipe import Recipe
 from mmkd_lab.training.sources import Source, source_of
-
-
-def teacher_seed(seed: int) -> int:
-    """A teacher's own stream: under the student's, equal networks would start from equal weights."""
-    return derive(seed, "teacher")
 
 
 @dataclass(frozen=True)
@@ -117,16 +113,13 @@ class Plan:
         for arm in experiment.arms:
             needs = needs | experiment.loss(arm, experiment.plain).needs
         views = [view for view in experiment.looked_at if view != experiment.full]
-        weighed = any(getattr(m, "weighs_by_saliency", False) for arm in experiment.arms for m in self._methods(arm))
-        if weighed:
-            views += needed_views(experiment.modalities["student"], credit=experiment.config.weighting.credit)
-        views = [view for view in dict.fromkeys([*views, *needs.views]) if view != experiment.full]
+        for arm in experiment.arms:
+            for _, method in experiment.loss(arm, experiment.plain).terms:
+                views += method.asks(experiment.context)
+        views = [view for view in dict.fromkeys(views) if view != experiment.full]
         return Asks(
             tuple(views), needs.teacher_layers, needs.view_features, experiment.config.removal, experiment.probe
         )
-
-    def _methods(self, arm: Arm) -> list[object]:
-        return [method for _, method in self.experiment.loss(arm, self.experiment.plain).terms]
 
     # Teachers that are trained by themselves.
 
@@ -225,8 +218,7 @@ class Plan:
         return Job(made, ask_teacher, task, f"asking the teacher of {_sees(experiment, sees)}, seed {seed}")
 
     def _outputs(self, result: Result) -> TeacherOutputs:
-        said = TeacherOutputs.from_arrays(result.tensors, removal=self.experiment.config.removal)
-        return replace(said, identity=self.experiment.data.identity)
+        return TeacherOutputs.from_arrays(result.tensors)
 
     # Teachers that are trained jointly with a student, and edited.
 
@@ -245,7 +237,7 @@ class Plan:
             self._pair_keys[one] = result.key
         ranks = [self._rank_job(one) for one in missing]
         for one, result in zip(missing, self.runner.run(ranks), strict=True):
-            self.rankings[one] = ChannelSaliency.of_stored(result.metrics, result.tensors)
+            self.rankings[one] = saliency_of(result)
         edits = [self._edit_job(one, (agreed[one], one.seed)) for one in wanted]
         for one, result in zip(wanted, self.runner.run(edits), strict=True):
             self.taught[one] = Taught(self._outputs(result), result.key.digest, result)
@@ -314,7 +306,7 @@ class Plan:
     def _student_job(self, student: Student) -> Job:
         experiment, arm = self.experiment, student.arm
         loss = experiment.loss(arm, student.strengths)
-        drop = experiment.drop(arm, student.strengths)
+        drop = arm.drop_at(student.strengths)
         recipe = experiment.student_recipe
         recipe = replace(recipe, modality_dropout=drop) if drop else recipe
         taught = None if student.teacher is None else self.taught[student.teacher]
@@ -389,5 +381,3 @@ def teachers_of(
         found[arm.name] = [Teacher(kind, seed, r, d) for r in at for d in drawn for seed in seeds]
     return found
 
-
-__all__ = ["HEAD", "Plan", "Student", "Taught", "Teacher", "teacher_seed", "teachers_of"]

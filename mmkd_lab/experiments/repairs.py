@@ -5,20 +5,31 @@ Source: Xue et al. 2023 (MFH), Algorithm 1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import nn
 
-from mmkd_lab.attribution import ChannelSaliency, Editor, Joint, RankingContext, by_channel, kept_channels
-from mmkd_lab.attribution.joint import aligned_pair
-from mmkd_lab.attribution.layers import Cut
+from mmkd_lab.attribution import (
+    ChannelSaliency,
+    Editor,
+    Joint,
+    RankingContext,
+    aligned_pair,
+    by_channel,
+    kept_channels,
+    truth_of,
+)
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill import TeacherOutputs
 from mmkd_lab.experiments.jobs import Arrays, Outcome
+from mmkd_lab.distill.teacher_outputs import identity_of
 from mmkd_lab.experiments.networks import loaded
+from mmkd_lab.experiments.store import Result
 from mmkd_lab.training.recipe import Recipe
 from mmkd_lab.training.sources import Source
 
@@ -95,7 +106,7 @@ class Place:
     """Where channels are: a layer (None for what the head reads), its side, and the axis of the channels."""
 
     layer: str | None = None
-    side: str = "output"
+    side: Literal["output", "input"] = "output"
     axis: int | None = None
 
 
@@ -108,7 +119,7 @@ class RankTask:
 
 
 def rank_channels(task: RankTask) -> Outcome:
-    """The saliency of every channel, as `ChannelSaliency.arrays` has it."""
+    """The saliency of every channel, as `saliency_of` reads it."""
     teacher, student = task.pair.nets()
     place = task.place
     found = by_channel(
@@ -120,7 +131,16 @@ def rank_channels(task: RankTask) -> Outcome:
         axis=place.axis,
         seed=task.pair.task.seed,
     )
-    return Outcome(*found.stored())
+    numbers = {"values": found.values, "standard_error": found.standard_error, "constant": found.constant}
+    if found.magnitude is not None:
+        numbers["magnitude"] = found.magnitude
+    facts = ("start", "layer", "side", "axis", "method", "distance", "permutations", "n")
+    return Outcome({name: getattr(found, name) for name in facts}, numbers)
+
+
+def saliency_of(ranked: Outcome | Result) -> ChannelSaliency:
+    """What `rank_channels` found."""
+    return ChannelSaliency(**ranked.metrics, **{name: np.array(one) for name, one in ranked.tensors.items()})
 
 
 @dataclass(frozen=True)
@@ -138,7 +158,7 @@ class Edit:
     ranking: str | None
     ratio: float = 0.0
     draw: int = 0
-    replace: str = "mean"
+    replace: Literal["mean", "zeros", "retrain"] = "mean"
     truth: tuple[int, ...] | None = None
 
 
@@ -158,20 +178,26 @@ def ask_edited(task: EditTask) -> Outcome:
     """What it says, as `TeacherOutputs.arrays` has it; on the probe split, what its head reads."""
     asked, edit, saliency = task.pair.task, task.edit, task.saliency
     teacher, _ = task.pair.nets()
-    editor = Editor(teacher, asked.data, Cut(teacher, saliency.layer, saliency.side), saliency.axis)
     channels = None
     if edit.ranking is not None:
-        context = RankingContext(saliency, seed=asked.seed, draw=edit.draw, truth=edit.truth)
-        channels = kept_channels(edit.ranking, context, ratio=edit.ratio)
-    probe = [] if task.probe is None else [task.probe]
+        truth = None if edit.truth is None else truth_of(edit.truth, len(saliency))
+        context = RankingContext(saliency, seed=asked.seed, draw=edit.draw, truth=truth)
+        channels = kept_channels(edit.ranking, context, edit.ratio)
+    editor, probe = Editor.of(teacher, asked.data, saliency), [] if task.probe is None else [task.probe]
     if edit.replace == "retrain":
         stream = derive(asked.seed, "repair", "head")
-        logits, kept = editor.retrained(channels, recipe=task.recipe, stream=stream, features=probe)
+        found = editor.retrained(channels, recipe=task.recipe, stream=stream, features=probe)
     else:
-        logits, kept = editor.keeping(channels, replace=edit.replace, features=probe)
-    data, metrics = asked.data, dict[str, object]()
+        found = editor.keeping(channels, replace=edit.replace, features=probe)
+    metrics = dict[str, object]()
     if channels is not None:
         lost = np.setdiff1d(np.flatnonzero(~saliency.constant), channels)
         metrics = {"channels": channels.tolist(), "living_removed": len(lost)}
-    said = TeacherOutputs.by_split(logits, data)
-    return Outcome(metrics, {**said.arrays(), **kept})
+    kept = {f"features/{split}": values for split, values in found.features.items()}
+    return Outcome(metrics, {**by_sample(found.logits, asked.data).arrays(), **kept})
+
+
+def by_sample(logits: Mapping[str, torch.Tensor], data: PairedData) -> TeacherOutputs:
+    """{split: (N, K)} of one teacher as its outputs by sample index."""
+    index = torch.cat([data.sample_index[data.positions(split)].cpu() for split in logits])
+    return TeacherOutputs(index, torch.cat(list(logits.values()))[None], identity=identity_of(data))

@@ -13,12 +13,11 @@ from mmkd_lab.experiments.store import ResultStore
 
 @contextmanager
 def session(
-    study: str, total: int, *, store: ResultStore | None, jobs: int | None, progress: bool
+    total: int, *, store: ResultStore | None, jobs: int | None, progress: bool
 ) -> Iterator[Runner]:
     """A runner for so many networks.
 
     Args:
-        study: what the bar is called.
         total: networks to be trained or taken from the store.
         store: where finished jobs are kept; the default store when None.
         jobs: how many run at a time; None leaves it to `joblib.parallel_config`.
@@ -29,5 +28,5 @@ def session(
     require(store is None or isinstance(store, ResultStore), "store", store, "must be a ResultStore or None")
     if jobs is not None and jobs != -1:
         whole("jobs", jobs)
-    with jobs_progress(total, study, shown=progress) as bar:
+    with jobs_progress(total, "network", shown=progress) as bar:
         yield Runner(ResultStore() if store is None else store, jobs, lambda what, how: bar.update(f"{what}, {how}"))

@@ -22,6 +22,7 @@ from mmkd_lab.core.check import one_of, real, require
 from mmkd_lab.data.datasets.crema_votes import SENSES, soft_labels
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill import TeacherOutputs, kd_divergence
+from mmkd_lab.distill.teacher_outputs import identity_of
 from mmkd_lab.experiments.build import crossmodal
 from mmkd_lab.experiments.claims import claim, headline, joined
 from mmkd_lab.experiments.plan import Plan, Student, teachers_of
@@ -70,7 +71,7 @@ def crowd_teacher(
     rule = "must be the emotions that the raters could choose"
     require(data.num_classes == shares.shape[2], "data.classes", data.classes, rule)
     logits = shares[:, SENSES.index(sense)].double().log()[None]
-    return TeacherOutputs(data.sample_index.cpu(), logits, identity=data.identity)
+    return TeacherOutputs(data.sample_index.cpu(), logits, identity=identity_of(data))
 
 
 def crowd_students(
@@ -113,7 +114,7 @@ def crowd_students(
     senses = {"um_kd": student, "cm_kd": other, "mm_kd": "audiovisual"}
     folder = None if mirror is None else str(mirror)
     tables, made = [], dict[str, object]()
-    with session(NAME, len(numbers) * len(ARMS), store=store, jobs=jobs, progress=progress) as runner:
+    with session(len(numbers) * len(ARMS), store=store, jobs=jobs, progress=progress) as runner:
         for seed in numbers:
             data = datasets.load("crema_votes", senses=("voice", "face"), seed=seed, mirror=folder)
             crowds = {sense: crowd_teacher(data, sense, mirror=mirror) for sense in SENSES}

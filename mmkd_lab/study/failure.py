@@ -88,7 +88,7 @@ def failure_cases(
         known=(),
     )
     total = len(experiment.seeds) * (len(experiment.teachers) + len(experiment.arms))
-    with session(NAME, total, store=store, jobs=jobs, progress=progress) as runner:
+    with session(total, store=store, jobs=jobs, progress=progress) as runner:
         plan = Plan(experiment, runner)
         table = train(plan)
     views = {arm: " + ".join(experiment.modalities[kind]) for arm, kind in _sees(experiment).items()}

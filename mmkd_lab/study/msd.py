@@ -156,7 +156,7 @@ def kd_vs_msd(
         models=(student_model, teacher_model),
         options=options,
     )
-    with session(NAME, _total(experiment), store=store, jobs=jobs, progress=progress) as runner:
+    with session(_total(experiment), store=store, jobs=jobs, progress=progress) as runner:
         ran = _run(experiment, runner)
     return _study(ran, provenance(ran.experiment, dict(runner.counts), started, *MSD_OPTIONS))
 

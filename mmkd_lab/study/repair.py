@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from mmkd_lab.attribution import ChannelSaliency, by_channel, kept_channels, truth_of
+from mmkd_lab.attribution import ChannelSaliency, RankingContext, by_channel, kept_channels, truth_of
 from mmkd_lab.core.check import LabError, require
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill import ARMS as REGISTERED
@@ -23,7 +23,7 @@ from mmkd_lab.experiments.build import crossmodal
 from mmkd_lab.experiments.claims import Claim, claim, headline, sentence
 from mmkd_lab.experiments.config import ALONE, REPAIR_OPTIONS, WITH_LABELS
 from mmkd_lab.experiments.experiment import Experiment
-from mmkd_lab.experiments.plan import Plan, Student, Teacher, teacher_seed, teachers_of
+from mmkd_lab.experiments.plan import Plan, Student, Teacher, teachers_of
 from mmkd_lab.experiments.repairs import Pair, pair_streams
 from mmkd_lab.experiments.report import file_name, provenance
 from mmkd_lab.experiments.result import Study
@@ -117,7 +117,7 @@ def repair_teachers(
     )
     experiment = _tried(experiment)
     repair = Repair(experiment)
-    with session(NAME, repair.total, store=store, jobs=jobs, progress=progress) as runner:
+    with session(repair.total, store=store, jobs=jobs, progress=progress) as runner:
         plan = Plan(experiment, runner)
         results = repair.train(plan)
     table = repair.table(plan, results)
@@ -305,11 +305,9 @@ def _tried(experiment: Experiment) -> Experiment:
         rule = f"removes none of the {len(found)} channels"
         raise LabError("ratios", ratio, rule, f"Use 0, or at least {1 / len(found):.3g}.")
     truth = None if config.truth is None else truth_of(config.truth, len(found))
-    from mmkd_lab.attribution import RankingContext
-
     for arm in edited:
         if arm.teacher is not None and arm.teacher.ranking is not None:
-            kept_channels(arm.teacher.ranking, RankingContext(found, seed=0, draw=0, truth=truth), ratio=0.0)
+            kept_channels(arm.teacher.ranking, RankingContext(found, truth=truth), 0.0)
     return experiment
 
 
@@ -372,5 +370,3 @@ def retold(found: Study) -> Study:
         verdict=verdict(found.table, student=student, teacher=teacher),
     )
 
-
-__all__ = ["RepairStudy", "repair_teachers", "teacher_seed"]

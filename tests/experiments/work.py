@@ -1,0 +1,50 @@
+"""Work for the runner's tests, in a file of its own so that other processes can import it.
+
+python -m tests.experiments.work <store> <jobs> <seconds>     eight sleeping jobs, each told when it begins
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mmkd_lab.core.check import LabError
+from mmkd_lab.experiments.jobs import Job, Outcome
+from mmkd_lab.experiments.runner import Runner
+from mmkd_lab.experiments.store import ResultStore, key
+
+
+@dataclass(frozen=True)
+class Task:
+    number: int
+    seconds: float = 0.0
+    dies_once: str = ""
+    fails: bool = False
+
+
+def square(task: Task) -> Outcome:
+    if task.fails:
+        raise LabError("number", task.number, "is one that fails")
+    if task.dies_once and not Path(task.dies_once).exists():
+        Path(task.dies_once).touch()
+        os._exit(9)
+    time.sleep(task.seconds)
+    rng = np.random.default_rng(task.number)
+    return Outcome({"square": task.number**2, "process": os.getpid()}, {"noise": rng.normal(size=5)})
+
+
+def jobs(count: int = 8, **changes) -> list[Job]:
+    return [Job(key(role="square", number=i), square, Task(i, **changes), f"number {i}") for i in range(count)]
+
+
+if __name__ == "__main__":
+    runner = Runner(
+        ResultStore(sys.argv[1]), int(sys.argv[2]), lambda what, how: print(what, how, flush=True)
+    )
+    print("begun", flush=True)
+    runner.run(jobs(seconds=float(sys.argv[3])))
