@@ -15,7 +15,7 @@ from mmkd_lab.core.check import flat, of_type, require, whole
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.models.adapter import ModelAdapter
-from mmkd_lab.models.layers import HEAD, Wrapper
+from mmkd_lab.models.layers import HEAD, Wrapper, named_layers
 from mmkd_lab.models.network import MultimodalNet, build
 from mmkd_lab.models.removal import Removal
 from mmkd_lab.models.spec import NetSpec
@@ -290,6 +290,23 @@ class Replicas:
         `predict`'s.
         """
         return self._over(data, split, view, removal, layer or HEAD)
+
+    def head_weight(self) -> Tensor | None:
+        """(R, K, F), what makes logits of the features, but for a bias; None where the head is not linear."""
+        head = getattr(self.net, "head_name", None)
+        if not isinstance(named_layers(self.net).get(head or ""), nn.Linear):
+            return None
+        return self.parameters[f"{'module.' * isinstance(self.net, Wrapper)}{head}.weight"]
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The layers that `features` can read, beside `HEAD`; by the names that their author gave."""
+        return tuple(named_layers(self.net))
+
+    @property
+    def has_features(self) -> bool:
+        """Whether it is known what the head reads; of a network of yours, once it has been tried."""
+        return getattr(self.net, "head_name", None) is not None
 
     def feature_lengths(self, data: PairedData, layers: Iterable[str] = (HEAD,)) -> dict[str, int]:
         """{layer: F}, by asking one of the networks about two samples."""
