@@ -1,10 +1,12 @@
-"""Configurations that check themselves: frozen, typed dataclasses whose every fault is told in the lab's words."""
+"""Configurations that check themselves: frozen, typed dataclasses; every fault is told in the lab's words."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from difflib import get_close_matches
 from functools import wraps
+from re import findall
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import numpy as np
@@ -19,8 +21,8 @@ _CONFIG = ConfigDict(arbitrary_types_allowed=True, extra="forbid", allow_inf_nan
 
 
 def _plain_number(value: object) -> object:
-    """Numpy's numbers are numbers; truth values are none."""
-    if isinstance(value, (bool, np.bool_)):
+    """Numpy's numbers are numbers; truth values and text are none."""
+    if isinstance(value, (bool, np.bool_, str)):
         raise ValueError("must be a number")
     return value.item() if isinstance(value, np.generic) else value
 
@@ -34,6 +36,21 @@ Real = Annotated[float, _NUMBER]
 Positive = Annotated[float, _NUMBER, Field(gt=0)]
 NonNegative = Annotated[float, _NUMBER, Field(ge=0)]
 Fraction = Annotated[float, _NUMBER, Field(ge=0, le=1)]
+#: True or False, and nothing that merely passes for one of them.
+Flag = Annotated[bool, Field(strict=True)]
+
+#: pydantic's wording, and the lab's.
+_WORDING = {
+    "Input should be": "must be",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "above",
+    "less than": "below",
+    "a valid integer": "a whole number",
+    "a valid boolean": "True or False",
+    "a valid string": "text",
+    "a valid tuple": "a sequence",
+}
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(Field,))
@@ -47,43 +64,56 @@ def config(cls: C) -> C:
     checked: Callable[..., None] = made.__init__
 
     @wraps(checked)
-    def __init__(self: object, *args: object, **kwargs: object) -> None:
+    def init(self: object, *args: object, **kwargs: object) -> None:
         try:
             checked(self, *args, **kwargs)
         except ValidationError as error:
             raise told(error, made) from None
 
-    made.__init__ = __init__
+    made.__init__ = init
     return made  # type: ignore[no-any-return]
 
 
 def told(error: ValidationError, cls: type) -> LabError:
     """What pydantic found, as the lab says it: the first fault in full, the others after it."""
-    faults = [_fault(one, cls) for one in error.errors()]
-    first, *rest = {(name, rule): (name, value, rule) for name, value, rule in faults}.values()
-    more = [f"{name} = {value!r}: {rule}" for name, value, rule in rest]
-    return LabError(*first, "Also: " + "; ".join(more) if more else "")
+    found: dict[str, tuple[str, object, str, str]] = {}
+    for one in error.errors():
+        fault = _fault(one, cls)
+        field = fault[0].partition(".")[0]
+        # A field that takes several kinds of value is at fault once for each: the deepest one tells most.
+        if field not in found or fault[0].count(".") > found[field][0].count("."):
+            found[field] = fault
+    (name, value, rule, way_out), *rest = found.values()
+    more = "; ".join(f"{name} = {value!r}: {rule}" for name, value, rule, _ in rest)
+    return LabError(name, value, rule, f"Also: {more}" if more else way_out)
 
 
-def _fault(one: Any, cls: type) -> tuple[str, object, str]:  # noqa: ANN401 - pydantic's own TypedDict
+def _fault(one: Any, cls: type) -> tuple[str, object, str, str]:  # noqa: ANN401 - pydantic's own TypedDict
     path = [str(part) for part in one["loc"] if not str(part)[:1].isupper() and "[" not in str(part)]
     name = ".".join(path[:1] + [part for part in path[1:] if part.isdigit()]) or cls.__name__
     kind, context = one["type"], one.get("ctx", {})
     if kind in ("unexpected_keyword_argument", "dataclass_exact_type", "no_such_attribute"):
         known = [field.name for field in fields(cls)]
-        return name, one["input"], f"is no field of {cls.__name__}: {listing(known)}"
+        return name, one["input"], f"is no field of {cls.__name__}: {listing(known)}", _near(name, known)
     if kind == "missing" or kind == "missing_argument":
-        return name, None, "must be given"
+        return name, None, "must be given", ""
     if kind == "literal_error":
-        return name, one["input"], f"must be one of {context['expected']}"
+        expected = str(context["expected"])
+        hint = _near(str(one["input"]), findall(r"'([^']*)'", expected))
+        return name, one["input"], f"must be one of {expected}", hint
     if kind == "value_error":
         inner = context["error"]
-        return (
-            (inner.argument, inner.value, inner.rule)
-            if isinstance(inner, LabError)
-            else (name, one["input"], str(inner))
-        )
+        if isinstance(inner, LabError):
+            return inner.argument, inner.value, inner.rule, inner.way_out
+        return name, one["input"], str(inner), ""
     if kind == "is_instance_of":
-        return name, type(one["input"]).__name__, f"must be a {context['class']}"
-    rule = str(one["msg"]).replace("Input should be", "must be").partition(", unable to parse")[0]
-    return name, one["input"], rule[0].lower() + rule[1:]
+        return name, type(one["input"]).__name__, f"must be a {context['class']}", ""
+    rule = str(one["msg"]).partition(", unable to")[0]
+    for theirs, ours in _WORDING.items():
+        rule = rule.replace(theirs, ours)
+    return name, one["input"], rule[0].lower() + rule[1:], ""
+
+
+def _near(value: str, options: list[str]) -> str:
+    near = get_close_matches(value, options, n=1)
+    return f"Did you mean {near[0]!r}?" if near else ""

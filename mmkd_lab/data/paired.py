@@ -127,8 +127,14 @@ class PairedData:
         one_of("split", split, list(self.splits))
         return self.splits[split]
 
-    def batch(self, positions: Tensor, modalities: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """{name: (*positions.shape, ...)}; floating values come as float32, whatever they are stored as.
+    def batch(
+        self,
+        positions: Tensor,
+        modalities: Sequence[str] | None = None,
+        *,
+        dtype: torch.dtype = torch.float32,
+    ) -> dict[str, Tensor]:
+        """{name: (*positions.shape, ...)}; floating values come as `dtype`, whatever they are stored as.
 
         Raises `LabError` for an unknown modality, or positions that are no int64 tensor (their range is not
         looked at: this is the inner loop of training).
@@ -141,7 +147,7 @@ class PairedData:
         for name in names:
             one_of("modality", name, known)
         picked = {str(name): self.modalities[str(name)][positions] for name in names}
-        return {name: x.float() if x.is_floating_point() else x for name, x in picked.items()}
+        return {name: x.to(dtype) if x.is_floating_point() else x for name, x in picked.items()}
 
     def to(self, device: torch.device | str) -> PairedData:
         """The same data with its tensors on a device. Raises `LabError` for one that torch does not know."""

@@ -54,7 +54,7 @@ def asked(
     # A view without what this student does not read anyway.
     every = (View(names), *(View(view.kept & names) for view in views))
     axis = 0 if shared else 1
-    if engine.plain is not None and can_share(engine.plain, removal, x):
+    if can_share(engine.plain, removal, x):
         rows, parts = with_removed(x, every, removal, axis=axis)
         return Question(rows, shared, views, parts)
     return Question(view_rows(x, every, removal, axis=axis), shared, views)

@@ -21,10 +21,11 @@ from mmkd_lab.training.device import deterministic
 from mmkd_lab.training.engine import clip_each
 from mmkd_lab.training.fabric import make_fabric, optimiser
 from mmkd_lab.training.flat import Flat
-from mmkd_lab.training.inputs import Resident, datasets
+from mmkd_lab.training.inputs import TrainingSplit, datasets
 from mmkd_lab.training.order import Order
+from mmkd_lab.training.outputs import full
 from mmkd_lab.training.pruning_search import Search
-from mmkd_lab.training.recipe import Recipe
+from mmkd_lab.training.recipe import Recipe, dtype_of, resolve_precision
 from mmkd_lab.training.replicas import Replicas
 from mmkd_lab.training.schedule import rates
 
@@ -111,24 +112,33 @@ def prune(
     of_type("replicas", replicas, Replicas, "Replicas", "See Replicas.build and Replicas.of.")
     of_type("recipe", recipe, Recipe, "a Recipe")
     whole("every", every)
-    rate, precision = recipe.modality_dropout, recipe.precision
+    rate, given = recipe.modality_dropout, recipe.precision
     require(rate == 0, "recipe.modality_dropout", rate, "must be 0: the search sees whole samples")
-    require(precision != "16-mixed", "recipe.precision", precision, "scales gradients", "Use 'bf16-mixed'.")
+    require(given != "16-mixed", "recipe.precision", given, "scales gradients", "Use 'bf16-mixed'.")
     sets = datasets(data, len(replicas))
+    precision = resolve_precision(recipe, replicas.size, replicas.device)
+    replicas = replicas.to(dtype=dtype_of(precision))
     search = Search(replicas, whole("parameters", parameters), mode=mode)
-    resident = Resident(sets, replicas.modalities, device=replicas.device)
+    resident = TrainingSplit(sets, replicas.modalities, device=replicas.device, dtype=replicas.dtype)
+    fabric = make_fabric(replicas.device, precision)
     with deterministic(replicas.device):
-        losses = _run(search, resident, recipe, every=every, label=label, shown=progress)
+        losses = _run(search, resident, recipe, fabric, every=every, label=label, shown=progress)
     return _result(search, losses)
 
 
 def _run(
-    search: Search, resident: Resident, recipe: Recipe, *, every: int, label: str, shown: bool
+    search: Search,
+    resident: TrainingSplit,
+    recipe: Recipe,
+    fabric: Any,  # noqa: ANN401 - Fabric, which is imported late
+    *,
+    every: int,
+    label: str,
+    shown: bool,
 ) -> Tensor:
     from tqdm.auto import tqdm
 
     replicas = search.replicas
-    fabric: Any = make_fabric(replicas.device, recipe.precision)
     learning = [value for value in search.weights.values() if value.requires_grad]
     flat = Flat(learning)
     stepper = fabric.setup_optimizers(optimiser(flat.parameter, recipe))
@@ -144,7 +154,7 @@ def _run(
             flat.zero_grad()
             with fabric.autocast():
                 logits = search.logits(x)
-            loss = cross_entropy(logits.float(), target, task=resident.task)
+            loss = cross_entropy(full(logits), target, task=resident.task)
             fabric.backward(loss.sum())
             if recipe.clip is not None:
                 clip_each([value.grad for value in learning if value.grad is not None], limit=recipe.clip)
@@ -174,7 +184,7 @@ def _result(search: Search, loss: Tensor) -> Pruned:
 
 
 def _slots(
-    resident: Resident, recipe: Recipe, seeds: Sequence[int], device: torch.device
+    resident: TrainingSplit, recipe: Recipe, seeds: Sequence[int], device: torch.device
 ) -> Iterator[Tensor]:
     """(R, B) slots of the training split, pass after pass without end."""
     order = Order(seeds, resident.samples)

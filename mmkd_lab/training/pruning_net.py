@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from mmkd_lab.models.bag import Bag
 from mmkd_lab.models.fusion import Late, Mid
+from mmkd_lab.models.layers import Wrapper
 from mmkd_lab.models.lenet import LeNet
 from mmkd_lab.models.network import MultimodalNet
-from mmkd_lab.models.own import OwnNet
 from mmkd_lab.models.vector import Mlp
 from mmkd_lab.training.pruning_units import Group, Tie
 
@@ -49,7 +48,7 @@ class CountedGroupNorm(nn.Module):
         return away * scale[..., None, None] + self.bias[:, None, None]
 
 
-class PrunedNet(OwnNet):
+class PrunedNet(Wrapper):
     """What is left of a network after pruning: {modality: (B, ...)} -> logits (B, K), `features` (B, F).
 
     It reads the modalities and can do the removals of the network it came from, but no `NetSpec` describes
@@ -57,12 +56,9 @@ class PrunedNet(OwnNet):
     """
 
     def __init__(self, net: MultimodalNet) -> None:
-        super().__init__(net, modalities=net.modalities, head="head")
-
-    @property
-    def removals(self) -> tuple[str, ...]:
-        """The names of the removals that this network can do."""
-        return cast(MultimodalNet, self.module).removals
+        super().__init__()
+        self.module, self.modalities = net, net.modalities
+        self.head_name, self.removals = net.head_name, net.removals
 
     def forward(self, x: Mapping[str, Tensor]) -> Tensor:
         """{modality: (B, ...)} -> logits (B, K)."""

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.func import vmap
+from torch.func import functional_call, vmap
 
 from mmkd_lab.core.check import one_of, require
 from mmkd_lab.models.network import MultimodalNet
-from mmkd_lab.training import strategy
 from mmkd_lab.training.pruning_net import PrunedNet, extract, masked, prunable
 from mmkd_lab.training.pruning_units import groups_of, parameter_count
 from mmkd_lab.training.replicas import Replicas
-from mmkd_lab.training.stacking import call_logits
+from mmkd_lab.training.stacking import choose
 
 
 class Search:
@@ -31,7 +30,7 @@ class Search:
 
     def __init__(self, replicas: Replicas, target: int, *, mode: str = "auto") -> None:
         one_of("mode", mode, ("auto", "stacked", "looped"))
-        self.stacked = strategy.choose(replicas.net, replicas.device, mode) == "stacked"
+        self.stacked = choose(replicas.net, replicas.device, mode) == "stacked"
         self.groups = groups_of(replicas.net)
         assert isinstance(replicas.net, MultimodalNet)
         self.replicas, self.net = replicas, prunable(replicas.net, self.groups)
@@ -55,7 +54,9 @@ class Search:
             for name, value in replicas.parameters.items()
         }
         self.masks = {
-            group.name: torch.ones(len(replicas), group.size, device=replicas.device, requires_grad=True)
+            group.name: torch.ones(
+                len(replicas), group.size, device=replicas.device, dtype=replicas.dtype, requires_grad=True
+            )
             for group in self.groups
         }
 
@@ -69,7 +70,8 @@ class Search:
         buffers = masked(self.buffers, self.groups, self.masks)
 
         def one(values: dict[str, Tensor], buffers: dict[str, Tensor], x: dict[str, Tensor]) -> Tensor:
-            return call_logits(self.net, values, buffers, x)
+            found: Tensor = functional_call(self.net, (values, buffers), (x,))
+            return found
 
         if self.stacked:
             stacked: Tensor = vmap(one, in_dims=(0, 0, None if shared else 0))(weights, buffers, x)

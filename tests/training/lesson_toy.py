@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from mmkd_lab.distill import KD, CrossEntropy, Distillation, LearnedWeights, Msd, msd_views, weigh
-from mmkd_lab.models import NetSpec, OwnNet, Zeros
+from mmkd_lab.models import ModelAdapter, NetSpec, Zeros
 from mmkd_lab.training import Recipe, Replicas, fit
 from tests.distill.pairs import said
 
@@ -66,4 +66,4 @@ class Half(nn.Module):
 def halves(frozen="one"):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return [OwnNet(Half(frozen), modalities=("a", "b"), head="head") for _ in range(3)]
+        return [ModelAdapter(Half(frozen), modalities=("a", "b"), head="head") for _ in range(3)]

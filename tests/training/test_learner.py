@@ -20,7 +20,7 @@ from mmkd_lab.distill.learned import LearnedWeights
 from mmkd_lab.distill.losses.msd import Msd
 from mmkd_lab.distill.method import Outputs
 from mmkd_lab.distill.views import msd_views
-from mmkd_lab.models import AttentionMask, Learned, NetSpec, OwnNet, Permutation, Zeros
+from mmkd_lab.models import AttentionMask, Learned, ModelAdapter, NetSpec, Permutation, Zeros
 from mmkd_lab.training import Replicas
 from mmkd_lab.training.batch import Batch, Said
 from mmkd_lab.training.engine import Direct, Stacked
@@ -51,7 +51,7 @@ class Grid(nn.Module):
 def grids():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return [OwnNet(Grid(), modalities=("a", "b")) for _ in SEEDS]
+        return [ModelAdapter(Grid(), modalities=("a", "b")) for _ in SEEDS]
 
 
 #: name -> (spec or networks, dataset, removal, distance, gate)

@@ -19,8 +19,8 @@ from mmkd_lab.distill.weights import Weighting, weigh
 from mmkd_lab.models import (
     AttentionMask,
     Learned,
+    ModelAdapter,
     NetSpec,
-    OwnNet,
     Permutation,
     Zeros,
     removal_named,
@@ -298,7 +298,7 @@ def test_dense_targets():
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        replicas = Replicas.of([OwnNet(Grid(), modalities=("a", "b")) for _ in range(3)], device="cpu")
+        replicas = Replicas.of([ModelAdapter(Grid(), modalities=("a", "b")) for _ in range(3)], device="cpu")
     teacher = taught(data, weighting=Weighting("normalised"))
     for distance in ("kl", "mse", "dist"):
         loss = loss_of(data, distance=distance)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Share:
+class DataParallel:
     """One process of `world`: it takes every `world`-th row of a batch, beginning with row `rank`."""
 
     rank: int = 0

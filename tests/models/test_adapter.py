@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mmkd_lab.models import OwnNet
+from mmkd_lab.models import ModelAdapter
 
 
 class Sum(nn.Module):
@@ -21,14 +21,14 @@ class Sum(nn.Module):
 def test_the_adapter_hands_over_what_the_module_reads():
     own = Sum()
     x = {"a": torch.randn(5, 3), "b": torch.randn(5, 3)}
-    assert torch.equal(OwnNet(own)(x), own(x))
-    assert torch.equal(OwnNet(own, modalities=("a",))(x), own({"a": x["a"]}))
+    assert torch.equal(ModelAdapter(own)(x), own(x))
+    assert torch.equal(ModelAdapter(own, modalities=("a",))(x), own({"a": x["a"]}))
 
 
 def test_features_are_what_reaches_the_head():
     own = Sum()
     x = {"a": torch.randn(5, 3)}
-    features = OwnNet(own, head="fc").features(x)
+    features = ModelAdapter(own, head="fc").features(x)
     assert torch.equal(features, torch.tanh(own.body(x["a"])))
     assert torch.equal(own.fc(features), own(x))
     assert not own.fc._forward_pre_hooks

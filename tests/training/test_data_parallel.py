@@ -12,8 +12,8 @@ import torch
 from mmkd_lab.core.check import LabError
 from mmkd_lab.models import NetSpec
 from mmkd_lab.training import Recipe, Replicas, fit, load
+from mmkd_lab.training.data_parallel import DataParallel
 from mmkd_lab.training.fabric import make_fabric
-from mmkd_lab.training.share import Share
 from tests.training.parallel_fit import CASES
 from tests.training.toy import plain, toy
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
 def test_weighted_means_of_the_shares_are_the_mean_of_the_batch(size, world):
     batch = torch.randn(size, generator=torch.Generator().manual_seed(size), dtype=torch.float64)
-    shares = [Share(rank, world) for rank in range(world)]
+    shares = [DataParallel(rank, world) for rank in range(world)]
     parts = [share.weight(size) * batch[share.rows(size)].mean() for share in shares]
     assert torch.stack(parts).mean() == pytest.approx(batch.mean().item(), abs=1e-12)
 
