@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from mmkd_lab.core.check import require
+from mmkd_lab.core.check import LabError, require
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.experiments.summary import COLUMNS
-from mmkd_lab.study.hypotheses import COMPONENTS, RIVALS, Run, cannot
-from mmkd_lab.study.prediction import Prediction, predictions
+from mmkd_lab.shares.hypotheses import COMPONENTS, RIVALS, Run
+from mmkd_lab.shares.prediction import Prediction, predictions
 from mmkd_lab.study.report import file_name, versions
 
 
@@ -27,7 +27,7 @@ def rival_hypotheses(runs: Sequence[Run]) -> Study:
         a study of kind 'rivals'. The table has one row per run and rival (role 'teacher', the rival as
         metric) and one for the gain (role 'student', metric 'gain'), with the columns `ratio` (NaN where it
         does not apply), `loss` and `draw`. `provenance['prediction']` holds what
-        `study.prediction.predictions` found, `provenance['left_out']` what could not be computed and why:
+        `shares.prediction.predictions` found, `provenance['left_out']` what could not be computed and why:
         non-target divergence of two classes, and whatever is about features for a teacher whose channels are
         all constant.
 
@@ -46,12 +46,11 @@ def rival_hypotheses(runs: Sequence[Run]) -> Study:
         ratio = float("nan") if run.ratio is None else run.ratio
         head, at = ("rivals", run.dataset, run.arm), (ratio, run.loss, run.draw)
         rows.append((*head, "student", run.seed, "test", "gain", run.gain, *at))
-        for name, number in RIVALS.items():
-            why = cannot(name, run)
-            if why is None:
-                rows.append((*head, "teacher", run.seed, run.split, name, number(run), *at))
-            else:
-                left_out[f"{name}, {run.arm}, {run.ratio}, {run.draw}, seed {run.seed}"] = why
+        for name, rival in RIVALS.items():
+            try:
+                rows.append((*head, "teacher", run.seed, run.split, name, rival.number(run), *at))
+            except LabError as why:
+                left_out[f"{name}, {run.arm}, {run.ratio}, {run.draw}, seed {run.seed}"] = str(why)
     table = pd.DataFrame(rows, columns=[*COLUMNS, "ratio", "loss", "draw"])
     made = {
         "study": "rivals",
@@ -127,5 +126,4 @@ def _signs(found: Sequence[Prediction]) -> str:
 
 
 def _words(rival: str) -> str:
-    known = {"non_target_divergence": "non-target divergence", "cka": "CKA"}
-    return known.get(rival, rival.replace("_", " "))
+    return RIVALS[rival].words if rival in RIVALS else rival.replace("_", " ")

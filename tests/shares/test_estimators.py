@@ -16,7 +16,7 @@ from mmkd_lab.shares import (
 )
 from mmkd_lab.shares.information import pairing_p_value
 from mmkd_lab.shares.performance import latent_from_information
-from mmkd_lab.shares.probe import cross_fitted
+from mmkd_lab.shares.sides import cross_fitted
 from tests.shares.worlds import Small, draw, xor
 
 QUICK = {"permutations": 100, "resamples": 15}

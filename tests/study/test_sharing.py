@@ -11,17 +11,9 @@ from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.experiments import Study
 from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.shares.estimators import ESTIMATORS, _blocks, _mean_recall
+from mmkd_lab.shares.sides import Sides, leading, lively, possible_folds
 from mmkd_lab.study import modality_shares
-from mmkd_lab.study.estimators import (
-    ESTIMATORS,
-    LABELS,
-    Sides,
-    _blocks,
-    _mean_recall,
-    leading,
-    lively,
-    possible_folds,
-)
 from mmkd_lab.study.sharing_verdict import noted, sentence, shares_of
 from tests.shares.worlds import blurred
 
@@ -82,7 +74,7 @@ def test_every_method_finds_the_declared_share_but_information():
         gamma = shares_of(found.table, method)["gamma_union"]
         assert gamma.low <= gamma.mean <= gamma.high, method  # and neither is NaN
         assert (abs(gamma.mean - 6 / 16) < 0.1) == (method != "information"), method
-        assert LABELS[method] in found.verdict
+        assert ESTIMATORS[method].label in found.verdict
     assert "gamma 0." in found.verdict
     assert "only a 0." in found.verdict
 
@@ -263,7 +255,9 @@ def test_wrong_questions_are_refused(asked, expected, crowd):
 
 def test_columns_that_are_no_probabilities_are_refused(crowd):
     y = crowd.target.numpy()
-    with pytest.raises(LabError, match=r"modality a = \(1200, 2\): must be probabilities of the 4 classes"):
+    with pytest.raises(
+        LabError, match=r"modality 'left' = \(1200, 2\): must be probabilities of the 4 classes"
+    ):
         modality_shares(paired(rng.random((1200, 2)), rng.random((1200, 2)), y), layer="given")
 
 
@@ -355,7 +349,7 @@ def test_the_threshold_of_shared_channels_can_be_set(method):
     for least in (0.1, 0.5):
         found = modality_shares(paired(a, b, y), least_shared=least, **asked)
         gammas[least] = shares_of(found.table, method)["gamma_union"].mean
-        assert f"By {LABELS[method]}: gamma hangs on where shared begins" in found.verdict
+        assert f"By {ESTIMATORS[method].label}: gamma hangs on where shared begins" in found.verdict
         assert found.provenance["least_shared"] == least
     assert gammas == pytest.approx({0.1: 1.0, 0.5: 0.0}, abs=0.05)
 

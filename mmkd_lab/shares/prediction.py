@@ -10,6 +10,7 @@ import pandas as pd
 
 from mmkd_lab.core.check import require
 from mmkd_lab.core.stats import Interval, mean_interval
+from mmkd_lab.shares.hypotheses import RIVALS
 
 Numbers = npt.NDArray[np.float64]
 
@@ -143,7 +144,7 @@ def _prediction(part: pd.DataFrame, name: str, loss: str, each: Numbers, level: 
         auc=auc(x, gain),
         gained=int((gain > 0).sum()),
         lost=int((gain < 0).sum()),
-        hits=hits if name == "information_margin" else None,
+        hits=hits if name in RIVALS and RIVALS[name].foretells_sign else None,
     )
 
 
