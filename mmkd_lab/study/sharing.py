@@ -59,8 +59,9 @@ def modality_shares(
         modalities: a, the teacher's, and b, the student's; may be left out when there are only two.
         estimator: whose shares the diagram shows, one of `methods`.
         methods: names from `shares.ESTIMATORS`, where `shares.register_estimator` puts yours.
-        layer: what is looked at. 'input': the columns of the inputs, or their first principal components
-            when there are more than 50 or more than a quarter of the samples. 'predictions': class
+        layer: what is looked at. 'input': the columns of the inputs, standardised as networks are given them
+            (vectors entry by entry, maps as a whole), or their first principal components when there are
+            more than 50 or more than a quarter of the samples; units do not matter. 'predictions': class
             probabilities of linear probes of these, each from a probe that has not seen the sample's fold
             (nor its group). 'features': what the head of a trained network reads, one network a modality
             and seed, or its principal components likewise; the test split. 'given': the modalities are class
@@ -108,7 +109,7 @@ def modality_shares(
         if layer == "features":
             columns = _trained_features(data, names, seed, profile, store or ResultStore(), device)
         else:
-            columns = _inputs(data, names)
+            columns = _inputs(data, names, layer)
         sides = _sides(data, names, columns, split, layer, seed=seed, folds=folds)
         sides = replace(sides, least_shared=least_shared)
         counted, said = len(sides.y), "".join(f" {note}" for note in sides.notes)
@@ -157,12 +158,18 @@ def _pair(data: PairedData, modalities: Sequence[str] | None) -> tuple[str, str]
     return str(named[0]), str(named[1])
 
 
-def _inputs(data: PairedData, names: tuple[str, str]) -> list[Floats]:
+def _inputs(data: PairedData, names: tuple[str, str], layer: Layer) -> list[Floats]:
+    """(n, d) columns of all samples, in units of the training split's deviation."""
     found = []
     for values, name in ((data.modalities[name].cpu(), name) for name in names):
         rule = "must be floating: token numbers are no quantities"
         require(values.is_floating_point(), f"modality {name!r}", values.dtype, rule, "Use layer='features'.")
-        found.append(np.asarray(values.flatten(1).numpy(), dtype=float))
+        x = np.asarray(values.flatten(1).numpy(), dtype=float)
+        if layer != "given":
+            train = x[data.positions("train").cpu().numpy()]
+            scale = train.std(0) if values.ndim == 2 else np.asarray(train.std())
+            x = x / np.where(scale > 0, scale, 1.0)
+        found.append(x)
     return found
 
 

@@ -307,6 +307,16 @@ def test_wide_inputs_of_few_samples_go_through_every_method():
     assert set(modality_shares(paired(a, b, y)).table["arm"]) == set(ESTIMATORS)
 
 
+def test_units_do_not_matter_where_columns_become_components():
+    own = np.random.default_rng(9)
+    y = np.arange(400) % 2
+    a, b = (np.float32(own.normal(size=(400, 70)) + y[:, None] * np.eye(70)[0]) for _ in range(2))
+    units = np.float32(2.0 ** own.integers(-9, 9, size=70))
+    asked = {"methods": ["commonality"], "estimator": "commonality"}
+    one, other = (modality_shares(paired(x, b, y), **asked).table["value"] for x in (a, a * units))
+    np.testing.assert_allclose(one, other, atol=1e-9)
+
+
 def few(rare, *, n=300):
     own = np.random.default_rng(8)
     y = np.zeros(n, dtype=np.int64)
