@@ -40,9 +40,9 @@ class Decisive:
 
     Args:
         shares: see `ModalityShares`.
-        table: one row per channel: modality, channel, variance (share of the label's variance, freed of
-            chance), p, decisive, predicted (adjusted R^2 from the other modality), p_general, linked (more
-            predicted than chance makes), general (linked, and predicted by at least `least_shared`). In
+        table: one row per channel that is examined: modality, channel, variance (share of the label's
+            variance, freed of chance), p, decisive, predicted (adjusted R^2 from the other modality),
+            p_general, linked (more predicted than chance makes), general (linked, and predicted by at least `least_shared`). In
             canonical coordinates a channel is a canonical variate, and predicted its squared canonical
             correlation.
     """
@@ -115,8 +115,9 @@ def decisive_channels(
         y: (n,) class numbers.
         test: 'probe' asks what a channel adds to the others in a linear probe, 'marginal' what it tells
             alone.
-        basis: 'channels' takes them as they are; 'canonical' turns both modalities into canonical coordinates
-            first, which undoes linear mixing of shared with specific latents (use it with weight 'energy':
+        basis: 'channels' takes them as they are, but for those that are linear combinations of the ones
+            before them, which are left out with a note; 'canonical' turns both modalities into canonical
+            coordinates first, which undoes linear mixing of shared with specific latents (use it with weight 'energy':
             after mixing, the number of decisive directions has no meaning).
         weight: 'count' counts decisive channels; 'energy' adds up explained variance over all channels,
             decisive or not, since each is freed of what chance explains.
@@ -151,9 +152,17 @@ def decisive_channels(
     sides = [finite_columns(name, x) for name, x in (("a", a), ("b", b))]
     if ranks:
         sides = [normal_scores(x) for x in sides]
+    kept = [np.arange(x.shape[1]) for x in sides]
+    if basis == "channels":
+        kept = [channels.independent(x) for x in sides]
+    left_out = [x.shape[1] - len(some) for x, some in zip(sides, kept, strict=True)]
+    sides = [x[:, some] for x, some in zip(sides, kept, strict=True)]
     found, _ = _examine(sides, target, plan, seed, None)
     masses, notes = _masses(found, weight)
     notes += _hanging(found, plan)
+    if any(left_out):
+        which = " and ".join(f"{k} of {name}" for name, k in zip(("a", "b"), left_out, strict=True) if k)
+        notes += (f"Channels that are combinations of others are left out: {which}.",)
     if products:
         masses[3] = _pairs(found, masses, product_variance(sides[0], sides[1], target, seed=seed))
     codes = subject_codes(subjects, n)
@@ -173,7 +182,7 @@ def decisive_channels(
     )
     # The search for products is not repeated on halves, so nothing is known of its spread.
     known = {name: ends for name, ends in shares.intervals.items() if name != "synergy"}
-    return Decisive(replace(shares, intervals=known), _table(found))
+    return Decisive(replace(shares, intervals=known), _table(found, kept if basis == "channels" else None))
 
 
 def _plan(test: str, basis: str, weight: str, rate: float, permutations: int, least_shared: float) -> _Plan:
@@ -316,11 +325,12 @@ def _replicates(
     return np.stack(drawn) if len(drawn) > 1 else None
 
 
-def _table(found: list[_Found]) -> pd.DataFrame:
+def _table(found: list[_Found], numbers: list[npt.NDArray[np.intp]] | None) -> pd.DataFrame:
     import pandas as pd
 
     parts = []
-    for name, one in zip(("a", "b"), found, strict=True):
+    for i, (name, one) in enumerate(zip(("a", "b"), found, strict=True)):
         columns = {field: getattr(one, field) for field in _Found.__dataclass_fields__}
-        parts.append(pd.DataFrame({"modality": name, "channel": np.arange(len(one.p)), **columns}))
+        known = np.arange(len(one.p)) if numbers is None else numbers[i]
+        parts.append(pd.DataFrame({"modality": name, "channel": known, **columns}))
     return pd.concat(parts, ignore_index=True)
