@@ -42,9 +42,9 @@ class Decisive:
         shares: see `ModalityShares`.
         table: one row per channel that is examined: modality, channel, variance (share of the label's
             variance, freed of chance), p, decisive, predicted (adjusted R^2 from the other modality),
-            p_general, linked (more predicted than chance makes), general (linked, and predicted by at least `least_shared`). In
-            canonical coordinates a channel is a canonical variate, and predicted its squared canonical
-            correlation.
+            p_general, linked (more predicted than chance makes), general (linked, and predicted by at least
+            `least_shared`). In canonical coordinates a channel is a canonical variate, and predicted its
+            squared canonical correlation.
     """
 
     shares: ModalityShares
@@ -117,8 +117,8 @@ def decisive_channels(
             alone.
         basis: 'channels' takes them as they are, but for those that are linear combinations of the ones
             before them, which are left out with a note; 'canonical' turns both modalities into canonical
-            coordinates first, which undoes linear mixing of shared with specific latents (use it with weight 'energy':
-            after mixing, the number of decisive directions has no meaning).
+            coordinates first, which undoes linear mixing of shared with specific latents (use it with weight
+            'energy': after mixing, the number of decisive directions has no meaning).
         weight: 'count' counts decisive channels; 'energy' adds up explained variance over all channels,
             decisive or not, since each is freed of what chance explains.
         ranks: turn columns into normal scores first.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from mmkd_lab.core import check
-from mmkd_lab.core.check import LabError, one_of, require
+from mmkd_lab.core.check import one_of, require
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill import Objective
 from mmkd_lab.experiments.result import Study
@@ -36,6 +36,8 @@ from mmkd_lab.training.device import resolve
 Layer = Literal["input", "predictions", "features", "given"]
 NAME = "modality_shares"
 _RESAMPLES = 100
+#: So many samples make a split large enough to be looked at by itself.
+ENOUGH = 500
 
 
 def modality_shares(
@@ -45,6 +47,7 @@ def modality_shares(
     estimator: str = "canonical",
     methods: Sequence[str] = ("canonical", "commonality", "count", "performance", "information"),
     layer: Layer = "input",
+    split: str | None = None,
     seeds: Iterable[int] = (0,),
     least_shared: float = LEAST_SHARED,
     folds: int = FOLDS,
@@ -64,8 +67,12 @@ def modality_shares(
             more than 50 or more than a quarter of the samples; units do not matter. 'predictions': class
             probabilities of linear probes of these, each from a probe that has not seen the sample's fold
             (nor its group). 'features': what the head of a trained network reads, one network a modality
-            and seed, or its principal components likewise; the test split. 'given': the modalities are class
-            probabilities already (votes).
+            and seed, or its principal components likewise. 'given': the modalities are class probabilities
+            already (votes).
+        split: whose samples, or 'all'. None takes the test split, or the validation split, if it has 500
+            samples, and else all, which the verdict says; for 'features', which may be those of 'test' or
+            'val' only, the test split. Where another split of 500 samples gives a gamma by `estimator` whose
+            interval does not meet that of this one, the verdict says so.
         seeds: of probes, permutations and resamples, and of the networks of 'features'. The share is the mean
             over seeds, its interval reaches from the lowest end to the highest.
         least_shared: the R^2 from which 'canonical' and 'count' call a channel shared: a threshold, see
@@ -103,27 +110,26 @@ def modality_shares(
     require(store is None or isinstance(store, ResultStore), "store", store, "must be a ResultStore or None")
     data = load_data(dataset, size)
     names = _pair(data, modalities)
+    where, said = _split(data, split, layer)
+    asked = _Asked(data, names, layer, folds, least_shared, profile, store or ResultStore(), device)
     rows: list[tuple[object, ...]] = []
-    counted, notes, said, split = 0, Notes(), "", "test" if layer == "features" else "all"
+    counted, notes = 0, Notes()
     for seed in numbers:
-        if layer == "features":
-            columns = _trained_features(data, names, seed, profile, store or ResultStore(), device)
-        else:
-            columns = _inputs(data, names, layer)
-        sides = _sides(data, names, columns, split, layer, seed=seed, folds=folds)
-        sides = replace(sides, least_shared=least_shared)
-        counted, said = len(sides.y), "".join(f" {note}" for note in sides.notes)
+        sides = asked.sides(where, seed)
+        counted = len(sides.y)
         for name in chosen:
             found = ESTIMATORS[name](sides, seed, _RESAMPLES)
             if found.notes:
                 notes.setdefault(name, {})[str(seed)] = list(found.notes)
-            rows += _rows(found, (NAME, data.name, name, "shares", seed, split))
+            rows += _rows(found, (NAME, data.name, name, "shares", seed, where))
+    said = (*sides.notes, *said, *_disagreement(asked, where, estimator, numbers[0], rows))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return Study(
         name=f"{NAME}_{file_name(data.name)}_{'_'.join(map(file_name, names))}_{layer}",
         title=title(table, estimator, names),
         table=table,
-        verdict=sentence(table, estimator, names, counted, layer) + said + noted(notes, len(numbers)),
+        verdict=" ".join((sentence(table, estimator, names, counted, layer), *said))
+        + noted(notes, len(numbers)),
         kind="sharing",
         options={"method": estimator, "names": list(names), "n": counted, "layer": layer},
         provenance={
@@ -132,6 +138,7 @@ def modality_shares(
             "fingerprint": data.fingerprint,
             "modalities": list(names),
             "layer": layer,
+            "split": where,
             "methods": chosen,
             "least_shared": least_shared,
             "folds": folds,
@@ -173,37 +180,87 @@ def _inputs(data: PairedData, names: tuple[str, str], layer: Layer) -> list[Floa
     return found
 
 
-def _sides(
-    data: PairedData,
-    names: tuple[str, str],
-    columns: Sequence[Floats],
-    split: str,
-    layer: Layer,
-    *,
-    seed: int,
-    folds: int,
-) -> Sides:
-    """The columns of the samples of a split, with the predictions of probes."""
-    where = slice(None) if split == "all" else data.positions(split).cpu()
-    y = data.target.cpu()[where].numpy()
-    subjects = None if data.group is None else data.group.cpu()[where].numpy()
-    titles = f"modality {names[0]!r}", f"modality {names[1]!r}"
-    a, b = columns
-    if layer != "given":
-        a, b = (leading(x, name=name) for x, name in zip(columns, titles, strict=True))
-    sides = Sides.of(a, b, y, subjects=subjects, seed=seed, names=titles, folds=folds, given=layer == "given")
-    if layer != "predictions":
-        return sides
-    return replace(sides, a=np.exp(sides.said_a)[:, :-1], b=np.exp(sides.said_b)[:, :-1])
+def _split(data: PairedData, split: str | None, layer: Layer) -> tuple[str, tuple[str, ...]]:
+    """Whose samples are looked at, and what must be said of them."""
+    held = [name for name in ("test", "val") if name in data.splits]
+    if layer == "features":
+        require("test" in held, "layer", layer, f"needs a test split, and {data.name} has none")
+    if split is not None:
+        one_of("split", split, held if layer == "features" else [*data.splits, "all"])
+        return split, ()
+    if layer == "features":
+        return "test", ()
+    for name in (name for name in held if len(data.positions(name)) >= ENOUGH):
+        return name, ()
+    return "all", (f"All samples are looked at, since no split that nothing is fitted on has {ENOUGH}.",)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Where the two sides come from."""
+
+    data: PairedData
+    names: tuple[str, str]
+    layer: Layer
+    folds: int
+    least_shared: float
+    profile: str
+    store: ResultStore
+    device: str
+
+    def sides(self, split: str, seed: int) -> Sides:
+        """The columns of the samples of a split, with the predictions of probes."""
+        data, layer = self.data, self.layer
+        where = np.arange(len(data)) if split == "all" else data.positions(split).cpu().numpy()
+        if layer == "features":
+            columns = _trained_features(data, self.names, split, seed, self.profile, self.store, self.device)
+        else:
+            columns = [x[where] for x in _inputs(data, self.names, layer)]
+        y = data.target.cpu().numpy()[where]
+        subjects = None if data.group is None else data.group.cpu().numpy()[where]
+        titles = f"modality {self.names[0]!r}", f"modality {self.names[1]!r}"
+        a, b = columns
+        if layer != "given":
+            a, b = (leading(x, name=name) for x, name in zip(columns, titles, strict=True))
+        sides = Sides.of(
+            a, b, y, subjects=subjects, seed=seed, names=titles, folds=self.folds, given=layer == "given"
+        )
+        sides = replace(sides, least_shared=self.least_shared)
+        if layer != "predictions":
+            return sides
+        return replace(sides, a=np.exp(sides.said_a)[:, :-1], b=np.exp(sides.said_b)[:, :-1])
+
+
+def _disagreement(
+    asked: _Asked, split: str, estimator: str, seed: int, rows: Sequence[tuple[object, ...]]
+) -> list[str]:
+    """A sentence for every other large split whose gamma lies outside, interval against interval."""
+    mine = {str(row[6]): float(str(row[7])) for row in rows if row[2] == estimator and row[4] == seed}
+    low, high = (mine.get(f"gamma_union {end}", np.nan) for end in ("low", "high"))
+    found: list[str] = []
+    if split == "all" or asked.layer == "features":
+        return found
+    for name in (one for one in asked.data.splits if one != split):
+        if len(asked.data.positions(name)) < ENOUGH:
+            continue
+        shares = ESTIMATORS[estimator](asked.sides(name, seed), seed, _RESAMPLES)
+        there = shares.intervals.get("gamma_union")
+        if there is not None and (there.low > high or there.high < low):
+            found.append(f"The splits disagree: gamma is {there.show()} on {name}, outside that on {split}.")
+    return found
 
 
 def _trained_features(
-    data: PairedData, names: tuple[str, str], seed: int, profile: str, store: ResultStore, device: str
+    data: PairedData,
+    names: tuple[str, str],
+    split: str,
+    seed: int,
+    profile: str,
+    store: ResultStore,
+    device: str,
 ) -> list[Floats]:
-    """[(n, F), (n, F)] features of two trained networks on the test split, on which neither was selected."""
+    """[(n, F), (n, F)] features of two trained networks on a split."""
     size, found = profile_of(profile), []
-    if "test" not in data.splits:
-        raise LabError("layer", "features", f"needs a test split, and {data.name} has none")
     for name in names:
         workshop = Workshop(
             data=data,
@@ -211,12 +268,12 @@ def _trained_features(
             recipe=size.recipe,
             device=resolve(device),
             store=store,
-            keep=("test",),
-            features=("test",),
+            keep=(split,),
+            features=(split,),
         )
         one = Network("teacher", name, seed, teacher_seed(seed), Objective(task=data.task))
         (result,) = workshop.train([one], done=lambda network, how: None)
-        found.append(np.asarray(result.tensors["features/test"], dtype=float))
+        found.append(np.asarray(result.tensors[f"features/{split}"], dtype=float))
     return found
 
 

@@ -233,6 +233,8 @@ def test_columns_that_hardly_ever_vary_are_left_out():
         ({"store": "here"}, "store = 'here'"),
         ({"least_shared": 1.5}, "least_shared = 1.5"),
         ({"folds": 1}, "folds = 1"),
+        ({"split": "tset"}, "split = 'tset'"),
+        ({"split": "train", "layer": "features"}, "split = 'train'"),
     ],
     ids=[
         "layer",
@@ -246,6 +248,8 @@ def test_columns_that_hardly_ever_vary_are_left_out():
         "store",
         "threshold",
         "folds",
+        "split",
+        "fitted on",
     ],
 )
 def test_wrong_questions_are_refused(asked, expected, crowd):
@@ -315,6 +319,42 @@ def test_units_do_not_matter_where_columns_become_components():
     asked = {"methods": ["commonality"], "estimator": "commonality"}
     one, other = (modality_shares(paired(x, b, y), **asked).table["value"] for x in (a, a * units))
     np.testing.assert_allclose(one, other, atol=1e-9)
+
+
+def halves(test_like_train):
+    """1,200 samples for training and 600 for testing, in which one latent is shared, or is not."""
+    own = np.random.default_rng(10)
+    latent, a, b = own.normal(size=1800), own.normal(size=(1800, 3)), own.normal(size=(1800, 3))
+    a[:, 0] += 2 * latent
+    b[:, 0] += 2 * latent
+    if not test_like_train:
+        b[1200:] = own.normal(size=(600, 3))
+    y = (latent > 0).astype(np.int64)
+    return PairedData(
+        name="made",
+        modalities={"left": torch.tensor(a), "right": torch.tensor(b)},
+        target=torch.tensor(y),
+        splits={"train": torch.arange(1200), "test": torch.arange(1200, 1800)},
+        classes=("a", "b"),
+    )
+
+
+def test_a_large_test_split_is_looked_at_and_compared_with_the_others():
+    asked = {"methods": ["canonical"]}
+    same, other = (modality_shares(halves(way), **asked) for way in (True, False))
+    assert same.options["n"] == other.options["n"] == 600
+    assert set(same.table["split"]) == {"test"}
+    assert "disagree" not in same.verdict
+    assert "The splits disagree: gamma is 1.00" in other.verdict
+    assert modality_shares(halves(True), split="all", **asked).options["n"] == 1800
+    assert modality_shares(halves(True), split="train", **asked).provenance["split"] == "train"
+
+
+def test_small_splits_leave_all_samples_with_a_note(crowd):
+    asked = {"layer": "given", "estimator": "commonality", "methods": ["commonality"]}
+    found = modality_shares(crowd, **asked)
+    assert found.options["n"] == 1200
+    assert "All samples are looked at, since no split that nothing is fitted on has 500." in found.verdict
 
 
 def few(rare, *, n=300):
