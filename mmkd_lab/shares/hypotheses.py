@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -191,11 +192,13 @@ class Rival:
     Args:
         number: of a run; it raises `LabError` where there is none.
         words: what sentences call it.
+        claims: 1 where the hypothesis says that a larger number means a larger gain, -1 for a smaller one.
         foretells_sign: whether the number's own sign is claimed to be that of the gain.
     """
 
     number: Callable[[Run], float]
     words: str
+    claims: Literal[1, -1] = 1
     foretells_sign: bool = False
 
     @property
@@ -208,12 +211,12 @@ RIVALS: Registry[Rival] = Registry("rival")
 
 
 def register_rival(
-    name: str, *, words: str = "", foretells_sign: bool = False
+    name: str, *, words: str = "", claims: Literal[1, -1] = 1, foretells_sign: bool = False
 ) -> Callable[[Callable[[Run], float]], Callable[[Run], float]]:
     """A decorator that makes a function from a `Run` to a number one of the rivals; see `Rival`."""
 
     def known(number: Callable[[Run], float]) -> Callable[[Run], float]:
-        RIVALS.register(name, Rival(number, words or name.replace("_", " "), foretells_sign))
+        RIVALS.register(name, Rival(number, words or name.replace("_", " "), claims, foretells_sign))
         return number
 
     return known
@@ -224,7 +227,7 @@ def _mfh(run: Run) -> float:
     return gamma(run.teacher_logits, run.student_features)
 
 
-@register_rival("non_target_divergence", words="non-target divergence")
+@register_rival("non_target_divergence", words="non-target divergence", claims=-1)
 def _ntdh(run: Run) -> float:
     return non_target_divergence(run.teacher_logits, run.student_logits, run.target)
 

@@ -93,8 +93,15 @@ def _title(found: Sequence[Prediction], loss: str) -> str:
         return f"No rival is shown to order the gains within a seed ({loss})"
     most = max(abs(one.within.mean) for one in sure)
     best = [one for one in sure if abs(one.within.mean) > most - 1e-9]
-    named = [f"{'more' if one.within.mean > 0 else 'less'} {_words(one.rival)}" for one in best]
+    named = [f"{'more' if one.within.mean > 0 else 'less'} {_words(one.rival)}{_claim(one)}" for one in best]
     return f"Within a seed, the gain goes best with {' and '.join(named)} ({loss})"
+
+
+def _claim(one: Prediction) -> str:
+    """Whether the order is the one that the hypothesis claims."""
+    if one.claims is None:
+        return ""
+    return ", as claimed" if one.claims * one.within.mean > 0 else ", against its claim"
 
 
 def _verdict(found: Sequence[Prediction], where: str, runs: Mapping[str, int]) -> str:
@@ -103,13 +110,14 @@ def _verdict(found: Sequence[Prediction], where: str, runs: Mapping[str, int]) -
     parts = []
     for loss in dict.fromkeys(one.loss for one in found):
         mine = [one for one in found if one.loss == loss]
-        said = [f"{_words(one.rival)} {one.within.show(signed=True)}" for one in mine]
+        said = [f"{_words(one.rival)} {one.within.show(signed=True)}{_expected(one)}" for one in mine]
         used, all_runs = mine[0].pooled.n, runs[loss]
         which = f"{used} runs" if used == all_runs else f"the {used} of {all_runs} runs that all rivals have"
         parts.append(f"by {loss} ({which}, {_seeds(mine)}), {', '.join(said)}{_signs(mine)}")
     return (
         f"On {where}, Spearman's correlation with the gain within a seed, with its interval over seeds, "
-        f"uncorrected for the number of rivals: {'; '.join(parts)}. The runs of a seed share their control."
+        f"uncorrected for the number of rivals (in brackets the sign that each hypothesis claims): "
+        f"{'; '.join(parts)}. The runs of a seed share their control."
     )
 
 
@@ -119,10 +127,19 @@ def _seeds(found: Sequence[Prediction]) -> str:
     return f"{most} seed{'s' if most > 1 else ''}" if least == most else f"{least} to {most} seeds by rival"
 
 
+def _expected(one: Prediction) -> str:
+    return "" if one.claims is None else " (+)" if one.claims > 0 else " (−)"
+
+
 def _signs(found: Sequence[Prediction]) -> str:
     """CCH foretells the sign itself: KD helps where its margin is above 0."""
-    hits = [one.hits for one in found if one.hits is not None]
-    return f"; the margin's own sign is that of the gain in {hits[0]:.2f} of the runs" if hits else ""
+    said = [
+        f"; the {_words(one.rival)}'s own sign is that of the gain in {one.hits:.2f} of the runs, and always "
+        f"guessing a {'gain' if one.gained >= one.lost else 'loss'} is right in {one.base_rate:.2f}"
+        for one in found
+        if one.hits is not None
+    ]
+    return "".join(said)
 
 
 def _words(rival: str) -> str:

@@ -248,6 +248,8 @@ def test_a_planted_order_is_found_within_seeds():
     assert (found["good"].gained, found["good"].lost) == (18, 2)
     assert found["good"].hits is None
     assert found["information_margin"].hits == pytest.approx((2 * 5 + 2) / 20)
+    assert found["information_margin"].base_rate == 18 / 20  # the seeds' levels make nearly all of them gains
+    assert (found["information_margin"].claims, found["good"].claims) == (1, None)
 
 
 def test_rivals_are_compared_on_the_runs_that_all_of_them_have():
@@ -373,11 +375,16 @@ def test_the_title_is_about_the_loss_that_is_drawn(sign, word):
         for one in runs()
     ]
     study = rival_hypotheses(both)
-    assert study.title == f"Within a seed, the gain goes best with {word} teacher accuracy (ce + kd)"
+    judged = "as claimed" if sign > 0 else "against its claim"
+    assert (
+        study.title == f"Within a seed, the gain goes best with {word} teacher accuracy, {judged} (ce + kd)"
+    )
     assert study.options["loss"] == "ce + kd"
     sides = {1.0: "+1.00", -1.0: "−1.00"}
     assert "by ce + kd (20 runs, 4 seeds), gamma" in study.verdict
     assert study.verdict.index(f"teacher accuracy {sides[sign]}") < study.verdict.index("by kd alone")
+    assert "] (−), information margin" in study.verdict  # non-target divergence: the smaller, the better
+    assert "guessing a gain is right in 1.00" in study.verdict
 
 
 def test_runs_of_two_students_are_refused():
