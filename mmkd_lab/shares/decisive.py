@@ -9,12 +9,14 @@ section 3), or of the variance they explain (by energy).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from mmkd_lab.core.check import one_of, real, require, whole
+from mmkd_lab.core.config import Count, Fraction, Positive, config
 from mmkd_lab.shares import channels
 from mmkd_lab.shares.discrete import finite_columns, generator, labels, normal_scores, paired
 from mmkd_lab.shares.shares import ModalityShares, from_masses
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Test = Literal["probe", "marginal"]
+Basis = Literal["channels", "canonical"]
+Weight = Literal["count", "energy"]
 
 #: The R^2 from which a channel that the other modality predicts counts as shared.
 LEAST_SHARED = 0.1
@@ -66,14 +71,20 @@ class Decisive:
         return f"decisive channels: {counts}\n{self.shares}"
 
 
-@dataclass(frozen=True)
+@config
 class _Plan:
-    test: str
-    basis: str
-    weight: str
-    rate: float
-    permutations: int
-    least_shared: float
+    test: Test
+    basis: Basis
+    weight: Weight
+    rate: Annotated[Positive, Field(le=0.5)]
+    permutations: Count
+    least_shared: Fraction
+
+    def __post_init__(self) -> None:
+        least = int(np.ceil(1.0 / self.rate))
+        rule = f"must be at least 1 / rate, {least}, for one channel to be discovered"
+        way_out = "Ask for more permutations or a higher rate."
+        require(self.permutations >= least, "permutations", self.permutations, rule, way_out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +105,9 @@ def decisive_channels(
     b: npt.ArrayLike,
     y: npt.ArrayLike,
     *,
-    test: str = "probe",
-    basis: str = "channels",
-    weight: str = "count",
+    test: Test = "probe",
+    basis: Basis = "channels",
+    weight: Weight = "count",
     ranks: bool = False,
     products: bool = True,
     rate: float = 0.01,
@@ -145,7 +156,14 @@ def decisive_channels(
             than 40 samples beyond them), fewer than three subjects, wrong options.
     """
     n = paired(a=a, b=b, y=y)
-    plan = _plan(test, basis, weight, rate, permutations, least_shared)
+    plan = _Plan(
+        test=test,
+        basis=basis,
+        weight=weight,
+        rate=rate,
+        permutations=permutations,
+        least_shared=least_shared,
+    )
     whole("resamples", resamples, at_least=0)
     real("level", level, above=0.0, at_most=0.9999)
     target = labels(y)
@@ -185,24 +203,6 @@ def decisive_channels(
     return Decisive(replace(shares, intervals=known), _table(found, kept if basis == "channels" else None))
 
 
-def _plan(test: str, basis: str, weight: str, rate: float, permutations: int, least_shared: float) -> _Plan:
-    one_of("test", test, ("probe", "marginal"))
-    one_of("basis", basis, ("channels", "canonical"))
-    one_of("weight", weight, ("count", "energy"))
-    real("rate", rate, above=0.0, at_most=0.5)
-    whole("permutations", permutations)
-    least = int(np.ceil(1.0 / rate))
-    require(
-        permutations >= least,
-        "permutations",
-        permutations,
-        f"must be at least 1 / rate, {least}, for one channel to be discovered",
-        "Ask for more permutations or a higher rate.",
-    )
-    real("least_shared", least_shared, at_least=0.0, at_most=1.0)
-    return _Plan(test, basis, weight, rate, permutations, least_shared)
-
-
 _Nulls = tuple[list[Floats], list[Floats], float]
 
 
@@ -228,14 +228,12 @@ def _examine(
         for x in sides
     ]
     if nulls is None:
-        predictions = (
-            [
+        predictions = [np.empty(0)] * 2
+        if correlations is None:
+            predictions = [
                 channels.prediction_null(x, other, permutations=plan.permutations, stream=stream)
                 for x, other in (sides, sides[::-1])
             ]
-            if correlations is None
-            else [np.empty(0)] * 2
-        )
         nulls = [effect.null for effect in effects], predictions, threshold
     found = []
     for side, (x, other, effect) in enumerate(zip(sides, sides[::-1], effects, strict=True)):
@@ -254,7 +252,7 @@ def _examine(
     return found, nulls
 
 
-def _masses(found: list[_Found], weight: str) -> tuple[Floats, tuple[str, ...]]:
+def _masses(found: list[_Found], weight: Weight) -> tuple[Floats, tuple[str, ...]]:
     """(4,) a's own, b's own, shared, 0: counts of decisive channels, or sums of explained variance."""
     own, shared = [], []
     if not any(one.decisive.any() for one in found):  # what variance there is, is chance
@@ -284,7 +282,7 @@ def _hanging(found: list[_Found], plan: _Plan) -> tuple[str, ...]:
     )
 
 
-def _gamma(found: list[_Found], weight: str, least: float) -> float:
+def _gamma(found: list[_Found], weight: Weight, least: float) -> float:
     """gamma with another threshold on R^2."""
     moved = [replace(one, general=one.linked & (one.predicted >= least)) for one in found]
     return from_masses(_masses(moved, weight)[0], method="gamma").gamma

@@ -86,8 +86,8 @@ def gamma(teacher: Numbers, student: Numbers) -> float:
     """
     z = _centred("teacher", teacher)
     q = _orthonormal("student", student)
-    (n, p), rule = q.shape, f"must have {len(z)} samples, as the teacher has"
-    require(n == len(z), "student", n, rule)
+    n, p = q.shape
+    require(n == len(z), "student", n, f"must have {len(z)} samples, as the teacher has")
     require(n > p + 1, "student", f"{n} samples", f"must be more than {p + 1}, the features and one")
     left = 1.0 - float(np.square(q.T @ z).sum() / np.square(z).sum())
     found: float = 1.0 - left * (n - 1) / (n - p - 1)

@@ -14,8 +14,6 @@ from mmkd_lab.shares import (
     performance_shares,
     world_pid,
 )
-from mmkd_lab.shares.information import pairing_p_value
-from mmkd_lab.shares.performance import latent_from_information
 from mmkd_lab.shares.sides import cross_fitted
 from tests.shares.worlds import Small, draw, xor
 
@@ -82,15 +80,6 @@ def test_all_kinds_of_interval_hold_the_estimate():
         ends = shares.intervals["gamma_union"]
         assert ends.low <= shares.gamma <= ends.high
         assert ends.high - ends.low < 0.6
-
-
-def test_pairing_matters_for_xor_and_not_for_sources_independent_given_the_label():
-    one, two, y = codes(lambda i, j: i ^ j, n=500)
-    assert pairing_p_value(one, two, y, permutations=60) < 0.05
-    rng = np.random.default_rng(5)
-    y = rng.integers(2, size=500)
-    one, two = (np.where(rng.random(500) < 0.8, y, 1 - y) for _ in range(2))
-    assert pairing_p_value(one, two, y, permutations=60) > 0.05
 
 
 # commonality
@@ -287,13 +276,6 @@ def test_the_latent_scale_returns_the_declared_energies():
     truth = declared(Small())
     for name in ("alpha", "beta", "gamma_union", "unobserved"):
         assert shares.value(name) == pytest.approx(truth.value(name), abs=1e-9)
-
-
-def test_bits_turn_back_into_latent_variance():
-    from mmkd_lab.data.gaussian_oracle import information
-
-    for rho2 in (0.0, 0.2, 0.7, 1.0):
-        assert latent_from_information(information(np.sqrt(rho2))) == pytest.approx(rho2, abs=1e-9)
 
 
 def test_more_together_than_apart_is_called_synergy():
