@@ -38,7 +38,7 @@ from mmkd_lab.shares import (
     world_pid,
 )
 from mmkd_lab.shares.discrete import drop_constant
-from mmkd_lab.shares.probe import cross_fitted
+from mmkd_lab.shares.sides import cross_fitted
 
 RESULTS = Path(__file__).parent / "results"
 #: Milliseconds that one table of 10 x 10 x 2 may take on one thread.

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mmkd_lab.core.check import require
 from mmkd_lab.core.stats import Interval, mean_interval
+from mmkd_lab.shares.hypotheses import RIVALS
 
 Numbers = npt.NDArray[np.float64]
 
@@ -34,7 +35,9 @@ class Prediction:
         auc: the chance that a run that gained has the larger number than one that lost, ties counting half;
             None unless there are both.
         gained, lost: how many runs of each.
+        claims: the sign that the hypothesis gives the correlation; None for a rival that is not registered.
         hits: share of runs whose gain has the sign of the number, for the one that has a threshold at 0.
+        base_rate: share of runs that a guess of the commoner sign for all of them hits, to compare with.
     """
 
     rival: str
@@ -45,7 +48,9 @@ class Prediction:
     auc: float | None
     gained: int
     lost: int
+    claims: int | None = None
     hits: float | None = None
+    base_rate: float | None = None
 
     @property
     def is_sure(self) -> bool:
@@ -132,8 +137,9 @@ def _within(part: pd.DataFrame, name: str) -> list[float]:
 
 def _prediction(part: pd.DataFrame, name: str, loss: str, each: Numbers, level: float) -> Prediction:
     x, gain = part[name].to_numpy(dtype=float), part["gain"].to_numpy(dtype=float)
-    moved = gain != 0
-    hits = float((np.sign(x) == np.sign(gain))[moved].mean()) if moved.any() else None
+    moved, rival = gain != 0, RIVALS[name] if name in RIVALS else None  # noqa: SIM401 - get() refuses the unknown
+    foretells = rival is not None and rival.foretells_sign and moved.any()
+    up, down = int((gain > 0).sum()), int((gain < 0).sum())
     return Prediction(
         rival=name,
         loss=loss,
@@ -141,9 +147,11 @@ def _prediction(part: pd.DataFrame, name: str, loss: str, each: Numbers, level: 
         within=_bounded(mean_interval(each)),
         corrected=_bounded(mean_interval(each, level=level)),
         auc=auc(x, gain),
-        gained=int((gain > 0).sum()),
-        lost=int((gain < 0).sum()),
-        hits=hits if name == "information_margin" else None,
+        gained=up,
+        lost=down,
+        claims=None if rival is None else rival.claims,
+        hits=float((np.sign(x) == np.sign(gain))[moved].mean()) if foretells else None,
+        base_rate=max(up, down) / (up + down) if foretells else None,
     )
 
 

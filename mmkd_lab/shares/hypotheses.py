@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.core import check
-from mmkd_lab.core.check import LabError, require
+from mmkd_lab.core.check import LabError, require, whole
+from mmkd_lab.core.registry import Registry
 
 Numbers = npt.NDArray[np.floating]
 Labels = npt.NDArray[np.int64]
@@ -33,10 +34,10 @@ class Run:
         gain: test accuracy minus that of the untaught student, in points.
         teacher_features: (N, d) what the teacher's head reads, removed channels constant.
         teacher_logits: (N, K).
-        head: (K, d) the weight of that head.
         student_features: (N, e) of the untaught student.
         student_logits: (N, K).
         target: (N,) classes.
+        head: (K, d) the weight of the teacher's head, where it has a linear one.
     """
 
     dataset: str
@@ -50,10 +51,10 @@ class Run:
     gain: float
     teacher_features: Numbers
     teacher_logits: Numbers
-    head: Numbers
     student_features: Numbers
     student_logits: Numbers
     target: Labels
+    head: Numbers | None = None
 
     def __repr__(self) -> str:
         at = "" if self.ratio is None else f", {self.ratio:.0%} removed, draw {self.draw}"
@@ -85,8 +86,8 @@ def gamma(teacher: Numbers, student: Numbers) -> float:
     """
     z = _centred("teacher", teacher)
     q = _orthonormal("student", student)
-    (n, p), rule = q.shape, f"must have {len(z)} samples, as the teacher has"
-    require(n == len(z), "student", n, rule)
+    n, p = q.shape
+    require(n == len(z), "student", n, f"must have {len(z)} samples, as the teacher has")
     require(n > p + 1, "student", f"{n} samples", f"must be more than {p + 1}, the features and one")
     left = 1.0 - float(np.square(q.T @ z).sum() / np.square(z).sum())
     found: float = 1.0 - left * (n - 1) / (n - p - 1)
@@ -129,7 +130,7 @@ def gaussian_information(a: Numbers, b: Numbers, *, components: int = COMPONENTS
     Raises `LabError` when a side is constant, one determines a part of the other exactly, or there are no
     more samples than components.
     """
-    check.whole("components", components)
+    whole("components", components)
     qa, qb = (_orthonormal(name, x, components) for name, x in (("a", a), ("b", b)))
     n = len(qa)
     require(len(qb) == n, "b", len(qb), f"must have {n} samples, as a has")
@@ -184,37 +185,72 @@ def linear_cka(a: Numbers, b: Numbers) -> float:
     return float(np.linalg.norm(x.T @ y) ** 2 / (np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)))
 
 
+@dataclass(frozen=True)
+class Rival:
+    """A hypothesis that says of each run, by one number, what it is worth.
+
+    Args:
+        number: of a run; it raises `LabError` where there is none.
+        words: what sentences call it.
+        claims: 1 where the hypothesis says that a larger number means a larger gain, -1 for a smaller one.
+        foretells_sign: whether the number's own sign is claimed to be that of the gain.
+    """
+
+    number: Callable[[Run], float]
+    words: str
+    claims: Literal[1, -1] = 1
+    foretells_sign: bool = False
+
+    @property
+    def origin(self) -> str:
+        """The module of the function, for the registry."""
+        return self.number.__module__
+
+
+RIVALS: Registry[Rival] = Registry("rival")
+
+
+def register_rival(
+    name: str, *, words: str = "", claims: Literal[1, -1] = 1, foretells_sign: bool = False
+) -> Callable[[Callable[[Run], float]], Callable[[Run], float]]:
+    """A decorator that makes a function from a `Run` to a number one of the rivals; see `Rival`."""
+
+    def known(number: Callable[[Run], float]) -> Callable[[Run], float]:
+        RIVALS.register(name, Rival(number, words or name.replace("_", " "), claims, foretells_sign))
+        return number
+
+    return known
+
+
+@register_rival("gamma")
+def _mfh(run: Run) -> float:
+    return gamma(run.teacher_logits, run.student_features)
+
+
+@register_rival("non_target_divergence", words="non-target divergence", claims=-1)
+def _ntdh(run: Run) -> float:
+    return non_target_divergence(run.teacher_logits, run.student_logits, run.target)
+
+
+@register_rival("information_margin", foretells_sign=True)
 def _cch(run: Run) -> float:
     k = run.teacher_logits.shape[1]
     return representation_margin(run.teacher_features, run.student_features, run.target, classes=k)
 
 
-#: name -> the number of a run.
-RIVALS: dict[str, Callable[[Run], float]] = {
-    "gamma": lambda r: gamma(r.teacher_logits, r.student_features),
-    "non_target_divergence": lambda r: non_target_divergence(r.teacher_logits, r.student_logits, r.target),
-    "information_margin": _cch,
-    "teacher_accuracy": lambda r: accuracy(r.teacher_logits, r.target),
-    "teacher_entropy": lambda r: entropy(r.teacher_logits),
-    "cka": lambda r: linear_cka(r.teacher_features, r.student_features),
-}
-_OF_TEACHER_FEATURES = ("information_margin", "cka")
-_OF_STUDENT_FEATURES = ("gamma", "information_margin", "cka")
+@register_rival("teacher_accuracy")
+def _accuracy(run: Run) -> float:
+    return accuracy(run.teacher_logits, run.target)
 
 
-def cannot(name: str, run: Run) -> str | None:
-    """Why a rival has no number for a run; None when it has one."""
-    (n, e), k = run.student_features.shape, run.teacher_logits.shape[1]
-    if name == "non_target_divergence" and k < 3:
-        return "two classes have a single non-target class"
-    if name in _OF_TEACHER_FEATURES and _still(run.teacher_features):
-        return "the teacher's features are the same for every sample"
-    if name == "gamma" and _still(run.teacher_logits):
-        return "the teacher says the same of every sample"
-    if name in _OF_STUDENT_FEATURES and _still(run.student_features):
-        return "the student's features are the same for every sample"
-    needed = {"gamma": e + 2, "information_margin": COMPONENTS + max(COMPONENTS, k) + 2}.get(name, 0)
-    return f"{n} samples of the probe split are fewer than {needed}" if n < needed else None
+@register_rival("teacher_entropy")
+def _entropy(run: Run) -> float:
+    return entropy(run.teacher_logits)
+
+
+@register_rival("cka", words="CKA")
+def _cka(run: Run) -> float:
+    return linear_cka(run.teacher_features, run.student_features)
 
 
 def _still(values: Numbers) -> bool:
