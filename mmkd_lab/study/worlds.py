@@ -50,7 +50,6 @@ def figure2(
     n_train: int = 200,
     n_test: int = 1000,
     recipe: WorldsRecipe | None = None,
-    path: str = "kernel",
     device: torch.device | str = "cpu",
 ) -> Study:
     """MFH's figure 2: gamma rises while the teacher always sees half of what decides the label.
@@ -76,7 +75,7 @@ def figure2(
     specs = [replace(spec, n_train=n_train, n_test=n_test) for spec in FIGURE2]
     known = _PUBLISHED_2 if _as_published(specs, FIGURE2, trained) else {}
     return sweep(
-        specs, seeds, name="figure2", arms=arms, recipe=trained, published=known, path=path, device=device
+        specs, seeds, name="figure2", arms=arms, recipe=trained, published=known, device=device
     )
 
 
@@ -88,7 +87,6 @@ def figure3(
     n_train: int = 200,
     n_test: int = 1000,
     recipe: WorldsRecipe | None = None,
-    path: str = "kernel",
     device: torch.device | str = "cpu",
 ) -> Study:
     """MFH's figure 3: the teacher grows stronger by its own share alpha alone. Arguments as in `figure2`."""
@@ -117,7 +115,6 @@ def sweep(
     arms: Sequence[str] = ("no_kd", "cm_kd"),
     recipe: WorldsRecipe | None = None,
     published: Mapping[str, Sequence[float]] | None = None,
-    path: str = "kernel",
     device: torch.device | str = "cpu",
 ) -> Study:
     """Train all arms in every world for every seed, and say how the worth of KD changes along the sweep.
@@ -157,7 +154,7 @@ def sweep(
     require("no_kd" in names and len(taught) > 0, "arms", names, rule)
     beside = _beside({} if published is None else published, points)
     drawn = worlds(specs, seeds)
-    fit = fit_worlds(drawn, arms=names, recipe=recipe, path=path, device=device)
+    fit = fit_worlds(drawn, arms=names, recipe=recipe, device=device)
     table = _table(fit, chosen, name)
     options: dict[str, Any] = {"x": x, "reference": "no_kd"}
     if beside:
