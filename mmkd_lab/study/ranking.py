@@ -17,7 +17,7 @@ from mmkd_lab.attribution import align_linear, closed_form, top_k_precision, wei
 from mmkd_lab.core.stats import Interval, mean_interval
 from mmkd_lab.data.gaussian import TABLE2, World, Worlds, worlds
 from mmkd_lab.experiments.result import Study
-from mmkd_lab.study.report import versions
+from mmkd_lab.experiments.report import versions
 from mmkd_lab.study.table2 import FIRST
 
 #: Ways to rank the channels of the teacher, in words.

@@ -20,8 +20,8 @@ from mmkd_lab.core.stats import Interval, mean_interval
 from mmkd_lab.data.gaussian import TABLE2, World, Worlds, worlds
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.experiments.summary import COLUMNS
-from mmkd_lab.study.report import versions
-from mmkd_lab.study.verdict import words
+from mmkd_lab.experiments.report import versions
+from mmkd_lab.experiments.report import words
 from mmkd_lab.training.worlds import WorldsFit, WorldsRecipe, fit_worlds, student_accuracy, teach_worlds
 
 Numbers = npt.NDArray[np.float64]
@@ -56,7 +56,7 @@ _SWEEP = ("gamma", "teacher_sees")
 
 
 def table_2(
-    seeds: Iterable[int] = SEEDS, *, recipe: WorldsRecipe | None = None, path: str = "kernel"
+    seeds: Iterable[int] = SEEDS, *, recipe: WorldsRecipe | None = None
 ) -> Study:
     """The 25 cells of Table 2: regular and modality-general teacher, and the students without KD and of both.
 
@@ -78,8 +78,8 @@ def table_2(
     """
     started, recipe = time.perf_counter(), recipe or WorldsRecipe()
     drawn = worlds(TABLE2, seeds)
-    regular = fit_worlds(drawn, recipe=recipe, path=path)
-    general = fit_worlds(drawn.only("a", "shared"), arms=("cm_kd",), recipe=recipe, path=path)
+    regular = fit_worlds(drawn, recipe=recipe)
+    general = fit_worlds(drawn.only("a", "shared"), arms=("cm_kd",), recipe=recipe)
     rows = _rows(drawn, "table2", "no_kd", "student", regular.accuracy("no_kd"))
     for arm, fit in (("cm_kd", regular), ("mg_kd", general)):
         for role in ("teacher", "student"):
@@ -107,7 +107,7 @@ def table_2(
 
 
 def table_2_controls(
-    seeds: Iterable[int] = FIRST, *, recipe: WorldsRecipe | None = None, path: str = "kernel"
+    seeds: Iterable[int] = FIRST, *, recipe: WorldsRecipe | None = None
 ) -> Study:
     """What causes the gain of Table 2: teachers that keep some parts of their modality, all else equal.
 
@@ -124,9 +124,9 @@ def table_2_controls(
     started, recipe = time.perf_counter(), recipe or WorldsRecipe()
     specs = TABLE2[1:]
     drawn = worlds(specs, seeds)
-    fits = {EVERYTHING: fit_worlds(drawn, recipe=recipe, path=path)}
+    fits = {EVERYTHING: fit_worlds(drawn, recipe=recipe)}
     for sees, parts in CONTROLS.items():
-        fits[sees] = fit_worlds(drawn.only("a", *parts), arms=("cm_kd",), recipe=recipe, path=path)
+        fits[sees] = fit_worlds(drawn.only("a", *parts), arms=("cm_kd",), recipe=recipe)
     table = _by_teacher(drawn, "table2_controls", fits)
     worth = {
         sees: _over_all(table, sees) for sees in ("shared", "shared + noise", "shared + specific", "specific")
@@ -153,7 +153,7 @@ def table_2_controls(
 
 
 def table_2_swap(
-    seeds: Iterable[int] = FIRST, *, recipe: WorldsRecipe | None = None, path: str = "kernel"
+    seeds: Iterable[int] = FIRST, *, recipe: WorldsRecipe | None = None
 ) -> Study:
     """What the swapped arguments of the released code do to the column of the regular teacher.
 
@@ -175,8 +175,8 @@ def table_2_swap(
     fifteen = World(15, 10, 0, hidden=0, width_a=50, width_b=50, hyperplane="ones", stream="table2")
     specs = (TABLE2[1], TABLE2[2], fifteen, TABLE2[3], TABLE2[4])
     drawn = worlds(specs, seeds)
-    regular = fit_worlds(drawn, recipe=recipe, path=path)
-    shared = fit_worlds(drawn.only("a", "shared"), arms=("cm_kd",), recipe=recipe, path=path)
+    regular = fit_worlds(drawn, recipe=recipe)
+    shared = fit_worlds(drawn.only("a", "shared"), arms=("cm_kd",), recipe=recipe)
     table = _by_teacher(drawn, "table2_swap", {EVERYTHING: regular, "shared": shared})
     rows = drawn.rows("train")
     teacher = regular.teachers["a"]
@@ -308,7 +308,7 @@ def _provenance(
         "worlds": [asdict(spec) for spec in specs],
         "seeds": list(dict.fromkeys(drawn.seeds)),
         "recipe": asdict(recipe),
-        "path": path,
+        "device": "cpu",
         "device": "cpu",
         "versions": versions("numba"),
         "seconds": round(time.perf_counter() - started, 3),

@@ -23,7 +23,7 @@ from mmkd_lab.distill.arms import Arm
 from mmkd_lab.distill.arms import arms as named_arms
 from mmkd_lab.experiments.result import Study, validate_name
 from mmkd_lab.experiments.summary import COLUMNS
-from mmkd_lab.study.report import versions
+from mmkd_lab.experiments.report import versions
 from mmkd_lab.training.worlds import WorldsFit, WorldsRecipe, fit_worlds
 
 AXES = ("gamma", "alpha")
