@@ -170,6 +170,13 @@ def teach_worlds(
     return work.train(inputs, *work.taught(ARMS["cm_kd"], teacher), work.starts("b"))
 
 
+def recipe_of(given: WorldsRecipe | None) -> WorldsRecipe:
+    """MFH's recipe when None. Raises `LabError` for anything else that is no recipe."""
+    if given is None:
+        return WorldsRecipe()
+    return check.of_type("recipe", given, WorldsRecipe, "a WorldsRecipe or None")
+
+
 def student_accuracy(worlds: Worlds, weights: Numbers, *, split: str = "test") -> Doubles:
     """(W,) percent of (W, width_b + 1) students on their own modality."""
     return _accuracy(worlds, "b", weights, split)
@@ -186,9 +193,8 @@ class _Work:
     def __init__(
         self, worlds: Worlds, recipe: WorldsRecipe | None, device: torch.device | str, threads: int
     ) -> None:
-        recipe = WorldsRecipe() if recipe is None else recipe
         self.worlds, self.rows = worlds, worlds.rows("train")
-        self.recipe = check.of_type("recipe", recipe, WorldsRecipe, "a WorldsRecipe or None")
+        self.recipe = recipe_of(recipe)
         self.device = resolve(check.of_type("device", device, (str, torch.device), "a torch device"))
         require(self.device.type in ("cpu", "cuda"), "device", str(device), "must be the CPU or CUDA")
         self.threads = check.whole("threads", threads)
