@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from mmkd_lab.study.failure import failure_cases
     from mmkd_lab.study.focusing import repair_teachers
     from mmkd_lab.study.modality_specific import kd_vs_msd
-
     from mmkd_lab.study.recovery import known_shares
     from mmkd_lab.study.rivals import rival_hypotheses
     from mmkd_lab.study.sharing import modality_shares

@@ -95,7 +95,7 @@ def table_2(seeds: Iterable[int] = SEEDS, *, recipe: WorldsRecipe | None = None)
     )
     by_world = {which: value.reshape(len(TABLE2), -1) for which, value in cells.items()}
     gains = [mean_interval(each) for each in by_world["mg_kd", "student"] - by_world["cm_kd", "student"]]
-    weaker = (by_world["mg_kd", "teacher"] - by_world["cm_kd", "teacher"]).mean(axis=0)
+    weaker = mean_interval((by_world["mg_kd", "teacher"] - by_world["cm_kd", "teacher"]).mean(axis=0))
     worst = max(np.abs(by_world[which].mean(axis=1) - told).max() for which, told in PUBLISHED.items())
     gammas = [spec.gamma_union for spec in TABLE2]
     lines = {"teacher": ("cm_kd", "teacher"), **{arm: (arm, "student") for arm in fits}}
@@ -109,7 +109,7 @@ def table_2(seeds: Iterable[int] = SEEDS, *, recipe: WorldsRecipe | None = None)
         ),
         table=table,
         verdict=(
-            f"The modality-general teacher {_against(mean_interval(weaker), 'the regular one', 'stronger', 'weaker')} "
+            f"The modality-general teacher {_against(weaker, 'the regular one', 'stronger', 'weaker')} "
             f"points), and its student differs from the regular one's by {', '.join(said)} points "
             f"({gains[0].n} paired seeds); the 25 cells lie within {worst:.2f} points of the published ones."
         ),
@@ -245,7 +245,7 @@ def table_2_channels(seeds: Iterable[int] = FIRST) -> Study:
     tables, found = [], {}
     for name, values in ranked.items():
         precision = []
-        for spec, mine in zip(TABLE2, values.split(each), strict=True):
+        for spec, mine in zip(TABLE2, torch.split(values, each), strict=True):
             truth = torch.zeros(mine.shape, dtype=torch.bool)
             truth[:, spec.columns("a", "shared")] = True
             precision.append(100.0 * top_k_precision(mine, truth).numpy().astype(float))

@@ -147,8 +147,8 @@ def sweep(
         title=_title(*next(iter(found.items())), x),
         table=table,
         verdict=(
-            f"As {x} goes from {min(points):.2f} to {max(points):.2f} and the teacher from {teacher[0]:.2f} to "
-            f"{teacher[1]:.2f} % accuracy, {'; '.join(_clause(*each) for each in found.items())} "
+            f"As {x} goes from {min(points):.2f} to {max(points):.2f} and the teacher from {teacher[0]:.2f} "
+            f"to {teacher[1]:.2f} % accuracy, {'; '.join(_clause(*each) for each in found.items())} "
             f"({_seeds(drawn)} paired seed{'s' if _seeds(drawn) > 1 else ''}, "
             f"{drawn.specs[0].n_train:,} training samples, {_LOSS[recipe.convention]})."
         ),
@@ -178,11 +178,10 @@ def rows(
     **sweep: object,
 ) -> pd.DataFrame:
     """One tidy row per world and seed, with its gamma and any other column of the sweep."""
-    frame = pd.DataFrame(
-        {"study": study, "dataset": "gaussian", "arm": arm, "role": role, "seed": drawn.seeds}
-    )
+    fixed: dict[str, object] = {"study": study, "dataset": "gaussian", "arm": arm, "role": role}
     gamma = [spec.gamma_union for spec in drawn.specs]
-    return frame.assign(split=split, metric=metric, value=value, gamma=gamma, **sweep)
+    named = {"seed": drawn.seeds, "split": split, "metric": metric, "value": value, "gamma": gamma}
+    return pd.DataFrame(fixed | named | sweep)
 
 
 def provenance(study: str, drawn: Worlds, started: float, **more: object) -> dict[str, object]:

@@ -1,9 +1,9 @@
 """Compiled full-batch descent of linear networks: many on their own, or two together.
 
-In double precision the same training agrees to about 1e-12 on every processor. An input is stored feature by feature, samples contiguous, in a multiple of four rows: both passes
-of a step then run along the samples, four rows at a time, and the compiler turns them into vector code. Importing
-this takes numba's second; all compiled code stands in this one file, since numba looks only at its date
-when it decides whether the machine code on disk is still good.
+An input is stored feature by feature, samples contiguous, in a multiple of four rows: both passes of a step
+then run along the samples, four rows at a time, and the compiler turns them into vector code. Importing this
+takes numba's second; all compiled code stands in this one file, since numba looks only at its date when it
+decides whether the machine code on disk is still good.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TAYLOR = np.array([1 / 40320, 1 / 5040, 1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1
 
 
 def by_feature(x: Reals, dtype: npt.DTypeLike = np.float64) -> Reals:
-    """(N, d) samples -> (D, N): the features, a row of ones for the bias, zeros up to a multiple of four rows.
+    """(N, d) samples -> (D, N): features, a row of ones for the bias, zeros up to a multiple of four rows.
 
     It begins on a cache line: vectors across two of them cost a quarter of the time.
     """
@@ -71,15 +71,15 @@ def _step(x: Reals, slope: Reals, w: Reals, speed: Reals, lr: float, momentum: f
 def _exp(v: float, c: Reals) -> float:
     """e^v for |v| <= 40, beyond which it stays: Taylor at v / 64 by the coefficients c, squared six times.
 
-    Plain multiplications, which vectorise where a call to the C library would not; in double precision sigmoids
-    and softmaxes made of it are good to 1e-14.
+    Plain multiplications, which vectorise where a call to the C library would not; in double precision
+    sigmoids and softmaxes made of it are good to 1e-14.
     """
     y = min(max(v, -c[9]), c[9]) * c[10]
     e = ((((c[0] * y + c[1]) * y + c[2]) * y + c[3]) * y + c[4]) * y + c[5]
     e = ((e * y + c[6]) * y + c[7]) * y + c[8]
     for _ in range(6):
         e *= e
-    return e
+    return e  # type: ignore[no-any-return]
 
 
 @numba.njit(**_OPTIONS)  # type: ignore[untyped-decorator]

@@ -125,8 +125,8 @@ def fit_worlds(
         threads: on the CPU, inputs that are trained on side by side. The networks are the same.
 
     Raises:
-        LabError: worlds, a recipe or a device of another kind, an unknown arm, an arm whose weights are all 0,
-            a step size at which training diverges.
+        LabError: worlds, a recipe or a device of another kind, an unknown arm, an arm whose weights are all
+            0, a step size at which training diverges.
     """
     check.of_type("worlds", worlds, Worlds, "Worlds", "Draw them with data.gaussian.worlds().")
     work = _Work(worlds, recipe, device, threads)
@@ -240,13 +240,11 @@ class _Work:
         group = np.array(groups)[first % len(x)]
         members = [np.flatnonzero(group == g) for g in range(len(inputs))]
         distinct = x[np.unique(groups, return_index=True)[1]]
-        learn = _compiled if self.device.type == "cpu" else _batched
-        weights = learn(
-            distinct,
-            members,
-            (target[first], scale[first], start[first % len(x)]),
-            self.recipe,
-            where=self.threads if self.device.type == "cpu" else self.device,
+        values = target[first], scale[first], start[first % len(x)]
+        weights = (
+            _compiled(distinct, members, values, self.recipe, self.threads)
+            if self.device.type == "cpu"
+            else _batched(distinct, members, values, self.recipe, self.device)
         )
         self.asked, self.trained = self.asked + len(answer), self.trained + len(runs)
         sane = bool((np.abs(weights) < _DIVERGED).all())
@@ -259,9 +257,9 @@ def _compiled(
     members: Sequence[npt.NDArray[np.int64]],
     runs: tuple[Doubles, Doubles, Doubles],
     recipe: WorldsRecipe,
-    where: int,
+    threads: int,
 ) -> Doubles:
-    """(R, d + 1) networks: `members` are the runs on each of the inputs x (G, N, d), `where` the threads."""
+    """(R, d + 1) networks: `members` are the runs on each of the inputs x (G, N, d)."""
     from mmkd_lab.training import linear_kernel  # numba takes a second to import
 
     target, scale, start = runs
@@ -275,7 +273,7 @@ def _compiled(
         linear_kernel.descend(packed, w, pulled, weight, 2.0 * recipe.lr, recipe.steps)
         weights[mine] = w[:, : start.shape[1]]
 
-    with ThreadPoolExecutor(where) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         list(pool.map(one_input, range(len(x))))
     return weights
 
@@ -286,7 +284,7 @@ def _batched(
     members: Sequence[npt.NDArray[np.int64]],
     runs: tuple[Doubles, Doubles, Doubles],
     recipe: WorldsRecipe,
-    where: torch.device,
+    device: torch.device,
 ) -> Doubles:
     """The same by two batched products a step; inputs with fewer runs get columns that stay at 0."""
     slots = max(map(len, members))
@@ -297,10 +295,10 @@ def _batched(
     def columns(values: Doubles) -> torch.Tensor:  # (R, M) -> (G, M, slots)
         stacked = np.zeros((len(x), values.shape[1], slots))
         stacked[group, :, slot] = values[order]
-        return torch.from_numpy(stacked).to(where)
+        return torch.from_numpy(stacked).to(device)
 
     target, scale, weights = columns(runs[0]), columns(runs[1][:, None]), columns(runs[2])
-    padded = torch.nn.functional.pad(torch.from_numpy(x).double(), (0, 1), value=1.0).to(where)
+    padded = torch.nn.functional.pad(torch.from_numpy(x).double(), (0, 1), value=1.0).to(device)
     backward = padded.mT.contiguous()
     for _ in range(recipe.steps):
         slope = torch.bmm(padded, weights).sigmoid_().mul_(scale).sub_(target)
