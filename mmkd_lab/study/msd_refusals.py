@@ -8,7 +8,7 @@ from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.models import NetSpec, build
 from mmkd_lab.training import strategy
-from mmkd_lab.training.pruning_units import groups_of, parameter_count
+from mmkd_lab.training.pruning.units import groups_of, parameter_count
 from mmkd_lab.training.recipe import Recipe
 
 

@@ -16,7 +16,7 @@ TEACHERS = {"cm_kd": "a", "kl_only": "a", "um_kd": "b", "mm_kd": "ab"}
 
 
 def train_one(x, y, start, recipe, *, teacher=None, ce=1.0):
-    """(d + 1,) weights and bias of the logit difference; `teacher` (N, 2) logits, or None for labels alone."""
+    """(d + 1,) weights and bias of the logit difference; `teacher`: (N, 2) logits or None."""
     x, y = torch.from_numpy(x).double(), torch.from_numpy(y)
     network = torch.nn.Linear(x.shape[1], 2, dtype=torch.float64)
     with torch.no_grad():
@@ -53,7 +53,9 @@ def fit_plainly(drawn, arms, recipe):
         ce = {"no_kd": 1.0, "kl_only": 0.0}.get(arm, recipe.ce)
         students[arm] = np.stack(
             [
-                train_one(drawn.b[w, rows], drawn.target[w, rows], starts[w], recipe, teacher=soft[w], ce=ce)[0]
+                train_one(drawn.b[w, rows], drawn.target[w, rows], starts[w], recipe, teacher=soft[w], ce=ce)[
+                    0
+                ]
                 for w in range(len(drawn))
             ]
         )

@@ -227,4 +227,3 @@ def test_a_world_that_is_not_there_is_named(i):
 def test_hyperplanes_that_are_none_are_named(plane):
     with pytest.raises(LabError, match="hyperplane = "):
         World().rho("a", plane)
-

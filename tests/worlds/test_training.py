@@ -1,4 +1,4 @@
-"""The fast paths give the networks of the plain loop; equal runs are trained once; the compiled parts are exact."""
+"""The fast paths give the networks of the plain loop, equal runs are trained once, threads change nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmkd_lab.training.worlds import WorldsRecipe, _batched, _compiled, _layer, 
 from tests.worlds.plain import fit_plainly
 
 EVERY_ARM = tuple(ARMS)
-#: The largest difference of a weight: double precision's 1e-16 and single's 6e-8 a step, over hundreds of steps.
+#: The largest difference of a weight: roundings of 1e-16 or 6e-8 a step, over up to a thousand steps.
 FAR = {"64-true": 1e-12, "32-true": 5e-6}
 DRAWN = worlds(FIGURE2[0], [0])
 

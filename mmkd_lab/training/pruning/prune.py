@@ -23,7 +23,7 @@ from mmkd_lab.training.fabric import make_fabric, optimiser
 from mmkd_lab.training.flat import Flat
 from mmkd_lab.training.inputs import Resident, datasets
 from mmkd_lab.training.order import Order
-from mmkd_lab.training.pruning_search import Search
+from mmkd_lab.training.pruning.search import Search
 from mmkd_lab.training.recipe import Recipe
 from mmkd_lab.training.replicas import Replicas
 from mmkd_lab.training.schedule import rates
@@ -75,22 +75,26 @@ def prune(
     *,
     parameters: int,
     every: int = 50,
-    mode: str = "auto",
     progress: bool = True,
     label: str = "",
 ) -> Pruned:
     """Prune trained networks, all modalities together, down to so many parameters, while they train on.
 
-    Every unit has a mask, 1 at first, and gathers the gradient of the task's loss with respect to it. Every
-    `every` steps, and after the last, the gradients are z-scored within each kind of unit and ranked over all
+    Every unit has a mask, 1 at first, and gathers the gradient of the task's loss with respect to it. After
+    the first step, every `every` steps and the last, the gradients are z-scored within each kind of unit and ranked over all
     layers and modalities; the units whose masks the loss would most like to shrink go, as many as the budget
     of this step demands (`budget_share`), and their masks become 1 minus the budget's share. At the end these
     are 0, and taking the units out changes nothing. One unit of each layer always stays.
 
-    Two things differ from the released method. Its l1 penalty on the masks is left out: masks are at least 0,
-    so that it adds one number to all gradients of a kind, and the z-score takes that away. And the budget is
-    counted in parameters of the network that is left, since a pruned network is compared with a student of so
-    many parameters.
+    Three things differ from the released code. Its l1 penalty on the masks is left out: masks are at least 0, so
+    that it adds one number to all gradients of a kind, and the z-score takes that away. It prunes dimensions
+    that all heads of an attention share; here whole heads go, since a head is what a small network has fewer
+    of. And the budget is counted in parameters of the network that is left, since a pruned network is
+    compared with a student of so many parameters. As there, the first ranking follows step 0, and z-scores
+    divide by n - 1.
+
+    The surgery is the lab's own: Torch-Pruning 1.6 keeps the number of a group norm's groups, so that a
+    network is broken when one channel of four groups goes.
 
     Args:
         replicas: R trained networks of one spec; they are left as they are.
@@ -99,7 +103,6 @@ def prune(
             nothing is selected, so that the validation split is free for the training that follows.
         parameters: the most that each network may have left, for example those of a student.
         every: steps between two rankings; 50 in the paper.
-        mode: 'stacked', 'looped' or 'auto', as in `fit`.
         progress: show a progress bar.
         label: what the bar is called.
 
@@ -115,7 +118,7 @@ def prune(
     require(rate == 0, "recipe.modality_dropout", rate, "must be 0: the search sees whole samples")
     require(precision != "16-mixed", "recipe.precision", precision, "scales gradients", "Use 'bf16-mixed'.")
     sets = datasets(data, len(replicas))
-    search = Search(replicas, whole("parameters", parameters), mode=mode)
+    search = Search(replicas, whole("parameters", parameters))
     resident = Resident(sets, replicas.modalities, device=replicas.device)
     with deterministic(replicas.device):
         losses = _run(search, resident, recipe, every=every, label=label, shown=progress)
@@ -150,7 +153,7 @@ def _run(
                 clip_each([value.grad for value in learning if value.grad is not None], limit=recipe.clip)
             stepper.step()
             losses.append(loss.detach())
-            if (step + 1) % every == 0 or step + 1 == total:
+            if step % every == 0 or step + 1 == total:
                 _still_finite(losses[-1], recipe, step)
                 search.shrink(budget_share(step, total=total))
             bar.update()
