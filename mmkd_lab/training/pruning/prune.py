@@ -81,20 +81,20 @@ def prune(
     """Prune trained networks, all modalities together, down to so many parameters, while they train on.
 
     Every unit has a mask, 1 at first, and gathers the gradient of the task's loss with respect to it. After
-    the first step, every `every` steps and the last, the gradients are z-scored within each kind of unit and ranked over all
-    layers and modalities; the units whose masks the loss would most like to shrink go, as many as the budget
-    of this step demands (`budget_share`), and their masks become 1 minus the budget's share. At the end these
-    are 0, and taking the units out changes nothing. One unit of each layer always stays.
+    the first step, every `every` steps and the last, the gradients are z-scored within each kind of unit and
+    ranked over all layers and modalities; the units whose masks the loss would most like to shrink go, as
+    many as the budget of this step demands (`budget_share`), and their masks become 1 minus the budget's
+    share. At the end these are 0, and taking the units out changes nothing. One unit of each layer always
+    stays.
 
-    Three things differ from the released code. Its l1 penalty on the masks is left out: masks are at least 0, so
-    that it adds one number to all gradients of a kind, and the z-score takes that away. It prunes dimensions
-    that all heads of an attention share; here whole heads go, since a head is what a small network has fewer
-    of. And the budget is counted in parameters of the network that is left, since a pruned network is
-    compared with a student of so many parameters. As there, the first ranking follows step 0, and z-scores
-    divide by n - 1.
+    Three things differ from the released code. Its l1 penalty on the masks is left out: masks are at least 0,
+    so that it adds one number to all gradients of a kind, and the z-score takes that away. It prunes
+    dimensions that all heads of an attention share; here whole heads go. And the budget is counted in
+    parameters of the network that is left, since a pruned network is compared with a student of so many
+    parameters. As there, the first ranking follows step 0, and z-scores divide by n - 1.
 
-    The surgery is the lab's own: Torch-Pruning 1.6 keeps the number of a group norm's groups, so that a
-    network is broken when one channel of four groups goes.
+    The surgery is the lab's own: Torch-Pruning 1.6 leaves the number of a group norm's groups as it was, so
+    that a network with four groups is broken when one channel goes.
 
     Args:
         replicas: R trained networks of one spec; they are left as they are.
