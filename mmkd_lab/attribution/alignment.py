@@ -277,7 +277,7 @@ def align_linear(
         LabError: shapes that do not pair up, values that are not finite, labels out of range, settings out of
             range, weights that run away.
     """
-    from mmkd_lab.attribution.alignment_kernel import train  # numba takes a second to import
+    from mmkd_lab.training.linear_kernel import by_feature, descend_jointly  # numba takes a second to import
 
     how = Joint(lr=lr, momentum=momentum, objective=Alignment(agreement=agreement))
     xa, xb = _stacked("a", a), _stacked("b", b)
@@ -285,37 +285,42 @@ def align_linear(
     kind = np.issubdtype(given.dtype, np.integer) or given.dtype == bool
     require(bool(kind) and given.size > 0, "target", given.dtype, "must hold class numbers")
     labels = np.ascontiguousarray(given, dtype=np.int64)
-    (w, _, n), k = xa.shape, whole("classes", classes, at_least=2)
-    fits = (xb.shape[0], xb.shape[2]) == (w, n)
-    require(fits, "b", xb.shape, f"must hold {w} worlds of {n} samples, as a does")
+    (w, n), k = xa.shape[:2], whole("classes", classes, at_least=2)
+    require(xb.shape[:2] == (w, n), "b", xb.shape, f"must hold {w} worlds of {n} samples, as a does")
     require(labels.shape == (w, n), "target", labels.shape, f"must be ({w}, {n})")
     inside = labels.min() >= 0 and labels.max() < k
     shown = f"labels from {labels.min()} to {labels.max()}"
     require(bool(inside), "target", shown, f"must lie between 0 and {k - 1} ({k} classes)")
     starts = [check.whole("seeds", seed, at_least=0) for seed in seeds]
     require(len(starts) == w, "seeds", starts, f"must be {w}, one per world")
-    wa, wb = _start(starts, "a", xa.shape[1], k), _start(starts, "b", xb.shape[1], k)
-    whole("steps", steps, at_least=0)
-    train(xa, xb, labels, wa, wb, how.objective.agreement, steps, how.lr, how.momentum)
+    wa, wb = _start(starts, "a", xa.shape[2], k), _start(starts, "b", xb.shape[2], k)
+    strength, many = how.objective.agreement, whole("steps", steps, at_least=0)
+    for i in range(w):
+        pair = [by_feature(x[i]) for x in (xa, xb)]
+        own = [np.zeros((k, len(x))) for x in pair]
+        for mine, start in zip(own, (wa[i], wb[i]), strict=True):
+            mine[:, : start.shape[1]] = start
+        descend_jointly(*pair, labels[i], *own, strength, many, how.lr, how.momentum)
+        wa[i], wb[i] = (mine[:, : start.shape[1]] for mine, start in zip(own, (wa[i], wb[i]), strict=True))
     if not (np.isfinite(wa).all() and np.isfinite(wb).all()):
         raise LabError("lr", lr, "makes the weights run away", "Lower it.")
-    ta, tb = torch.from_numpy(wa).transpose(1, 2), torch.from_numpy(wb).transpose(1, 2)
+    ta, tb = torch.from_numpy(wa).float(), torch.from_numpy(wb).float()
     return LinearPairs(ta[..., :-1], ta[..., -1], tb[..., :-1], tb[..., -1])
 
 
 def _stacked(name: str, values: npt.ArrayLike | Tensor) -> Floats:
-    """(W, N, d) -> (W, d, N) float32, contiguous."""
+    """(W, N, d) float32."""
     found = np.asarray(_plain(values), dtype=np.float32)
     require(found.ndim == 3 and found.size > 0, name, found.shape, "must be (worlds, samples, columns)")
     require(bool(np.isfinite(found).all()), name, "NaN or infinite values", "must be finite")
-    return np.ascontiguousarray(found.transpose(0, 2, 1))
+    return found
 
 
 def _plain(values: npt.ArrayLike | Tensor) -> npt.NDArray[np.generic]:
     return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 
-def _start(seeds: Sequence[int], modality: str, d: int, k: int) -> Floats:
-    """(W, d + 1, K) uniform in ±1 / sqrt(d), biases in the last row."""
+def _start(seeds: Sequence[int], modality: str, d: int, k: int) -> npt.NDArray[np.float64]:
+    """(W, K, d + 1) uniform in ±1 / sqrt(d), biases last."""
     draws = [np.random.default_rng(derive(seed, "align", modality)) for seed in seeds]
-    return np.stack([draw.uniform(-1, 1, (d + 1, k)) / np.sqrt(d) for draw in draws]).astype(np.float32)
+    return np.stack([draw.uniform(-1, 1, (d + 1, k)).T / np.sqrt(d) for draw in draws])

@@ -149,7 +149,7 @@ def test_saved_it_loads_with_its_figure(study, tmp_path):
     [
         ({"seeds": [1, 1]}, ["seeds = [1, 1]", "twice"]),
         ({"seeds": []}, ["seeds", "at least one seed"]),
-        ({"path": "fast"}, ["path = 'fast'", "'kernel'"]),
+        ({"recipe": 0}, ["recipe = 0"]),
     ],
 )
 def test_bad_settings_are_named(study, given, words):

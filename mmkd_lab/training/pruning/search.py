@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from mmkd_lab.core.check import one_of, require
+from mmkd_lab.core.check import require
 from mmkd_lab.models.network import MultimodalNet
-from mmkd_lab.training.pruning_net import PrunedNet, extract, masked, prunable
-from mmkd_lab.training.pruning_units import groups_of, parameter_count
+from mmkd_lab.training.pruning.surgery import PrunedNet, extract, masked, prunable
+from mmkd_lab.training.pruning.units import groups_of, parameter_count
 from mmkd_lab.training.replicas import Replicas
 from mmkd_lab.training.stacking import choose
 
@@ -22,15 +22,14 @@ class Search:
     Args:
         replicas: R trained networks of one spec.
         target: the parameters that each is to have left.
-        mode: 'stacked', 'looped' or 'auto', as in `fit`.
+        stacked: run all replicas in one pass; None does so beside the CPU, where passes in turn are quicker.
 
     Raises:
         LabError: networks whose units are not known, or a target out of reach.
     """
 
-    def __init__(self, replicas: Replicas, target: int, *, mode: str = "auto") -> None:
-        one_of("mode", mode, ("auto", "stacked", "looped"))
-        self.stacked = choose(replicas.net, replicas.device, mode) == "stacked"
+    def __init__(self, replicas: Replicas, target: int, *, stacked: bool | None = None) -> None:
+        self.stacked = replicas.device.type != "cpu" if stacked is None else stacked
         self.groups = groups_of(replicas.net)
         assert isinstance(replicas.net, MultimodalNet)
         self.replicas, self.net = replicas, prunable(replicas.net, self.groups)
@@ -101,18 +100,16 @@ class Search:
 
     def scores(self) -> Tensor:
         """(R, units): the gathered gradients, z-scored per replica within each kind of unit."""
-        grads = []
-        for group in self.groups:
-            gathered = self.masks[group.name].grad
-            grads.append(torch.zeros_like(self.masks[group.name]) if gathered is None else gathered)
+        masks = [self.masks[group.name] for group in self.groups]
+        grads = [torch.zeros_like(mask) if mask.grad is None else mask.grad for mask in masks]
         whole_rows = torch.cat(grads, dim=1).double()
         kinds = [group.kind for group in self.groups for _ in range(group.size)]
         found = torch.empty_like(whole_rows)
         for kind in set(kinds):
             where = torch.tensor([i for i, one in enumerate(kinds) if one == kind], device=found.device)
-            part = whole_rows[:, where]
-            spread = part.std(dim=1, keepdim=True, correction=0).clamp(min=torch.finfo(part.dtype).tiny)
-            found[:, where] = (part - part.mean(dim=1, keepdim=True)) / spread
+            away = whole_rows[:, where] - whole_rows[:, where].mean(dim=1, keepdim=True)
+            spread = (away.square().sum(dim=1, keepdim=True) / max(1, len(where) - 1)).sqrt()
+            found[:, where] = away / spread.clamp(min=torch.finfo(away.dtype).tiny)
         return found
 
     def _first(self, score: Tensor, share: float) -> Tensor:

@@ -14,7 +14,7 @@ from mmkd_lab.models.layers import Wrapper
 from mmkd_lab.models.lenet import LeNet
 from mmkd_lab.models.network import MultimodalNet
 from mmkd_lab.models.vector import Mlp
-from mmkd_lab.training.pruning_units import Group, Tie
+from mmkd_lab.training.pruning.units import Group, Tie
 
 _TINY = 1e-12
 

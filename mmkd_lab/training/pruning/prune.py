@@ -24,7 +24,7 @@ from mmkd_lab.training.flat import Flat
 from mmkd_lab.training.inputs import TrainingSplit, datasets
 from mmkd_lab.training.order import Order
 from mmkd_lab.training.outputs import full
-from mmkd_lab.training.pruning_search import Search
+from mmkd_lab.training.pruning.search import Search
 from mmkd_lab.training.recipe import Recipe, dtype_of, resolve_precision
 from mmkd_lab.training.replicas import Replicas
 from mmkd_lab.training.schedule import rates
@@ -76,22 +76,26 @@ def prune(
     *,
     parameters: int,
     every: int = 50,
-    mode: str = "auto",
     progress: bool = True,
     label: str = "",
 ) -> Pruned:
     """Prune trained networks, all modalities together, down to so many parameters, while they train on.
 
-    Every unit has a mask, 1 at first, and gathers the gradient of the task's loss with respect to it. Every
-    `every` steps, and after the last, the gradients are z-scored within each kind of unit and ranked over all
-    layers and modalities; the units whose masks the loss would most like to shrink go, as many as the budget
-    of this step demands (`budget_share`), and their masks become 1 minus the budget's share. At the end these
-    are 0, and taking the units out changes nothing. One unit of each layer always stays.
+    Every unit has a mask, 1 at first, and gathers the gradient of the task's loss with respect to it. After
+    the first step, every `every` steps and the last, the gradients are z-scored within each kind of unit and
+    ranked over all layers and modalities; the units whose masks the loss would most like to shrink go, as
+    many as the budget of this step demands (`budget_share`), and their masks become 1 minus the budget's
+    share. At the end these are 0, and taking the units out changes nothing. One unit of each layer always
+    stays.
 
-    Two things differ from the released method. Its l1 penalty on the masks is left out: masks are at least 0,
-    so that it adds one number to all gradients of a kind, and the z-score takes that away. And the budget is
-    counted in parameters of the network that is left, since a pruned network is compared with a student of so
-    many parameters.
+    Three things differ from the released code. Its l1 penalty on the masks is left out: masks are at least 0,
+    so that it adds one number to all gradients of a kind, and the z-score takes that away. It prunes
+    dimensions that all heads of an attention share; here whole heads go. And the budget is counted in
+    parameters of the network that is left, since a pruned network is compared with a student of so many
+    parameters. As there, the first ranking follows step 0, and z-scores divide by n - 1.
+
+    The surgery is the lab's own: Torch-Pruning 1.6 leaves the number of a group norm's groups as it was, so
+    that a network with four groups is broken when one channel goes.
 
     Args:
         replicas: R trained networks of one spec; they are left as they are.
@@ -100,7 +104,6 @@ def prune(
             nothing is selected, so that the validation split is free for the training that follows.
         parameters: the most that each network may have left, for example those of a student.
         every: steps between two rankings; 50 in the paper.
-        mode: 'stacked', 'looped' or 'auto', as in `fit`.
         progress: show a progress bar.
         label: what the bar is called.
 
@@ -118,7 +121,7 @@ def prune(
     sets = datasets(data, len(replicas))
     precision = resolve_precision(recipe, replicas.size, replicas.device)
     replicas = replicas.to(dtype=dtype_of(precision))
-    search = Search(replicas, whole("parameters", parameters), mode=mode)
+    search = Search(replicas, whole("parameters", parameters))
     resident = TrainingSplit(sets, replicas.modalities, device=replicas.device, dtype=replicas.dtype)
     fabric = make_fabric(replicas.device, precision)
     with deterministic(replicas.device):
@@ -160,7 +163,7 @@ def _run(
                 clip_each([value.grad for value in learning if value.grad is not None], limit=recipe.clip)
             stepper.step()
             losses.append(loss.detach())
-            if (step + 1) % every == 0 or step + 1 == total:
+            if step % every == 0 or step + 1 == total:
                 _still_finite(losses[-1], recipe, step)
                 search.shrink(budget_share(step, total=total))
             bar.update()
