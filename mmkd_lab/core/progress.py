@@ -34,7 +34,7 @@ class Told:
 
     def __str__(self) -> str:
         text = f"{self.label} {min(self.done + 1, self.total)} of {self.total}"
-        return text if self.seconds_left is None else f"{text}, about {rough(self.seconds_left)} left"
+        return f"{text}, about {rough(self.seconds_left)} left" if self.seconds_left else text
 
 
 @contextmanager
