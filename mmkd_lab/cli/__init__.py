@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mmkd_lab.cli.notebooks import run
     from mmkd_lab.cli.parameters import Parameter, read_parameters
     from mmkd_lab.cli.record import Failure, Outcome, Run
+    from mmkd_lab.cli.sweep import sweep
 
 __all__ = [
     "Failure",
@@ -23,6 +24,7 @@ __all__ = [
     "read_parameters",
     "run",
     "select",
+    "sweep",
 ]
 
 _HOME = {
@@ -36,6 +38,7 @@ _HOME = {
     "read_parameters": "parameters",
     "run": "notebooks",
     "select": "library",
+    "sweep": "sweep",
 }
 
 

@@ -134,10 +134,17 @@ def check(
 
 def _value(parameter: Parameter, value: object, where: str, *, as_text: bool) -> object:
     try:
-        return parameter.kind.read(str(value)) if as_text else parameter.kind.admit(value)
+        return parameter.kind.read(_placed(str(value))) if as_text else parameter.kind.admit(value)
     except Mismatch as mismatch:
         rule = f"parameter {parameter.name!r} of {where} must be {mismatch}"
         raise LabError(parameter.name, value, rule, f"It is declared as {parameter}") from mismatch
+
+
+def _placed(text: str) -> str:
+    """`file.py:function` with the file's whole path, since a notebook runs in its own folder."""
+    file, colon, function = text.rpartition(":")
+    is_file = function.isidentifier() and file.endswith(".py") and Path(file).is_file()
+    return f"{Path(file).absolute()}{colon}{function}" if is_file else text
 
 
 def _unknown(name: str, value: object, known: Mapping[str, Parameter], where: str) -> LabError:

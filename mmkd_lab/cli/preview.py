@@ -33,23 +33,24 @@ def read_table(path: Path, *, most: int = _MOST_ROWS) -> Table:
 def summary_table(path: Path, *, split: str = "test") -> Table | None:
     """Mean and 95 % interval over seeds, one line a role, arm and sweep point, one column a metric.
 
-    None when the file is not a study's table or has nothing of this split.
+    None when the file is not a study's table or has nothing of this split. Several studies or datasets are
+    told apart.
     """
     heads, rows = _read(path)
     if not set(_TIDY) <= set(heads):
         return None
-    sweep = [name for name in heads if name not in _TIDY]
     records = [dict(zip(heads, row, strict=True)) for row in rows]
     records = [record for record in records if record["split"] == split]
     if not records:
         return None
-    keys = ["role", "arm", *sweep]
+    several = [name for name in ("study", "dataset") if len({record[name] for record in records}) > 1]
+    keys = [*several, "role", "arm", *(name for name in heads if name not in _TIDY)]
     metrics = list(dict.fromkeys(record["metric"] for record in records))
     groups: dict[tuple[str, ...], dict[str, list[float]]] = {}
     for record in records:
         values = groups.setdefault(tuple(record[key] for key in keys), {})
         values.setdefault(record["metric"], []).append(float(record["value"]))
-    ordered = sorted(groups.items(), key=lambda group: group[0][0] != "teacher")  # teachers first
+    ordered = sorted(groups.items(), key=lambda group: "teacher" not in group[0])  # teachers first
     lines = [
         [
             *map(_point, point),
