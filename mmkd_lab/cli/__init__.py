@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmkd_lab.cli.command import main
+    from mmkd_lab.cli.grid import sweep
     from mmkd_lab.cli.library import Notebook, discover, select
     from mmkd_lab.cli.notebooks import run
     from mmkd_lab.cli.parameters import Parameter, read_parameters
     from mmkd_lab.cli.record import Failure, Outcome, Run
-    from mmkd_lab.cli.sweep import sweep
 
 __all__ = [
     "Failure",
@@ -38,7 +38,7 @@ _HOME = {
     "read_parameters": "parameters",
     "run": "notebooks",
     "select": "library",
-    "sweep": "sweep",
+    "sweep": "grid",
 }
 
 

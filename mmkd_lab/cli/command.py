@@ -206,7 +206,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from mmkd_lab.cli.sweep import sweep
+    from mmkd_lab.cli.grid import sweep
 
     return _report(sweep(options.name, _given(options), **_running(options)))
 

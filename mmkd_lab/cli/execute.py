@@ -94,11 +94,8 @@ def execute(notebook: Notebook, outcome: Outcome, around: Surroundings) -> Outco
     watch = _Watch(outcome.name, around)
     with MemoryMeter(watch.look) as watch.meter:
         failure = _attempt(notebook, outcome, watch)
-    failure = (
-        _export(around.folder / f"{outcome.name}.ipynb", sanitize=around.sanitize)
-        if failure is None
-        else failure
-    )
+    unshown = _export(around.folder / f"{outcome.name}.ipynb", sanitize=around.sanitize)
+    failure = failure or unshown
     state = "done" if failure is None else "stopped" if around.stopper.asked else "failed"
     return replace(
         outcome,

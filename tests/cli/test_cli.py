@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -31,10 +32,10 @@ def _call(*arguments):
 def test_help_names_every_command():
     found = _call("--help")
     assert found.returncode == 0
-    assert all(f"    {command} " in found.stdout for command in ("list", "run", "data", "doctor"))
+    assert all(f"    {command} " in found.stdout for command in ("list", "run", "sweep", "data", "doctor"))
 
 
-@pytest.mark.parametrize("command", ["run", "data"])
+@pytest.mark.parametrize("command", ["run", "sweep", "data"])
 def test_the_help_of_a_command_gives_examples(command):
     found = _call(command, "--help")
     assert found.returncode == 0
@@ -221,6 +222,15 @@ def test_doctor_reports_folders_that_cannot_be_used_and_goes_on(tmp_path, monkey
     for name in ("results", "data"):
         assert re.search(rf"^! {name} .*{re.escape(str(tmp_path / 'file'))}", shown, re.MULTILINE)
     assert re.search(r"^  notebooks ", shown, re.MULTILINE)
+
+
+def test_a_terminal_without_unicode_is_no_error(folder):
+    notebook(folder, "02_wide", title="α → β", parameters="x: float = 1  # α")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    command = [sys.executable, "-m", "mmkd_lab", "list", "--notebooks", folder]
+    found = subprocess.run(command, cwd=tree.ROOT, capture_output=True, text=True, env=environment)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "02_wide  ? ? ?" in found.stdout
 
 
 def test_a_closed_pipe_is_no_error(folder):
