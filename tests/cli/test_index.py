@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -137,11 +138,10 @@ def test_a_table_that_is_not_the_studys_own_is_not_shown(tmp_path):
 @pytest.mark.parametrize("sanitize", [False, True])
 def test_what_is_active_can_be_taken_out_of_a_notebooks_page(tmp_path, sanitize):
     attack = new_output("display_data", {"text/html": "<b>seen</b><img src=x onerror='attack()'>"})
-    cells = [new_code_cell("1", outputs=[attack]), new_markdown_cell("text <script>attack()</script>")]
-    nbformat.write(new_notebook(cells=cells), tmp_path / "a.ipynb")
+    nbformat.write(new_notebook(cells=[new_code_cell("1", outputs=[attack])]), tmp_path / "a.ipynb")
     page = export_html(tmp_path / "a.ipynb", sanitize=sanitize).read_text()
     assert "<b>seen</b>" in page
-    assert ("onerror='attack()'" in page or "<script>attack()" in page) is not sanitize
+    assert (re.search(r"<img[^>]*onerror", page) is None) is sanitize
 
 
 def test_what_is_no_file_of_its_kind_stops_nothing(tmp_path):
