@@ -51,7 +51,7 @@ def _faults(path, cells):
 def test_the_notebooks_are_in_good_style():
     found = dict(_notebooks())
     assert {"00_start_here", "01_failure_cases"} <= {path.stem for path in found}
-    assert {path.stem: faults for path, cells in found.items() if (faults := _faults(path, cells))} == {}
+    tree.assert_none({path.stem: faults for path, cells in found.items() if (faults := _faults(path, cells))})
 
 
 def test_a_bad_notebook_is_seen(tmp_path):

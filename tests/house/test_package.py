@@ -41,7 +41,7 @@ def _above(path) -> list[str]:
 def test_each_floor_imports_only_from_below():
     files = tree.modules()
     assert {_floor(tree.name_of(path)) for path in files} == {None, *FLOORS}
-    assert {tree.name_of(path): above for path in files if (above := _above(path))} == {}
+    tree.assert_none({tree.name_of(path): above for path in files if (above := _above(path))})
 
 
 def test_an_import_from_above_is_seen(tmp_path, monkeypatch):
@@ -85,7 +85,7 @@ def test_no_two_classes_have_one_name():
     for where, node in _nodes(ast.ClassDef):
         if not node.name.startswith("_"):
             found[node.name].append(where)
-    assert {name: places for name, places in found.items() if len(places) > 1} == {}
+    tree.assert_none({name: places for name, places in found.items() if len(places) > 1})
 
 
 def test_no_function_has_many_arguments():
@@ -93,12 +93,12 @@ def test_no_function_has_many_arguments():
     for where, node in _nodes(ast.FunctionDef):
         names = [one.arg for one in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]]
         counts[where] = len(names) - (names[:1] in (["self"], ["cls"]))
-    assert {where: count for where, count in counts.items() if count > _MOST_ARGUMENTS} == {}
+    tree.assert_none({where: count for where, count in counts.items() if count > _MOST_ARGUMENTS})
 
 
 def test_files_are_short():
     counts = {tree.name_of(path): len(tree.text(path).splitlines()) for path in tree.modules()}
-    assert {name: count for name, count in counts.items() if count > _LONGEST_FILE} == {}
+    tree.assert_none({name: count for name, count in counts.items() if count > _LONGEST_FILE})
 
 
 def _public():

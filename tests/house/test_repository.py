@@ -40,7 +40,7 @@ def _found(pattern: re.Pattern[str]) -> dict[str, list[str]]:
 
 
 def test_no_paths_of_one_machine():
-    assert _found(_MACHINE) == {}
+    tree.assert_none(_found(_MACHINE))
 
 
 def test_no_registry_hosts():
@@ -49,12 +49,12 @@ def test_no_registry_hosts():
 
 
 def test_nothing_is_left_for_later():
-    assert _found(_LATER) == {}
+    tree.assert_none(_found(_LATER))
 
 
 def test_no_large_files():
     sizes = {path.relative_to(tree.ROOT).as_posix(): path.stat().st_size for path in tree.files()}
-    assert {name: size for name, size in sizes.items() if size > _LARGEST} == {}
+    tree.assert_none({name: size for name, size in sizes.items() if size > _LARGEST})
 
 
 def test_no_pickles():
@@ -65,7 +65,7 @@ def test_no_pickles():
         imported = set() if name.startswith("tests/") else {one.split(".")[0] for one in tree.imports(path)}
         if faults := sorted(imported & _PICKLERS) + _pickled_files(tree.tree(path)):
             found[name] = faults
-    assert found == {}
+    tree.assert_none(found)
 
 
 def _pickled_files(code: ast.AST) -> list[str]:

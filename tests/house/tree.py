@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +32,11 @@ def is_binary(path: Path) -> bool:
 def text(path: Path) -> str:
     """What stands in a file."""
     return path.read_text(encoding="utf-8")
+
+
+def assert_none(found: Mapping[str, object]) -> None:
+    """Fail with every offender, one a line."""
+    assert not found, "\n" + "\n".join(f"{name}: {what}" for name, what in found.items())
 
 
 def modules() -> list[Path]:
