@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from mmkd_lab.cli.grid import sweep
     from mmkd_lab.cli.library import Notebook, discover, select
     from mmkd_lab.cli.notebooks import run
-    from mmkd_lab.cli.parameters import Parameter, read_parameters
+    from mmkd_lab.cli.parameters import NotebookParameter, read_parameters
     from mmkd_lab.cli.record import Failure, Outcome, Run
 
 __all__ = [
     "Failure",
     "Notebook",
     "Outcome",
-    "Parameter",
+    "NotebookParameter",
     "Run",
     "discover",
     "main",
@@ -31,7 +31,7 @@ _HOME = {
     "Failure": "record",
     "Notebook": "library",
     "Outcome": "record",
-    "Parameter": "parameters",
+    "NotebookParameter": "parameters",
     "Run": "record",
     "discover": "library",
     "main": "command",
