@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Failure",
     "Notebook",
-    "Outcome",
     "NotebookParameter",
+    "Outcome",
     "Run",
     "discover",
     "main",

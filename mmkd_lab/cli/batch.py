@@ -55,7 +55,7 @@ def carry_out(
     jobs = jobs if jobs is None else max(1, min(jobs, len(work)))
     environment = {**_HEADLESS, **package_path(), **thread_share(effective_n_jobs(jobs))}
     stopper = Stopper()
-    with progress_for(progress) as shown, Board(run, publish) as board, _stopping(stopper, board):
+    with progress_for(progress) as shown, Board(run, publish) as board, stopping(stopper):
         around = Surroundings(run.folder, environment, _Telling(board, shown), stopper, sanitize)
         calls = (delayed(_apart)(task, notebook, outcome, around) for notebook, outcome in work)
         options = {"n_jobs": jobs, "prefer": "threads", "batch_size": 1}
@@ -127,7 +127,7 @@ class _Telling(Silent):
 
 
 @contextmanager
-def _stopping(stopper: Stopper, board: Board) -> Iterator[None]:
+def stopping(stopper: Stopper) -> Iterator[None]:
     """Ctrl-C, and a cluster's SIGTERM, end all kernels; what ran comes back as stopped, then the call ends.
 
     joblib itself is not interrupted, except where work runs in other processes, whose kernels end with them.
