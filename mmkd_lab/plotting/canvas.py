@@ -7,6 +7,7 @@ behind the caller's back and no backend is chosen for them.
 from __future__ import annotations
 
 import io
+import math
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -18,15 +19,19 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.axis import Axis
+from matplotlib.backend_bases import RendererBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from PIL import Image
 
 from mmkd_lab.core.atomic import write_bytes
 from mmkd_lab.core.check import LabError, of_type, one_of, real, require
 from mmkd_lab.core.check import path as checked_path
+from mmkd_lab.plotting.fonts import BASE, families, readable, weight_of
 from mmkd_lab.plotting.palette import GRID, INK, PAPER, QUIET
 
 SCREEN_DPI = 100  # one inch of figure is 100 CSS pixels in a notebook
@@ -34,10 +39,11 @@ PNG_DPI = 200  # and twice as many pixels in the file, for sharp screens
 NOTE_SIZE, AXIS_SIZE, TEXT_SIZE, TITLE_SIZE = 8.5, 9.5, 10.0, 12.0
 
 _UNSEEN = 6  # of 255 levels
+_RULER: Any = RendererAgg(1, 1, SCREEN_DPI)
 _HARD_SPACE = "\u00a0"
 
 _STYLE: Any = {
-    "font.family": ["DejaVu Sans"],  # ships with matplotlib: the same letters on every machine
+    "font.family": [BASE],
     "font.size": TEXT_SIZE,
     "text.usetex": False,
     "text.parse_math": False,  # a dataset may be called a$b
@@ -119,19 +125,20 @@ class LabFigure(Figure):
     def fit(self, text: str, *, size: float, weight: str = "normal", share: float = 0.97) -> str:
         """`text` with line breaks so that no line is wider than `share` of the figure's width.
 
-        An interval in square brackets stays on one line; a single word that is wider than the line is broken.
+        See `fit`.
         """
-        font, room = FontProperties(family="DejaVu Sans", size=size, weight=weight), share * self.bbox.width
-        lines: list[str] = []
-        whole_intervals = re.sub(r"\[[^\]]*\]", lambda found: found[0].replace(" ", _HARD_SPACE), text)
-        words = re.split(r"[ \n\t]+", whole_intervals.strip())
-        for word in (piece for one in words for piece in self._pieces(one, font, room)):
-            longer = f"{lines[-1]} {word}" if lines else word
-            if lines and self._width(longer, font) <= room:
-                lines[-1] = longer
-            else:
-                lines.append(word)
-        return "\n".join(lines)
+        return fit(text, share * self.get_size_inches()[0], size, weight)
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw, with every word in letters that can be drawn."""
+        for axis in self.findobj(Axis):
+            labels = [text.get_text() for text in axis.get_ticklabels()]  # type: ignore[attr-defined]
+            if (said := [readable(label) for label in labels]) != labels:
+                axis.set_ticks(axis.get_ticklocs(), said)  # type: ignore[attr-defined]
+                axis.get_ticklabels()  # type: ignore[attr-defined]
+        for text in self.findobj(Text):
+            _put_in_letters(text)  # type: ignore[arg-type]
+        super().draw(renderer)
 
     def png(self, *, dpi: float = PNG_DPI) -> bytes:
         """The picture as a PNG file's bytes: the same for the same table and versions.
@@ -170,19 +177,58 @@ class LabFigure(Figure):
             self.savefig(held, format=kind, dpi=dpi, metadata=metadata)
         return held.getvalue() if kind == "svg" else _compact(held.getvalue())
 
-    def _width(self, text: str, font: FontProperties) -> float:
-        assert isinstance(self.canvas, FigureCanvasAgg)
-        renderer: Any = self.canvas.get_renderer()  # type: ignore[no-untyped-call]
-        width, _, _ = renderer.get_text_width_height_descent(text, font, ismath=False)
-        return float(width)
 
-    def _pieces(self, word: str, font: FontProperties, room: float) -> Iterator[str]:
-        while len(word) > 1 and self._width(word, font) > room:
-            longest = bisect_right(range(2, len(word)), room, key=lambda n: self._width(word[:n], font))
-            cut = 1 + longest
-            yield word[:cut]
-            word = word[cut:]
-        yield word
+def width_of(text: str, *, size: float, weight: str = "normal") -> float:
+    """How wide the widest line of a text is, in inches."""
+    names = families(text)
+    font = FontProperties(family=names, size=size, weight=weight_of(names, weight))
+    return (
+        max(
+            (
+                float(_RULER.get_text_width_height_descent(line, font, ismath=False)[0])
+                for line in text.split("\n")
+            ),
+            default=0.0,
+        )
+        / SCREEN_DPI
+    )
+
+
+def fit(text: str, inches: float, size: float, weight: str = "normal") -> str:
+    """`text` with line breaks so that no line is wider.
+
+    An interval in square brackets stays on one line; a single word that is wider than the line is broken.
+    """
+    lines: list[str] = []
+    whole_intervals = re.sub(r"\[[^\]]*\]", lambda found: found[0].replace(" ", _HARD_SPACE), readable(text))
+    words = re.split(r"[ \n\t]+", whole_intervals.strip())
+    for word in (piece for one in words for piece in _pieces(one, inches, size, weight)):
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and width_of(longer, size=size, weight=weight) <= inches:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)
+
+
+def _pieces(word: str, room: float, size: float, weight: str) -> Iterator[str]:
+    def wide(n: int) -> float:
+        return width_of(word[:n], size=size, weight=weight)
+
+    while len(word) > 1 and wide(len(word)) > room:
+        cut = 1 + bisect_right(range(2, len(word)), room, key=wide)
+        yield word[:cut]
+        word = word[cut:]
+    yield word
+
+
+def _put_in_letters(text: Text) -> None:
+    said = text.get_text()
+    if (shown := readable(said)) != said:
+        text.set_text(shown)
+    if len(names := families(shown)) > 1:
+        text.set_fontfamily(names)
+        text.set_fontweight(weight_of(names, str(text.get_fontweight())))
 
 
 def _compact(png: bytes) -> bytes:
@@ -224,30 +270,79 @@ def spread(wanted: Sequence[float], *, gap: float) -> list[float]:
     return found
 
 
-def padded(values: Sequence[float], *, share: float = 0.12, least: float = 1.0) -> tuple[float, float]:
+def padded(values: Sequence[float], *, share: float = 0.12, least: float = 0.0) -> tuple[float, float]:
     """Axis limits around values: `share` of their range on both sides, and never a range below `least`."""
     data = np.asarray(values, dtype=float)
-    if data.size == 0 or not np.isfinite(data).all():
-        raise LabError("values", values, "must be finite numbers")
     low, high = float(data.min()), float(data.max())
-    room = max(high - low, least)
-    middle = (low + high) / 2
+    middle, room = low / 2 + high / 2, max(high - low, least)
+    if room <= 1e-9 * abs(middle):
+        room = 0.1 * abs(middle) or 1.0
     return middle - room * (0.5 + share), middle + room * (0.5 + share)
 
 
-def zero_line(ax: Axes, *, vertical: bool) -> None:
+def said(value: float, digits: int, *, signed: bool = False) -> str:
+    """A number with its digits, or in powers of ten where it has too many; a true minus, and no sign at 0."""
+    form = f".{digits}f" if value == 0 or 0.1 * 10**-digits <= abs(value) < 1e6 else ".1e"
+    text = f"{value:{'+' if signed else ''}{form}}"
+    return (
+        text[1:] if signed and float(text) == 0 else text.removeprefix("-" if float(text) == 0 else "+-")
+    ).replace("-", "−")
+
+
+def digits_of(values: Sequence[float]) -> int:
+    """So many digits that the largest of the values has three."""
+    largest = max((abs(value) for value in values), default=0.0)
+    return 1 if largest == 0 else min(max(2 - math.floor(math.log10(largest)), 0), 4)
+
+
+def few_ticks(ax: Axes, *, upright: bool = False, most: int = 5) -> None:
+    """Round ticks, as many as have room, each with its full number and without an offset at the end."""
+    axis, nbins = (ax.yaxis if upright else ax.xaxis), most
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}".replace("-", "−")))
+    low, high = ax.get_ylim() if upright else ax.get_xlim()
+    longest = max(
+        len(f"{one:.10g}") for one in MaxNLocator(nbins, steps=[1, 2, 5, 10]).tick_values(low, high)
+    )
+    if not upright and longest > 5:
+        nbins = max(1, round(most * 5 / longest))
+    axis.set_major_locator(MaxNLocator(nbins=nbins, steps=[1, 2, 5, 10]))
+
+
+def zero_line(ax: Axes, *, vertical: bool, at: float = 0.0) -> None:
     """The line of no difference, dark enough to be the first thing seen."""
     draw = ax.axvline if vertical else ax.axhline
-    draw(0.0, color=INK, linewidth=1.1, zorder=1.5)
+    draw(at, color=INK, linewidth=1.1, zorder=1.5)
 
 
-def side_words(ax: Axes, words: Sequence[str], *, below: int = 2) -> None:
-    """What lies left and right of an upright zero line, in words at its upper end; `below` in points."""
+def end_labels(ax: Axes, ends: Sequence[tuple[str, float, str]], *, size: float = 9.0) -> list[Annotation]:
+    """Names at the right ends of lines: (name, height, colour). `part_labels` moves them apart."""
+    place: Any = {"xycoords": ax.get_yaxis_transform(), "xytext": (4, 0), "textcoords": "offset points"}
+    return [
+        ax.annotate(name, (1.0, y), color=colour, fontsize=size, va="center", **place)
+        for name, y, colour in ends
+    ]
+
+
+def part_labels(figure: Figure, panels: Sequence[tuple[Axes, Sequence[Annotation]]]) -> None:
+    """Move the names at the ends of lines apart, each as near to its line as can be, within the figure."""
+    figure.draw_without_rendering()  # they part in the units of the settled layout
+    points = 72.0 / figure.dpi
+    for ax, texts in panels:
+        wanted = [float(ax.transData.transform((0.0, text.xy[1]))[1]) * points for text in texts]
+        gap = 1.38 * max(
+            (text.get_fontsize() * (1 + text.get_text().count("\n")) for text in texts), default=0
+        )
+        for text, at, found in zip(texts, wanted, spread(wanted, gap=gap), strict=True):
+            text.xyann = (4, found - at)
+
+
+def side_words(ax: Axes, words: Sequence[str], *, at: float = 0.0) -> None:
+    """What lies left and right of an upright line, in words at its upper end."""
     for text, side in zip(words, ("right", "left"), strict=True):
         ax.annotate(
             text,
-            (0.0, 1.0),
-            xytext=(-4 if side == "right" else 4, -below),
+            (at, 1.0),
+            xytext=(-4 if side == "right" else 4, -1),
             textcoords="offset points",
             xycoords=ax.get_xaxis_transform(),
             ha=side,

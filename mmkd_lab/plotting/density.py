@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from mmkd_lab.core.check import one_of, require
-from mmkd_lab.plotting import palette
+from mmkd_lab.plotting import palette, tables
 from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, spread, style
 
 Numbers = npt.NDArray[np.float64]
@@ -60,8 +60,8 @@ def density_figure(
         curves = {(a, v): density(_of(scores, a, v)) for a in chosen for v in shown}
         top = max(float(curve.max()) for curve in curves.values())
         for ax, arm in zip(axes, chosen, strict=True):
-            _panel(ax, {view: curves[arm, view] for view in shown}, top, fullest(known["view"]))
-            ax.set_title(palette.look(arm).label)
+            _panel(ax, {view: curves[arm, view] for view in shown}, top, tables.fullest(known["view"]))
+            ax.set_title(palette.style_of(arm)[0])
             ax.set_xlabel(label, fontsize=NOTE_SIZE)
         axes[0].set_ylabel("density")
         figure.headline(title or "What they say under full and missing modalities")
@@ -92,34 +92,15 @@ def _of(scores: pd.DataFrame, arm: str, view: str) -> Numbers:
     return scores.loc[(scores["arm"] == arm) & (scores["view"] == view), "score"].to_numpy(dtype=float)
 
 
-def view_name(view: str, full: str) -> str:
-    """`full input`, `image only`, or where several of more are kept `without image`, from labels of views."""
-    kept, every = view.split("+"), full.split("+")
-    gone = [name for name in every if name not in kept]
-    if not gone:
-        return "full input"
-    return f"without {gone[0]}" if len(gone) == 1 and len(kept) > 1 else f"{' + '.join(kept)} only"
-
-
-def fullest(views: Sequence[str]) -> str:
-    """The label of the view that keeps what any of them keeps."""
-    return "+".join(sorted({name for view in views for name in view.split("+")}))
-
-
-def view_colour(i: int) -> str:
-    """The full input (i = 0) and the modalities, in the order of their names."""
-    return palette.FULL_VIEW if i == 0 else palette.VIEWS[(i - 1) % len(palette.VIEWS)]
-
-
 def _panel(ax: Axes, curves: dict[str, Numbers], top: float, full: str) -> None:
     for i, curve in enumerate(curves.values()):
-        colour = view_colour(i)
+        colour = palette.view_colour(i)
         ax.fill_between(GRID, curve, color=colour, alpha=0.10, linewidth=0)
         ax.plot(GRID, curve, color=colour, linewidth=1.8)
     heights = spread([-i * 0.09 for i in range(len(curves))], gap=0.09)
     named: Any = {"ha": "center", "va": "top", "fontsize": NOTE_SIZE, "transform": ax.transAxes}
     for i, (view, down) in enumerate(zip(curves, heights, strict=True)):
         at = 0.98 + down - min(heights[0], 0)
-        ax.text(0.5, at, view_name(view, full), color=view_colour(i), **named)
+        ax.text(0.5, at, tables.view_name(view, full), color=palette.view_colour(i), **named)
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1.08 * top)

@@ -10,9 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from mmkd_lab.core.check import one_of, require
-from mmkd_lab.plotting import palette
+from mmkd_lab.plotting import palette, tables
 from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, spread, style
-from mmkd_lab.plotting.density import fullest, view_colour, view_name
 
 BINS = 24
 #: The arm whose weights by sample are drawn where none is named: given by a formula, not learned.
@@ -36,7 +35,7 @@ def weights_figure(table: pd.DataFrame, *, title: str | None = None) -> LabFigur
         axes = figure.subplots(1, len(arms), squeeze=False, sharey=True)[0]
         for ax, arm in zip(axes, arms, strict=True):
             _over_time(ax, table[table["arm"] == arm], views)
-            ax.set_title(palette.look(str(arm)).label)
+            ax.set_title(palette.style_of(str(arm))[0])
             ax.set_xlabel("training step")
         axes[0].set_ylabel("weight")
         figure.headline(title or "What the look-ahead makes of the weights")
@@ -79,7 +78,7 @@ def sample_weights_figure(
     figure = LabFigure((7.2, 1.3 + 0.62 * len(kinds)))
     with style():
         ax = figure.subplots()
-        colour = view_colour(1 + sorted(dict.fromkeys(table["view"])).index(view))
+        colour = palette.view_colour(1 + sorted(dict.fromkeys(table["view"])).index(view))
         for y, kind in enumerate(kinds):
             values = (
                 mine.loc[mine[by] == kind, "value"].to_numpy(dtype=float) if by else mine["value"].to_numpy()
@@ -105,9 +104,9 @@ def sample_weights_figure(
         ax.spines["left"].set_visible(False)
         ax.set_ylim(len(kinds) - 0.9, -1.0)
         ax.set_xlim(0, edges[-1])
-        said = view_name(view, fullest(list(dict.fromkeys(table["view"]))))
+        said = tables.view_name(view, tables.fullest(list(dict.fromkeys(table["view"]))))
         ax.set_xlabel(f"weight of the term '{said}'")
-        whose = "" if arm == BY_FORMULA else f", {palette.look(arm).label}"
+        whose = "" if arm == BY_FORMULA else f", {palette.style_of(arm)[0]}"
         figure.headline(title or f"How the weight of '{said}' is spread over the samples{whose}")
         figure.note("Bars: share of the training samples, each row by itself. Black: the mean.")
     return figure
@@ -117,7 +116,7 @@ def _over_time(ax: Axes, part: pd.DataFrame, views: list[str]) -> None:
     ax.axhline(1.0, color=palette.QUIET, linewidth=0.8, linestyle=(0, (3, 3)))
     ends = []
     for i, view in enumerate(sorted(views)):
-        colour = view_colour(i + 1)
+        colour = palette.view_colour(i + 1)
         wide = part[part["view"] == view].pivot_table(index="step", columns="seed", values="value")
         ax.plot(wide.index, wide.to_numpy(), color=colour, alpha=0.25, linewidth=0.9)
         mean = wide.mean(axis=1)
@@ -127,7 +126,7 @@ def _over_time(ax: Axes, part: pd.DataFrame, views: list[str]) -> None:
     heights = spread([end for end, _, _ in ends], gap=0.09 * (high - low))
     for (_, view, colour), y in zip(ends, heights, strict=True):
         ax.annotate(
-            view_name(view, fullest(views)),
+            tables.view_name(view, tables.fullest(views)),
             (1.0, y),
             xycoords=ax.get_yaxis_transform(),
             xytext=(4, 0),
