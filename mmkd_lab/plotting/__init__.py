@@ -1,7 +1,6 @@
-"""Figures: a tidy table in, a `LabFigure` out. One interval figure, one palette; your own figures register here."""
+"""Figures: a tidy table in, a `LabFigure` out. Yours enter by `register_figure`, as the lab's do."""
 
 from mmkd_lab.plotting.canvas import LabFigure
-from mmkd_lab.plotting.captions import captions_figure
 from mmkd_lab.plotting.density import density_figure
 from mmkd_lab.plotting.figures import FIGURES, register_figure
 from mmkd_lab.plotting.intervals import REFERENCE, Panel, Row, Values, interval_figure
@@ -30,7 +29,6 @@ __all__ = [
     "Row",
     "Values",
     "arms_figure",
-    "captions_figure",
     "controls_figure",
     "density_figure",
     "interval_figure",

@@ -29,7 +29,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from PIL import Image
 
 from mmkd_lab.core.atomic import write_bytes
-from mmkd_lab.core.check import LabError, of_type, one_of, real, require
+from mmkd_lab.core.check import of_type, one_of, real, require
 from mmkd_lab.core.check import path as checked_path
 from mmkd_lab.plotting.fonts import BASE, families, readable, weight_of
 from mmkd_lab.plotting.palette import GRID, INK, PAPER, QUIET
@@ -39,7 +39,7 @@ PNG_DPI = 200  # and twice as many pixels in the file, for sharp screens
 NOTE_SIZE, AXIS_SIZE, TEXT_SIZE, TITLE_SIZE = 8.5, 9.5, 10.0, 12.0
 
 _UNSEEN = 6  # of 255 levels
-_RULER: Any = RendererAgg(1, 1, SCREEN_DPI)
+_RULER: Any = RendererAgg(1, 1, SCREEN_DPI)  # type: ignore[no-untyped-call]
 _HARD_SPACE = "\u00a0"
 
 _STYLE: Any = {
@@ -132,12 +132,12 @@ class LabFigure(Figure):
     def draw(self, renderer: RendererBase) -> None:
         """Draw, with every word in letters that can be drawn."""
         for axis in self.findobj(Axis):
-            labels = [text.get_text() for text in axis.get_ticklabels()]  # type: ignore[attr-defined]
+            labels = [text.get_text() for text in axis.get_ticklabels()]
             if (said := [readable(label) for label in labels]) != labels:
-                axis.set_ticks(axis.get_ticklocs(), said)  # type: ignore[attr-defined]
-                axis.get_ticklabels()  # type: ignore[attr-defined]
+                axis.set_ticks(axis.get_ticklocs(), said)
+                axis.get_ticklabels()
         for text in self.findobj(Text):
-            _put_in_letters(text)  # type: ignore[arg-type]
+            _put_in_letters(text)
         super().draw(renderer)
 
     def png(self, *, dpi: float = PNG_DPI) -> bytes:
@@ -301,11 +301,11 @@ def few_ticks(ax: Axes, *, upright: bool = False, most: int = 5) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}".replace("-", "−")))
     low, high = ax.get_ylim() if upright else ax.get_xlim()
     longest = max(
-        len(f"{one:.10g}") for one in MaxNLocator(nbins, steps=[1, 2, 5, 10]).tick_values(low, high)
+        len(f"{one:.10g}") for one in MaxNLocator(nbins, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     )
     if not upright and longest > 5:
         nbins = max(1, round(most * 5 / longest))
-    axis.set_major_locator(MaxNLocator(nbins=nbins, steps=[1, 2, 5, 10]))
+    axis.set_major_locator(MaxNLocator(nbins=nbins, steps=[1, 2, 2.5, 5, 10]))
 
 
 def zero_line(ax: Axes, *, vertical: bool, at: float = 0.0) -> None:
@@ -329,9 +329,8 @@ def part_labels(figure: Figure, panels: Sequence[tuple[Axes, Sequence[Annotation
     points = 72.0 / figure.dpi
     for ax, texts in panels:
         wanted = [float(ax.transData.transform((0.0, text.xy[1]))[1]) * points for text in texts]
-        gap = 1.38 * max(
-            (text.get_fontsize() * (1 + text.get_text().count("\n")) for text in texts), default=0
-        )
+        lines = max((1 + text.get_text().count("\n") for text in texts), default=1)
+        gap = 1.38 * lines * float(texts[0].get_fontsize()) if texts else 0.0
         for text, at, found in zip(texts, wanted, spread(wanted, gap=gap), strict=True):
             text.xyann = (4, found - at)
 

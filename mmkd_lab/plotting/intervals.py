@@ -1,7 +1,7 @@
 """The interval figure: rows are what is compared, panels stand side by side, seeds are faint dots.
 
-Behind every mean with its 95 % interval lie the seeds; the number stands at the end of its row, bold where the
-interval excludes the panel's line. Every study's figure of intervals is a declaration of rows and panels.
+Behind every mean with its 95 % interval lie the seeds; the number stands at the end of its row, bold where
+the interval excludes the panel's line. Every study's figure is a declaration of rows and panels.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ Numbers = npt.NDArray[np.float64]
 #: In place of values: this row is what the others are compared with.
 REFERENCE = "reference"
 
-_PANEL, _LEAST, _NAMES = 2.4, 1.75, 2.3  # inches: a panel, the narrowest one, the longest line of a name
-_WIDTH, _COLUMNS = 7.4, 4  # inches at least; panels in a line at most
+_PANEL, _LEAST, _NAMES = 2.4, 1.9, 2.3  # inches: a panel, the narrowest one, the longest line of a name
+_WIDTH, _COLUMNS = 7.4, 5  # inches at least; panels in a line at most
 #: Of differences, a row that reaches so many times as far as the median row leaves the frame, and says so.
 _OUTLIER, _FEW = 6.0, 5
 
@@ -78,7 +78,7 @@ class Values:
         """Everything that is drawn, on the axis."""
         seen = self.interval
         every = np.array([*self.seeds, seen.mean, seen.low, seen.high])
-        return every[np.isfinite(every)]
+        return np.asarray(every[np.isfinite(every)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +126,7 @@ def interval_figure(
         panels: from left to right; what does not fit begins a new line of panels.
         title: the finding.
         note: how to read the figure.
-        columns: panels in a line; by default at most four, fewer in a narrow figure.
+        columns: panels in a line; by default at most five, fewer in a narrow figure.
         width: of the figure, in inches.
 
     Raises:
@@ -137,7 +137,7 @@ def interval_figure(
     aside = 0.3 + max(width_of(name, size=TEXT_SIZE - 1) for name in names)
     most = _COLUMNS if width is None else max(1, int((width - aside) / _LEAST))
     across = min(len(panels), columns or _COLUMNS, most)
-    wide = max(_WIDTH, aside + across * _PANEL) if width is None else width
+    wide = max(_WIDTH, aside + across * (_PANEL if across < 4 else _LEAST + 0.1)) if width is None else width
     lines = -(-len(panels) // across)
     room = (wide - aside) / across
     figure = LabFigure((wide, min(40.0, 1.0 + lines * (1.0 + _tall(names) * (len(rows) + 0.6)))))
@@ -146,9 +146,11 @@ def interval_figure(
         grid = figure.subplots(lines, across, squeeze=False)
         for ax in grid.flat[len(panels) :]:
             ax.remove()
-        cut = False
+        cut, told = False, set[int]()
         for i, (ax, panel) in enumerate(zip(grid.flat, panels, strict=False)):
-            cut = draw_panel(ax, rows, panel, names=names, limits=shares[panel], words=i % across == 0) or cut
+            words = bool(panel.sides) and i // across not in told  # once a line says it
+            told |= {i // across} if words else set()
+            cut = draw_panel(ax, rows, panel, names=names, limits=shares[panel], words=words) or cut
             ax.tick_params(labelleft=i % across == 0)
             ax.set_title(_wrapped(panel.title, room - 0.15, TEXT_SIZE, "bold"))
             ax.set_xlabel(_wrapped(panel.axis, room - 0.1, NOTE_SIZE), fontsize=NOTE_SIZE)
@@ -168,8 +170,8 @@ def draw_panel(
 ) -> bool:
     """Draw one panel; returns whether a row goes on beyond its frame.
 
-    `names` are the rows' names with line breaks, `limits` those of the axis; `words` of the two sides are drawn
-    where the panel has some.
+    `names` are the rows' names with line breaks, `limits` those of the axis; `words`: whether to write what
+    lies on the two sides of the line.
     """
     low, high = limits or _limits([panel])
     ax.set_xlim(low, high)
@@ -180,7 +182,7 @@ def draw_panel(
     ax.tick_params(axis="y", length=0)
     ax.grid(visible=False, axis="y")
     ax.spines["left"].set_visible(False)
-    few_ticks(ax, most=4)
+    few_ticks(ax)
     if panel.line is not None:
         zero_line(ax, vertical=True, at=panel.line)
         if words and panel.sides:

@@ -1,7 +1,8 @@
 """The one place for colours and names in figures.
 
 A colour means the same thing in every figure. What the teacher modality alone carries is vermilion, what the
-student modality carries is blue, what both share is dark green. An arm has the colour of what its teacher sees.
+student modality carries is blue, what both share is dark green. An arm has the colour of what its teacher
+sees.
 Every colour has a contrast of at least 4.5 on white, so that it can colour text (WCAG 2.2, 1.4.3), and all of
 them stay apart for people without red or green cones; `tests/plotting/test_palette.py` measures both.
 """
@@ -34,8 +35,8 @@ FOR, AGAINST = "#1B7837", "#762A83"
 FULL_VIEW = ALL
 VIEWS = (TEACHER, STUDENT, "#966E38", "#9D004A", "#5E6CD7", SHARED)
 
-#: Where many curves share a panel, one mark for each.
-MARKS = ("o", "s", "D", "v", "X", "^", "P", "*", "<", ">", "p", "h")
+#: Where many curves share a panel, one mark for each; a diamond is a teacher's.
+MARKS = ("o", "s", "^", "v", "X", "P", "*", "<", ">", "p", "h")
 
 _MSD, _CONTROL, _OTHER = "#9D004A", "#966E38", "#5E6CD7"
 _LOOKS = {

@@ -69,7 +69,8 @@ def sharing_figure(
         right.set_title("gamma, by method")
     figure.headline(title or f"What {names[0]} and {names[1]} share, by {called}")
     seeds = int(table["seed"].nunique())
-    words = f"Diagram and bar: {called}, layer {layer}{f', {n:,} samples' if n else ''}, {seeds} seed{'s' * (seeds > 1)}."
+    size = f"{f', {n:,} samples' if n else ''}, {seeds} seed{'s' * (seeds > 1)}"
+    words = f"Diagram and bar: {called}, layer {layer}{size}."
     words += " Areas to scale; brackets and lines: nominal 95 % intervals of one method's sampling error."
     if all(math.isnan(by[method][name]["value"]) for name in ("synergy", "unobserved")):
         words += " Synergy and the unobserved are not seen by this method."

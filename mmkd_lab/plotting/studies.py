@@ -57,8 +57,8 @@ def arms_figure(
 ) -> LabFigure:
     """How good each arm's teacher is, how good its student is, and what the teacher was worth.
 
-    A teacher far to the right whose student is not is crossmodal distillation's failure case (Xue et al. 2023,
-    table 1).
+    A teacher far to the right whose student is not is the failure case of crossmodal distillation (Xue et al.
+    2023, table 1).
 
     Args:
         table: a study's tidy table (see `plotting.tables`).
@@ -113,22 +113,24 @@ def repair_figure(
     tables.has_columns(table, ("ratio", "loss"))
     one_of("loss", loss, list(dict.fromkeys(table["loss"])))
     mine = table[table["loss"] == loss]
-    if mine["ratio"].nunique() == 1:
+    if len(set(mine["ratio"])) == 1:
         return arms_figure(mine, title=title, reference=reference, metric=metric, split=split)
     measure = Measure(metric, split)
     part = tables.select(mine, measure, sweep="ratio")
     reference = tables.reference_arm(part, reference, usual=())
     by = {float(str(ratio)): rows for ratio, rows in part.groupby("ratio", sort=True)}
     removed = [f"{ratio:.0%} removed" for ratio in by]
+    shared: Any = {"scale": "students", "axis": f"difference from {_label(reference)}{measure.points}"}
     worth = [
-        _worth(f"{_minus(reference)}\n{said}", rows, reference, measure, scale="worth")
+        _worth(f"Student\n{said}", rows, reference, measure, **shared)
         for said, rows in zip(removed, by.values(), strict=True)
     ]
     levels = [
         _level(f"Teacher\n{said}", rows, "teacher", measure, scale="teacher")
         for said, rows in zip(removed, by.values(), strict=True)
     ]
-    note = f"{tables.seeds_note(part)} What does not depend on the share removed is repeated. Students learn by {loss}."
+    note = f"{tables.seeds_note(part)} What does not depend on the share removed is repeated. "
+    note += f"Students learn by {loss}."
     named = title or f"{part['dataset'].iloc[0]}: repaired teachers and their students"
     return interval_figure(_rows(arms_of(part)), levels + worth, title=named, note=note, columns=len(by))
 
@@ -175,7 +177,7 @@ def msd_figure(
         )
         panels.append(_worth(head, part, reference, measure, digits=digits))
     note = f"{tables.seeds_note(first)} The line is {_label(reference)} of the same seed."
-    if first["seed"].nunique() > 1:
+    if len(set(first["seed"])) > 1:
         number = sum(isinstance(one, Values) for panel in panels for one in panel.entries.values())
         note += (
             f" Bold: the interval excludes zero; the {number} intervals are not corrected for their number."
@@ -224,7 +226,8 @@ def controls_figure(
         for gamma in sorted(part["gamma"].unique())
     ]
     rows = [Row(kind, kind, _SEES.get(kind, palette.NEUTRAL)) for kind in kinds]
-    note = f"Rows: what the teacher sees. Students minus those whose teacher sees {baseline}. {tables.seeds_note(part)}"
+    note = f"Rows: what the teacher sees. Students minus those whose teacher sees {baseline}. "
+    note += tables.seeds_note(part)
     return interval_figure(
         rows, panels, title=title or "What the teacher sees, and what it is worth", note=note
     )
@@ -255,9 +258,11 @@ def recovery_figure(
     ]
     off = (part["value"] - part["gamma"]).abs().groupby(part["arm"]).mean()
     panels = []
-    for gamma, rows in part.groupby("gamma", sort=True):
+    for gamma, worlds in part.groupby("gamma", sort=True):
         entries: dict[str, Values | str] = dict.fromkeys(names, "undefined")
-        entries |= {str(arm): Values(one["value"].to_numpy(dtype=float)) for arm, one in rows.groupby("arm")}
+        entries |= {
+            str(arm): Values(one["value"].to_numpy(dtype=float)) for arm, one in worlds.groupby("arm")
+        }
         declared = float(str(gamma))
         panels.append(
             Panel(
@@ -271,8 +276,8 @@ def recovery_figure(
         )
     rows = [Row(name, f"{METHODS.get(name, name)}\noff by {off[name]:.2f}", palette.SHARED) for name in names]
     size = f" of {samples:,} samples" if samples else ""
-    note = f"Faint dots: worlds{size}, one a seed ({part['seed'].nunique()}). Mark and bar: mean and 95 % interval. "
-    note += f"Line: the declared truth; bold: the interval excludes it. {_ENCODED.get(encoder, '')}"
+    note = f"Faint dots: worlds{size}, one a seed ({part['seed'].nunique()}). Mark and bar: mean and "
+    note += f"95 % interval. Line: the declared truth; bold: the interval excludes it. {_ENCODED.get(encoder, '')}"
     return interval_figure(
         rows,
         panels,
@@ -312,7 +317,7 @@ def rivals_figure(table: pd.DataFrame, *, title: str | None = None, loss: str | 
         mine = mine.dropna(subset=[*here, "gain"])
         entries = {name: _correlation(mine, name) for name in here}
         head = f"Students learn by {one}\n{len(mine)} runs"
-        axis = "rank correlation with the gain, within a seed"
+        axis = "rank correlation with the gain"
         panels.append(
             Panel(
                 head,
@@ -326,7 +331,8 @@ def rivals_figure(table: pd.DataFrame, *, title: str | None = None, loss: str | 
             )
         )
     rows = [Row(name, _RIVALS.get(name, name), palette.INK) for name in names]
-    note = f"{tables.seeds_note(table)} Spearman's correlation over the runs of a seed; gains are over no KD."
+    note = f"{tables.seeds_note(table)} Spearman's correlation over the runs of each seed; gains are over no KD. "
+    note += f"Bold: the interval excludes zero, not corrected for {len(names)} rivals."
     return interval_figure(rows, panels, title=title or "Rival hypotheses on the same runs", note=note)
 
 
@@ -355,45 +361,32 @@ def _minus(reference: str) -> str:
 def _level(title: str, part: pd.DataFrame, role: str, measure: Measure, *, scale: str | None = None) -> Panel:
     """What the networks of one role score."""
     present, hollow = arms_of(part, role=role), role == "teacher"
-    entries: dict[str, Values | str] = {arm: f"no {role}" for arm in part["arm"].unique()}
+    entries: dict[str, Values | str] = dict.fromkeys(part["arm"].unique(), f"no {role}")
     entries |= {arm: Values(by_seed(part, arm=arm, role=role).to_numpy(), hollow=hollow) for arm in present}
     digits = 1 if measure.percent else None
     return Panel(title, measure.label, entries, scale=scale, least=float(measure.percent), digits=digits)
 
 
-def _worth(
-    title: str,
-    part: pd.DataFrame,
-    reference: str,
-    measure: Measure,
-    *,
-    scale: str | None = None,
-    digits: int | None = None,
-) -> Panel:
-    """Each student, and a teacher that is a row of its own, minus the reference's student of the same seed."""
-    entries: dict[str, Values | str] = {}
-    for arm in part["arm"].unique():
-        role = "student" if arm in arms_of(part) else "teacher"
-        alone = role == "teacher" and arm == "teacher"
-        entries[arm] = "no student"
+def _worth(title: str, part: pd.DataFrame, reference: str, measure: Measure, **options: Any) -> Panel:  # noqa: ANN401
+    """Each student, or the teacher that is a row of its own, minus the reference's student of the same seed."""
+    entries: dict[str, Values | str] = dict.fromkeys(part["arm"].unique(), "no student")
+    for arm in entries:
+        alone = arm == "teacher"
         if arm == reference:
             entries[arm] = REFERENCE
-        elif alone or role == "student":
+        elif alone or arm in arms_of(part):
+            role = "teacher" if alone else "student"
             entries[arm] = Values(paired(part, arm, reference, role=role).to_numpy(), hollow=alone)
-    return _differences(title, entries, measure, scale=scale, digits=digits)
+    return _differences(title, entries, measure, **options)
 
 
-def _differences(
-    title: str,
-    entries: Mapping[str, Values | str],
-    measure: Measure,
-    *,
-    scale: str | None = None,
-    digits: int | None = None,
-) -> Panel:
-    fixed: Any = {"line": 0.0, "signed": True, "sides": measure.sides, "least": float(measure.percent)}
-    digits = 1 if digits is None and measure.percent else digits
-    return Panel(title, measure.difference, entries, scale=scale, digits=digits, **fixed)
+def _differences(title: str, entries: Mapping[str, Values | str], measure: Measure, **options: Any) -> Panel:  # noqa: ANN401
+    usual = {
+        "axis": measure.difference,
+        "digits": 1 if measure.percent else None,
+        "least": float(measure.percent),
+    }
+    return Panel(title, entries=entries, line=0.0, signed=True, sides=measure.sides, **{**usual, **options})
 
 
 def _finding(part: pd.DataFrame, reference: str) -> str:

@@ -38,7 +38,7 @@ from mmkd_lab.plotting.tables import Measure
 Points = Mapping[str, Sequence[Sequence[float]]]
 ByX = dict[float, npt.NDArray[np.float64]]
 
-_NARROW, _NAMES, _NAME_SIZE = 6.5, 1.5, 9.0
+_NARROW, _NAMES, _NAME_SIZE = 6.5, 2.2, 9.0
 _GREEK = {"alpha": "α", "beta": "β", "gamma": "γ"}
 _MEANING = {
     "alpha": "α, what the teacher alone sees",
@@ -100,7 +100,7 @@ def sweep_figure(
     ]
     gains = [_gain(part, x, line, reference) for line in students if line.name != reference]
     lines = [*_teachers(part, x), *students]
-    width, height = size or (9.2, max(4.0, 1.8 + 0.19 * len(lines)))
+    width, height = size or (9.6, max(4.0, 1.8 + 0.19 * len(lines)))
     stacked = width < _NARROW
     figure = LabFigure((width, height if size or not stacked else 1.8 * height))
     with style():
@@ -128,7 +128,9 @@ def _curves(ax: Axes, lines: Sequence[_Line], measure: Measure, published: Point
     """Means with 95 % intervals and direct labels; returns the labels, to be moved apart."""
     known = {line.name: line for line in lines}
     drawn = [
-        y for line, shift in zip(lines, _shifts(lines), strict=True) for y in _curve(ax, line, shift, 1.2)
+        y
+        for line, shift in zip(lines, _shifts(lines, 0.014), strict=True)
+        for y in _curve(ax, line, shift, 1.2)
     ]
     for name, points in (published or {}).items():
         require(name in known, "published", name, f"must name one of the lines {list(known)}")
@@ -146,7 +148,7 @@ def _curves(ax: Axes, lines: Sequence[_Line], measure: Measure, published: Point
 def _differences(ax: Axes, gains: Sequence[_Line], measure: Measure) -> list[Annotation]:
     """Paired differences with seeds as dots, 95 % intervals and the zero line."""
     drawn = [0.0]
-    for line, shift in zip(gains, _shifts(gains), strict=True):
+    for line, shift in zip(gains, _shifts(gains, 0.03), strict=True):
         for at, values in line.by_x.items():
             across = at + shift + jitter(len(values), width=min(0.011, 0.1 / len(gains)) * _range(gains))
             faint = max(0.1, min(0.35, 4 / len(values) / len(gains) ** 0.5))
@@ -198,7 +200,7 @@ def _curve(ax: Axes, line: _Line, shift: float, bar: float) -> list[float]:
 def _framed(ax: Axes, lines: Sequence[_Line]) -> list[Annotation]:
     """Limits, ticks, and the names at the ends of the lines."""
     at = [point for line in lines for point in line.by_x]
-    aside = 0.06 * _range(lines) + _shifts(lines)[-1]
+    aside = 0.06 * _range(lines) + _shifts(lines, 0.03)[-1]
     ax.set_xlim(min(at) - aside, max(at) + aside)
     few_ticks(ax)
     few_ticks(ax, upright=True, most=6)
@@ -260,7 +262,7 @@ def _range(lines: Sequence[_Line]) -> float:
     return max(at) - min(at) or 1.0
 
 
-def _shifts(lines: Sequence[_Line]) -> list[float]:
-    """A small step aside for each line, so that no mark or bar hides another; all within a tenth of the range."""
+def _shifts(lines: Sequence[_Line], share: float) -> list[float]:
+    """A step aside for each line, so that no mark or bar hides another: all within a tenth of the range."""
     middle = (len(lines) - 1) / 2
-    return [(i - middle) * min(0.02, 0.1 / len(lines)) * _range(lines) for i in range(len(lines))]
+    return [(i - middle) * min(share, 0.1 / len(lines)) * _range(lines) for i in range(len(lines))]

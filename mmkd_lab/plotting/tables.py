@@ -46,8 +46,12 @@ class Measure:
     @property
     def difference(self) -> str:
         """`difference in test accuracy (points)`."""
-        name, _, unit = self._told
-        return f"difference in {self.split} {name}{f' ({unit})' if unit else ''}"
+        return f"difference in {self.split} {self._told[0]}{self.points}"
+
+    @property
+    def points(self) -> str:
+        """The unit of a difference, in brackets: ` (points)`."""
+        return f" ({self._told[2]})" if self._told[2] else ""
 
     @property
     def sides(self) -> tuple[str, str]:
@@ -71,7 +75,7 @@ class Measure:
 
 
 def has_columns(table: object, names: Sequence[str], *, argument: str = "table") -> pd.DataFrame:
-    """The table, when it is a DataFrame with rows and these columns. Raises `LabError`, naming all missing."""
+    """The table, if it is a DataFrame with rows and these columns. Raises `LabError` naming all missing."""
     if not isinstance(table, pd.DataFrame):
         raise LabError(
             argument, type(table).__name__, "must be a pandas DataFrame", "A study has study.table."
