@@ -12,6 +12,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,7 @@ class LabFigure(Figure):
         return held.getvalue() if kind == "svg" else _compact(held.getvalue())
 
 
+@lru_cache(maxsize=4096)
 def width_of(text: str, *, size: float, weight: str = "normal") -> float:
     """How wide the widest line of a text is, in inches."""
     names = families(text)
@@ -280,13 +282,13 @@ def padded(values: Sequence[float], *, share: float = 0.12, least: float = 0.0) 
     return middle - room * (0.5 + share), middle + room * (0.5 + share)
 
 
-def said(value: float, digits: int, *, signed: bool = False) -> str:
+def said(value: float, digits: int = 4, *, signed: bool = False) -> str:
     """A number with its digits, or in powers of ten where it has too many; a true minus, and no sign at 0."""
-    form = f".{digits}f" if value == 0 or 0.1 * 10**-digits <= abs(value) < 1e6 else ".1e"
-    text = f"{value:{'+' if signed else ''}{form}}"
-    return (
-        text[1:] if signed and float(text) == 0 else text.removeprefix("-" if float(text) == 0 else "+-")
-    ).replace("-", "−")
+    plain = value == 0 or 0.1 * 10**-digits <= abs(value) < 1e6
+    text = f"{value:{'+' if signed else ''}{f'.{digits}f' if plain else '.2e'}}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    return re.sub(r"e([+-])0*", lambda found: "e" + found[1].strip("+"), text).replace("-", "−")
 
 
 def digits_of(values: Sequence[float]) -> int:
@@ -295,17 +297,20 @@ def digits_of(values: Sequence[float]) -> int:
     return 1 if largest == 0 else min(max(2 - math.floor(math.log10(largest)), 0), 4)
 
 
-def few_ticks(ax: Axes, *, upright: bool = False, most: int = 5) -> None:
-    """Round ticks, as many as have room, each with its full number and without an offset at the end."""
-    axis, nbins = (ax.yaxis if upright else ax.xaxis), most
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}".replace("-", "−")))
-    low, high = ax.get_ylim() if upright else ax.get_xlim()
-    longest = max(
-        len(f"{one:.10g}") for one in MaxNLocator(nbins, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
-    )
-    if not upright and longest > 5:
-        nbins = max(1, round(most * 5 / longest))
-    axis.set_major_locator(MaxNLocator(nbins=nbins, steps=[1, 2, 2.5, 5, 10]))
+def few_ticks(ax: Axes, *, inches: float = 2.4, upright: bool = False) -> None:
+    """Round ticks with their full numbers, as many as have room in so many inches, six at most."""
+
+    def name(value: float) -> str:
+        return re.sub(r"e([+-])0*", lambda found: "e" + found[1].strip("+"), f"{value:.6g}").replace("-", "−")
+
+    axis, limits = (ax.yaxis, ax.get_ylim()) if upright else (ax.xaxis, ax.get_xlim())
+    for most in (6, 5, 4, 3, 2, 1):
+        locator = MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10])
+        labels = [name(at) for at in locator.tick_values(*limits) if min(limits) <= at <= max(limits)]
+        if upright or sum(width_of(label, size=9.0) + 0.16 for label in labels) <= inches:
+            break
+    axis.set_major_formatter(FuncFormatter(lambda value, _: name(value)))
+    axis.set_major_locator(locator)
 
 
 def zero_line(ax: Axes, *, vertical: bool, at: float = 0.0) -> None:

@@ -7,7 +7,7 @@ the interval excludes the panel's line. Every study's figure is a declaration of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,11 @@ class Values:
         """Mean and 95 % interval; its ends are NaN where there is none."""
         found = mean_interval(self.seeds)
         return found if self.ends is None else Interval(found.mean, *self.ends, found.n)
+
+    def within(self, low: float, high: float) -> Values:
+        """The same with the ends of its interval cut at what a number can be."""
+        seen = self.interval
+        return replace(self, ends=(max(seen.low, low), min(seen.high, high)) if seen.n > 1 else self.ends)
 
     @property
     def reach(self) -> Numbers:
@@ -150,7 +155,10 @@ def interval_figure(
         for i, (ax, panel) in enumerate(zip(grid.flat, panels, strict=False)):
             words = bool(panel.sides) and i // across not in told  # once a line says it
             told |= {i // across} if words else set()
-            cut = draw_panel(ax, rows, panel, names=names, limits=shares[panel], words=words) or cut
+            cut = (
+                draw_panel(ax, rows, panel, names=names, limits=shares[panel], words=words, inches=room - 0.8)
+                or cut
+            )
             ax.tick_params(labelleft=i % across == 0)
             ax.set_title(_wrapped(panel.title, room - 0.15, TEXT_SIZE, "bold"))
             ax.set_xlabel(_wrapped(panel.axis, room - 0.1, NOTE_SIZE), fontsize=NOTE_SIZE)
@@ -167,22 +175,24 @@ def draw_panel(
     names: Sequence[str] | None = None,
     limits: tuple[float, float] | None = None,
     words: bool = True,
+    inches: float = 1.5,
 ) -> bool:
     """Draw one panel; returns whether a row goes on beyond its frame.
 
     `names` are the rows' names with line breaks, `limits` those of the axis; `words`: whether to write what
-    lies on the two sides of the line.
+    lies on the two sides of the line; `inches` the width of the axis.
     """
     low, high = limits or _limits([panel])
     ax.set_xlim(low, high)
-    ax.set_ylim(len(rows) - 0.4, -1.05)
-    ax.set_yticks(range(len(rows)), list(names or [row.label for row in rows]))
+    names = list(names or [row.label for row in rows])
+    ax.set_ylim(len(rows) - 0.5, -0.5 - (0.2 if panel.line is not None else 0.0) / _tall(names))
+    ax.set_yticks(range(len(rows)), names)
     for text, row in zip(ax.get_yticklabels(), rows, strict=True):
         text.set_color(row.colour)
-    ax.tick_params(axis="y", length=0)
+    ax.tick_params(axis="y", length=0, pad=7)
     ax.grid(visible=False, axis="y")
     ax.spines["left"].set_visible(False)
-    few_ticks(ax)
+    few_ticks(ax, inches=inches)
     if panel.line is not None:
         zero_line(ax, vertical=True, at=panel.line)
         if words and panel.sides:
@@ -191,7 +201,7 @@ def draw_panel(
     means = [float(one.seeds.mean()) for one in seen.values() if isinstance(one, Values)]
     digits = digits_of(means) if panel.digits is None else panel.digits
     shown = [said(mean, digits, signed=panel.signed) for mean in means]
-    column = 4 + 72 * max((width_of(one, size=NOTE_SIZE, weight="bold") for one in shown), default=0.0)
+    column = 8 + 72 * max((width_of(one, size=NOTE_SIZE, weight="bold") for one in shown), default=0.0)
     cut = False
     for y, row in enumerate(rows):
         entry = seen[row.key]
@@ -241,7 +251,7 @@ def _number(ax: Axes, y: float, values: Values, colour: str, column: float, text
 
 def _word(ax: Axes, y: float, text: str, row: Row, panel: Panel) -> None:
     """A word in place of values, or the tick of the row that is the line."""
-    placed: Any = {"va": "center", "fontsize": NOTE_SIZE}
+    placed: Any = {"va": "center_baseline", "fontsize": NOTE_SIZE}
     if text == REFERENCE and panel.line is not None:
         ax.plot(panel.line, y, marker="|", markersize=12, markeredgewidth=2.4, color=row.colour, zorder=4)
         low, high = ax.get_xlim()

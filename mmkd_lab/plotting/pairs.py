@@ -83,11 +83,9 @@ def pairs_figure(
         real("seconds", seconds, above=0.0)
     whole("lines", lines)
     told = {} if kinds is None else mapping("kinds", kinds, "{modality: kind}")
-    names = (
-        list(data.modalities)
-        if modalities is None
-        else flat("modalities", modalities, "a list of modalities")
-    )
+    names = list(data.modalities)
+    if modalities is not None:
+        names = [str(name) for name in flat("modalities", modalities, "a list of modalities")]
     require(len(names) > 0, "modalities", modalities, "must name at least one modality")
     for name in names:
         one_of("modalities", name, list(data.modalities))
@@ -139,7 +137,9 @@ def _columns(shown: Mapping[str, Numbers], drawn: Mapping[str, str]) -> int:
 def _height(kind: str, values: Numbers | None, said: Sequence[str] | None, column: float) -> float:
     if said is not None or values is None:
         return _LINE * max(one.count("\n") + 1 for one in said or [""])
-    return column * {"image": values.shape[1] / max(values.shape[2:3] or (1,)), "vector": 0.7}.get(kind, 1.0)
+    if kind == "image":
+        return float(column * values.shape[1] / values.shape[2])
+    return column * (0.7 if kind == "vector" else 1.0)
 
 
 def _draw_row(
@@ -170,7 +170,7 @@ def _say(axes: Sequence[Axes], name: str, texts: Sequence[str]) -> None:
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
         ax.text(0.5, 1.0, text, ha="center", va="top", fontsize=NOTE_SIZE, transform=ax.transAxes)
-    axes[0].set_ylabel(name, fontsize=NOTE_SIZE)
+    axes[0].set_ylabel(name, fontsize=NOTE_SIZE, rotation=0, ha="right", va="center")
 
 
 def _picture(ax: Axes, one: Numbers, low: float, high: float, *, sound: bool) -> None:

@@ -64,7 +64,6 @@ def sharing_figure(
         rows = [Row(name, METHODS.get(name, name), SHARED if name == method else QUIET) for name in known]
         entries = {name: _gamma(by[name]["gamma_union"]) for name in known}
         draw_panel(right, rows, Panel("", "", entries, limits=(-0.03, 1.03), digits=2))
-        right.set_ylim(len(known) - 0.5, -0.6)
         right.set_xlabel("γ, share that both carry")
         right.set_title("gamma, by method")
     figure.headline(title or f"What {names[0]} and {names[1]} share, by {called}")

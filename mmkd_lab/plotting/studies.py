@@ -260,9 +260,7 @@ def recovery_figure(
     panels = []
     for gamma, worlds in part.groupby("gamma", sort=True):
         entries: dict[str, Values | str] = dict.fromkeys(names, "undefined")
-        entries |= {
-            str(arm): Values(one["value"].to_numpy(dtype=float)) for arm, one in worlds.groupby("arm")
-        }
+        entries |= {str(arm): _numbers(one).within(0.0, 1.0) for arm, one in worlds.groupby("arm")}
         declared = float(str(gamma))
         panels.append(
             Panel(
@@ -277,14 +275,8 @@ def recovery_figure(
     rows = [Row(name, f"{METHODS.get(name, name)}\noff by {off[name]:.2f}", palette.SHARED) for name in names]
     size = f" of {samples:,} samples" if samples else ""
     note = f"Faint dots: worlds{size}, one a seed ({part['seed'].nunique()}). Mark and bar: mean and "
-    note += f"95 % interval. Line: the declared truth; bold: the interval excludes it. {_ENCODED.get(encoder, '')}"
-    return interval_figure(
-        rows,
-        panels,
-        title=title or "Estimated against declared gamma",
-        note=note,
-        columns=min(len(panels), 5),
-    )
+    note += f"95 % interval. Line: the declared truth. {_ENCODED.get(encoder, '')}"
+    return interval_figure(rows, panels, title=title or "Estimated against declared gamma", note=note)
 
 
 @register_figure("rivals")
@@ -331,7 +323,9 @@ def rivals_figure(table: pd.DataFrame, *, title: str | None = None, loss: str | 
             )
         )
     rows = [Row(name, _RIVALS.get(name, name), palette.INK) for name in names]
-    note = f"{tables.seeds_note(table)} Spearman's correlation over the runs of each seed; gains are over no KD. "
+    note = (
+        f"{tables.seeds_note(table)} Spearman's correlation over the runs of a seed; gains are over no KD. "
+    )
     note += f"Bold: the interval excludes zero, not corrected for {len(names)} rivals."
     return interval_figure(rows, panels, title=title or "Rival hypotheses on the same runs", note=note)
 
@@ -343,7 +337,11 @@ def _correlation(runs: pd.DataFrame, name: str) -> Values | str:
         x, y = rows[name].rank().to_numpy(), rows["gain"].rank().to_numpy()
         if np.ptp(x) > 0 and np.ptp(y) > 0:
             found.append(float(np.corrcoef(x, y)[0, 1]))
-    return Values(np.array(found)) if found else "does not vary"
+    return Values(np.array(found)).within(-1.0, 1.0) if found else "does not vary"
+
+
+def _numbers(rows: pd.DataFrame) -> Values:
+    return Values(rows["value"].to_numpy(dtype=float))
 
 
 def _rows(arms: Sequence[str]) -> list[Row]:
@@ -367,8 +365,14 @@ def _level(title: str, part: pd.DataFrame, role: str, measure: Measure, *, scale
     return Panel(title, measure.label, entries, scale=scale, least=float(measure.percent), digits=digits)
 
 
-def _worth(title: str, part: pd.DataFrame, reference: str, measure: Measure, **options: Any) -> Panel:  # noqa: ANN401
-    """Each student, or the teacher that is a row of its own, minus the reference's student of the same seed."""
+def _worth(
+    title: str,
+    part: pd.DataFrame,
+    reference: str,
+    measure: Measure,
+    **options: Any,  # noqa: ANN401
+) -> Panel:
+    """Each student, or a teacher that is a row of its own, minus the reference's student of the same seed."""
     entries: dict[str, Values | str] = dict.fromkeys(part["arm"].unique(), "no student")
     for arm in entries:
         alone = arm == "teacher"
@@ -380,7 +384,12 @@ def _worth(title: str, part: pd.DataFrame, reference: str, measure: Measure, **o
     return _differences(title, entries, measure, **options)
 
 
-def _differences(title: str, entries: Mapping[str, Values | str], measure: Measure, **options: Any) -> Panel:  # noqa: ANN401
+def _differences(
+    title: str,
+    entries: Mapping[str, Values | str],
+    measure: Measure,
+    **options: Any,  # noqa: ANN401
+) -> Panel:
     usual = {
         "axis": measure.difference,
         "digits": 1 if measure.percent else None,

@@ -203,7 +203,7 @@ def _framed(ax: Axes, lines: Sequence[_Line]) -> list[Annotation]:
     aside = 0.06 * _range(lines) + _shifts(lines, 0.03)[-1]
     ax.set_xlim(min(at) - aside, max(at) + aside)
     few_ticks(ax)
-    few_ticks(ax, upright=True, most=6)
+    few_ticks(ax, upright=True)
     ax.grid(visible=False, axis="x")
     ends = [
         (fit(line.label, _NAMES, _NAME_SIZE), float(line.by_x[max(line.by_x)].mean()), line.colour)

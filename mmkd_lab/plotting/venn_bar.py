@@ -62,6 +62,7 @@ def bars_panel(ax: Axes, rows: Rows, names: tuple[str, str]) -> None:
                 "color": COLOURS[part],
                 "linewidth": 0.8,
                 "shrinkA": 0,
+                "relpos": (0.0, 0.5),
                 "shrinkB": 0,
             }
             if known and shares[part] >= EMPTY
