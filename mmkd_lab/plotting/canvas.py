@@ -277,7 +277,7 @@ def padded(values: Sequence[float], *, share: float = 0.12, least: float = 0.0) 
     data = np.asarray(values, dtype=float)
     low, high = float(data.min()), float(data.max())
     middle, room = low / 2 + high / 2, max(high - low, least)
-    if room <= 1e-9 * abs(middle):
+    if room <= 1e-12 * abs(middle):
         room = 0.1 * abs(middle) or 1.0
     return middle - room * (0.5 + share), middle + room * (0.5 + share)
 

@@ -38,7 +38,7 @@ Numbers = npt.NDArray[np.float64]
 #: In place of values: this row is what the others are compared with.
 REFERENCE = "reference"
 
-_PANEL, _LEAST, _NAMES = 2.4, 1.9, 2.3  # inches: a panel, the narrowest one, the longest line of a name
+_PANEL, _LEAST, _NAMES = 2.55, 1.9, 2.3  # inches: a panel, the narrowest one, the longest line of a name
 _WIDTH, _COLUMNS = 7.4, 5  # inches at least; panels in a line at most
 #: Of differences, a row that reaches so many times as far as the median row leaves the frame, and says so.
 _OUTLIER, _FEW = 6.0, 5
@@ -160,7 +160,7 @@ def interval_figure(
                 or cut
             )
             ax.tick_params(labelleft=i % across == 0)
-            ax.set_title(_wrapped(panel.title, room - 0.15, TEXT_SIZE, "bold"))
+            ax.set_title(_wrapped(panel.title, room - 0.1, TEXT_SIZE, "bold"))
             ax.set_xlabel(_wrapped(panel.axis, room - 0.1, NOTE_SIZE), fontsize=NOTE_SIZE)
         figure.headline(title)
         figure.note(f"{note}{' Arrows: a row goes on beyond the frame.' if cut else ''}")

@@ -92,11 +92,8 @@ def pairs_figure(
     text = [
         name for name in names if told.get(name) == "text" or name in {*data.vocabularies, *data.captions}
     ]
-    chosen = (
-        _drawn(data, count or (4 if text else 8), split, seed)
-        if positions is None
-        else _checked(data, positions)
-    )
+    count = (4 if text else 8) if count is None else count
+    chosen = _drawn(data, count, split, seed) if positions is None else _checked(data, positions)
     shown = {name: _rows(name, data.modalities[name], chosen) for name in names if name not in text}
     drawn = {name: "text" if name in text else _kind(name, shown[name], told) for name in names}
     columns = min(len(chosen), _columns(shown, drawn))
@@ -131,7 +128,7 @@ def pairs_figure(
 def _columns(shown: Mapping[str, Numbers], drawn: Mapping[str, str]) -> int:
     """Columns beside each other: so many that text can be read and wide pictures can be seen."""
     wide = any(drawn[name] == "image" and one.shape[2] > 2 * one.shape[1] for name, one in shown.items())
-    return 8 if "text" not in drawn.values() else 2 if wide else 4
+    return 10 if "text" not in drawn.values() else 2 if wide else 4
 
 
 def _height(kind: str, values: Numbers | None, said: Sequence[str] | None, column: float) -> float:

@@ -11,9 +11,19 @@ from mmkd_lab.plotting.canvas import LabFigure, style
 from mmkd_lab.plotting.fonts import BASE, families, readable
 from tests.plotting.geometry import faults
 
-#: A letter that the base font lacks and another font of matplotlib has, and one that no font has.
-SCRIPT, NOWHERE = "\u2e2e\ue260", "\ufff0"
-NAMES = ["διδάσκαλος", "учитель", "教師モデル", "老师和学生", "학생", "معلم", "a\tb\x07", "😀", NOWHERE, "a$b$c_d^e"]
+NOWHERE = "\ufff0"  # in no font
+NAMES = [
+    "διδάσκαλος",
+    "учитель",
+    "教師モデル",
+    "老师和学生",
+    "학생",
+    "معلم",
+    "a\tb\x07",
+    "😀",
+    NOWHERE,
+    "a$b$c_d^e",
+]
 
 
 def test_letters_that_can_be_drawn_stay_and_others_are_told():
@@ -33,7 +43,9 @@ def test_every_letter_of_a_readable_text_is_in_one_of_its_fonts(name):
 
 
 def test_a_letter_of_another_font_is_drawn_with_that_font():
-    text = next(one for one in ("\U0001d538\u2a5e", "\u2a75\u27c0", "\ue260") if len(families(readable(one))) > 1)
+    text = next(
+        one for one in ("\U0001d538\u2a5e", "\u2a75\u27c0", "\ue260") if len(families(readable(one))) > 1
+    )
     assert readable(text) == text
     figure = LabFigure((4.0, 3.0))
     shown = figure.headline(text)

@@ -23,7 +23,9 @@ def draw(*panels: Panel, rows=ROWS, **options):
 
 
 def marks(ax, kind="o"):
-    return {int(one.get_ydata()[0]): float(one.get_xdata()[0]) for one in ax.lines if one.get_marker() == kind}
+    return {
+        int(one.get_ydata()[0]): float(one.get_xdata()[0]) for one in ax.lines if one.get_marker() == kind
+    }
 
 
 def bars(ax):
@@ -50,14 +52,18 @@ def test_means_intervals_and_seeds_stand_at_their_numbers():
 
 
 def test_a_number_is_bold_only_where_the_interval_excludes_the_line():
-    sure = replace(PANEL, entries={"a": Values(np.array([1.0, 1.1, 1.2])), "b": Values(np.array([1.0, -3.0]))})
+    sure = replace(
+        PANEL, entries={"a": Values(np.array([1.0, 1.1, 1.2])), "b": Values(np.array([1.0, -3.0]))}
+    )
     told = numbers(draw(sure).axes[0])
     assert (told["+1.1"], told["−1.0"]) == ("bold", "normal")
     assert numbers(draw(replace(sure, line=1.1)).axes[0])["+1.1"] == "normal"
 
 
 def test_one_seed_has_no_interval_and_given_ends_are_drawn_as_given():
-    one = replace(PANEL, entries={"a": Values(np.array([2.0])), "b": Values(np.array([1.0]), ends=(0.5, 3.0))})
+    one = replace(
+        PANEL, entries={"a": Values(np.array([2.0])), "b": Values(np.array([1.0]), ends=(0.5, 3.0))}
+    )
     (ax,) = draw(one).axes
     assert bars(ax) == {1: (0.5, 3.0)}
     assert marks(ax)[0] == 2.0
