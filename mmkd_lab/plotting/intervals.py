@@ -17,21 +17,8 @@ from matplotlib.axes import Axes
 from mmkd_lab.core.check import require
 from mmkd_lab.core.stats import Interval, mean_interval
 from mmkd_lab.plotting import palette
-from mmkd_lab.plotting.canvas import (
-    NOTE_SIZE,
-    TEXT_SIZE,
-    LabFigure,
-    digits_of,
-    few_ticks,
-    fit,
-    jitter,
-    padded,
-    said,
-    side_words,
-    style,
-    width_of,
-    zero_line,
-)
+from mmkd_lab.plotting.axes import digits_of, few_ticks, jitter, padded, said, side_words, zero_line
+from mmkd_lab.plotting.canvas import NOTE_SIZE, TEXT_SIZE, LabFigure, fit, style, width_of
 
 Numbers = npt.NDArray[np.float64]
 

@@ -9,7 +9,8 @@ import pandas as pd
 
 from mmkd_lab.core.check import require, whole
 from mmkd_lab.plotting import palette, tables
-from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, style, zero_line
+from mmkd_lab.plotting.axes import zero_line
+from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, style
 
 
 def saliency_figure(table: pd.DataFrame, *, keep: int | None = None, title: str | None = None) -> LabFigure:

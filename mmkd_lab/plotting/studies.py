@@ -1,4 +1,9 @@
-"""The studies' interval figures: each is a declaration of rows, panels and the row that is the line."""
+"""The studies' interval figures: each is a declaration of rows, panels and the row that is the line.
+
+All take a study's tidy table (see `tables`) and a title, the finding; `metric` and `split` say what is
+compared, `reference` is the arm at zero. All raise `LabError` for columns, arms, losses, metrics or splits that
+the table lacks, values that are not finite, and seeds that do not pair up.
+"""
 
 from __future__ import annotations
 
@@ -58,19 +63,8 @@ def arms_figure(
     """How good each arm's teacher is, how good its student is, and what the teacher was worth.
 
     A teacher far to the right whose student is not is the failure case of crossmodal distillation (Xue et al.
-    2023, table 1).
-
-    Args:
-        table: a study's tidy table (see `plotting.tables`).
-        title: the finding; by default it is computed from the numbers.
-        reference: the arm the others are compared with; by default unimodal KD, else no KD.
-        metric: which metric.
-        split: which split.
-        width: of the figure in inches; a narrow one has its panels under each other.
-
-    Raises:
-        LabError: columns missing, an unknown metric, split or arm, values that are not finite, seeds that do
-            not pair up.
+    2023, table 1). A narrow `width`, in inches, has the panels under each other; `reference` is by default
+    unimodal KD, else no KD.
     """
     measure = Measure(metric, split)
     part = tables.select(table, measure)
@@ -99,16 +93,7 @@ def repair_figure(
 ) -> LabFigure:
     """Repaired teachers, and below them what their students gain, a panel for each share of channels removed.
 
-    Args:
-        table: tidy, with the columns `ratio` and `loss`.
-        title: the finding.
-        loss: which students: 'ce + kd' or 'kd alone'.
-        reference: the arm the others are compared with.
-        metric: which metric.
-        split: which split.
-
-    Raises:
-        LabError: columns, a loss or an arm that the table lacks, and seeds that do not pair up.
+    The table has the columns `ratio` and `loss`; `loss` says which students: 'ce + kd' or 'kd alone'.
     """
     tables.has_columns(table, ("ratio", "loss"))
     one_of("loss", loss, list(dict.fromkeys(table["loss"])))
@@ -118,17 +103,10 @@ def repair_figure(
     measure = Measure(metric, split)
     part = tables.select(mine, measure, sweep="ratio")
     reference = tables.reference_arm(part, reference, usual=())
-    by = {float(str(ratio)): rows for ratio, rows in part.groupby("ratio", sort=True)}
-    removed = [f"{ratio:.0%} removed" for ratio in by]
+    by = {f"{float(str(at)):.0%} removed": rows for at, rows in part.groupby("ratio", sort=True)}
     shared: Any = {"scale": "students", "axis": f"difference from {_label(reference)}{measure.points}"}
-    worth = [
-        _worth(f"Student\n{said}", rows, reference, measure, **shared)
-        for said, rows in zip(removed, by.values(), strict=True)
-    ]
-    levels = [
-        _level(f"Teacher\n{said}", rows, "teacher", measure, scale="teacher")
-        for said, rows in zip(removed, by.values(), strict=True)
-    ]
+    levels = [_level(f"Teacher\n{at}", rows, "teacher", measure, scale="t") for at, rows in by.items()]
+    worth = [_worth(f"Student\n{at}", rows, reference, measure, **shared) for at, rows in by.items()]
     note = f"{tables.seeds_note(part)} What does not depend on the share removed is repeated. "
     note += f"Students learn by {loss}."
     named = title or f"{part['dataset'].iloc[0]}: repaired teachers and their students"
@@ -145,19 +123,9 @@ def msd_figure(
     split: str = "test",
     reference: str = "kd",
 ) -> LabFigure:
-    """Every arm and the teacher minus KD, seed by seed, a panel for each view.
+    """Every arm and the teacher minus KD, seed by seed, a panel for each view (column `view`).
 
-    Args:
-        table: tidy, with the column `view`; see `study.kd_vs_msd`.
-        title: the finding.
-        metric: the task's metric, or 'js', 'agreement', 'w1', 'ece', 'nll'.
-        views: which, the full input first; by default those of the table.
-        split: which split.
-        reference: the arm that is zero.
-
-    Raises:
-        LabError: no column `view`, a metric, split, view or arm that the table lacks, seeds that do not pair
-            up.
+    `metric` may also be 'js', 'agreement', 'w1', 'ece' or 'nll'; `views` are by default those of the table.
     """
     tables.has_columns(table, ("view",))
     known = [str(view) for view in dict.fromkeys(table["view"])]
@@ -172,16 +140,13 @@ def msd_figure(
     for view, part in parts.items():
         level = mean_interval(by_seed(part, arm=reference).to_numpy()).mean
         digits = 1 if measure.percent else 3
-        head = (
-            f"{tables.view_name(view, full)}\n{_label(reference)} {level:.{digits}f}{' %' * measure.is_share}"
-        )
+        shown_level = f"{level:.{digits}f}{' %' * measure.is_share}"
+        head = f"{tables.view_name(view, full)}\n{_label(reference)} {shown_level}"
         panels.append(_worth(head, part, reference, measure, digits=digits))
     note = f"{tables.seeds_note(first)} The line is {_label(reference)} of the same seed."
     if len(set(first["seed"])) > 1:
         number = sum(isinstance(one, Values) for panel in panels for one in panel.entries.values())
-        note += (
-            f" Bold: the interval excludes zero; the {number} intervals are not corrected for their number."
-        )
+        note += f" Bold: the interval excludes 0; the {number} intervals are not corrected for their number."
     named = title or f"{first['dataset'].iloc[0]}: arms against {_label(reference)}"
     return interval_figure(_rows(palette.ordered(first["arm"])), panels, title=named, note=note)
 
@@ -190,16 +155,9 @@ def msd_figure(
 def controls_figure(
     table: pd.DataFrame, *, title: str | None = None, baseline: str = "everything", arm: str = "cm_kd"
 ) -> LabFigure:
-    """What a teacher was worth by what it could see, a panel for each gamma.
+    """What a teacher was worth by what it could see (column `teacher_sees`), a panel for each `gamma`.
 
-    Args:
-        table: tidy, with the columns `gamma` and `teacher_sees`.
-        title: the finding.
-        baseline: the teacher whose students the others' are compared with.
-        arm: whose students.
-
-    Raises:
-        LabError: columns missing, an absent arm or baseline, seeds that do not pair up.
+    Students of `arm` minus those whose teacher sees `baseline`.
     """
     tables.has_columns(table, ("gamma", "teacher_sees"))
     measure = Measure("accuracy")
@@ -208,23 +166,13 @@ def controls_figure(
     kinds = [str(kind) for kind in dict.fromkeys(part["teacher_sees"])]
     one_of("baseline", baseline, kinds)
     by = {kind: tables.select(part[part["teacher_sees"] == kind], measure, sweep="gamma") for kind in kinds}
-    values = {
-        kind: rows.set_index(["gamma", "seed"])["value"].astype(float).sort_index()
-        for kind, rows in by.items()
-    }
+    values = {kind: one.set_index(["gamma", "seed"])["value"].sort_index() for kind, one in by.items()}
     gains = {kind: tables.minus(one, values[baseline], kind, baseline) for kind, one in values.items()}
-    panels = [
-        _differences(
-            f"γ = {gamma:.2g}",
-            {
-                kind: REFERENCE if kind == baseline else Values(gain.xs(gamma).to_numpy())
-                for kind, gain in gains.items()
-            },
-            measure,
-            scale="all",
-        )
-        for gamma in sorted(part["gamma"].unique())
-    ]
+    panels = []
+    for gamma in sorted(part["gamma"].unique()):
+        entries: dict[str, Values | str] = {kind: _array(one.xs(gamma)) for kind, one in gains.items()}
+        entries[baseline] = REFERENCE
+        panels.append(_differences(f"γ = {gamma:.2g}", entries, measure, scale="all"))
     rows = [Row(kind, kind, _SEES.get(kind, palette.NEUTRAL)) for kind in kinds]
     note = f"Rows: what the teacher sees. Students minus those whose teacher sees {baseline}. "
     note += tables.seeds_note(part)
@@ -237,16 +185,9 @@ def controls_figure(
 def recovery_figure(
     table: pd.DataFrame, *, title: str | None = None, samples: int | None = None, encoder: str = "none"
 ) -> LabFigure:
-    """Estimated gamma by method, a panel for each declared gamma, which is the line.
+    """Estimated gamma by method (arm), a panel for each declared `gamma`, which is the line.
 
-    Args:
-        table: rows of metric 'gamma_union' by method (arm) and seed, with the declared gamma in `gamma`.
-        title: the finding.
-        samples: in each world, for the note.
-        encoder: 'none' or 'tanh', for the note.
-
-    Raises:
-        LabError: columns or gammas that the table lacks.
+    `samples` in each world and `encoder`, 'none' or 'tanh', are for the note.
     """
     tables.has_columns(table, ("arm", "metric", "seed", "value", "gamma"))
     part = table[table["metric"] == "gamma_union"]
@@ -260,7 +201,7 @@ def recovery_figure(
     panels = []
     for gamma, worlds in part.groupby("gamma", sort=True):
         entries: dict[str, Values | str] = dict.fromkeys(names, "undefined")
-        entries |= {str(arm): _numbers(one).within(0.0, 1.0) for arm, one in worlds.groupby("arm")}
+        entries |= {str(arm): _array(one["value"]).within(0.0, 1.0) for arm, one in worlds.groupby("arm")}
         declared = float(str(gamma))
         panels.append(
             Panel(
@@ -281,15 +222,9 @@ def recovery_figure(
 
 @register_figure("rivals")
 def rivals_figure(table: pd.DataFrame, *, title: str | None = None, loss: str | None = None) -> LabFigure:
-    """How well each rival's number orders the gains of the runs of one seed, a panel for each loss.
+    """How well each rival's number orders the gains of the runs of one seed, a panel for each `loss`.
 
-    Args:
-        table: a rivals' study's table, with the columns `ratio`, `loss` and `draw`.
-        title: the finding.
-        loss: the one whose panel is first.
-
-    Raises:
-        LabError: columns, a loss or gains that the table lacks.
+    A run is an arm, a seed, a `ratio` and a `draw`; the panel of `loss` stands first.
     """
     keys = ["arm", "seed", "ratio", "loss", "draw"]
     tables.has_columns(table, ("metric", "value", *keys))
@@ -340,8 +275,8 @@ def _correlation(runs: pd.DataFrame, name: str) -> Values | str:
     return Values(np.array(found)).within(-1.0, 1.0) if found else "does not vary"
 
 
-def _numbers(rows: pd.DataFrame) -> Values:
-    return Values(rows["value"].to_numpy(dtype=float))
+def _array(values: pd.Series[Any], *, hollow: bool = False) -> Values:
+    return Values(values.to_numpy(dtype=float), hollow=hollow)
 
 
 def _rows(arms: Sequence[str]) -> list[Row]:
@@ -360,7 +295,7 @@ def _level(title: str, part: pd.DataFrame, role: str, measure: Measure, *, scale
     """What the networks of one role score."""
     present, hollow = arms_of(part, role=role), role == "teacher"
     entries: dict[str, Values | str] = dict.fromkeys(part["arm"].unique(), f"no {role}")
-    entries |= {arm: Values(by_seed(part, arm=arm, role=role).to_numpy(), hollow=hollow) for arm in present}
+    entries |= {arm: _array(by_seed(part, arm=arm, role=role), hollow=hollow) for arm in present}
     digits = 1 if measure.percent else None
     return Panel(title, measure.label, entries, scale=scale, least=float(measure.percent), digits=digits)
 
@@ -380,7 +315,7 @@ def _worth(
             entries[arm] = REFERENCE
         elif alone or arm in arms_of(part):
             role = "teacher" if alone else "student"
-            entries[arm] = Values(paired(part, arm, reference, role=role).to_numpy(), hollow=alone)
+            entries[arm] = _array(paired(part, arm, reference, role=role), hollow=alone)
     return _differences(title, entries, measure, **options)
 
 

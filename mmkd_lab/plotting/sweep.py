@@ -19,19 +19,8 @@ from matplotlib.text import Annotation
 from mmkd_lab.core.check import LabError, of_type, require
 from mmkd_lab.core.stats import mean_interval
 from mmkd_lab.plotting import palette, tables
-from mmkd_lab.plotting.canvas import (
-    AXIS_SIZE,
-    NOTE_SIZE,
-    LabFigure,
-    end_labels,
-    few_ticks,
-    fit,
-    jitter,
-    padded,
-    part_labels,
-    style,
-    zero_line,
-)
+from mmkd_lab.plotting.axes import end_labels, few_ticks, jitter, padded, part_labels, zero_line
+from mmkd_lab.plotting.canvas import AXIS_SIZE, NOTE_SIZE, LabFigure, fit, style
 from mmkd_lab.plotting.figures import register_figure
 from mmkd_lab.plotting.tables import Measure
 

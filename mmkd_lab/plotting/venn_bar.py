@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
-from mmkd_lab.plotting.canvas import NOTE_SIZE, spread
+from mmkd_lab.plotting.axes import spread
+from mmkd_lab.plotting.canvas import NOTE_SIZE
 from mmkd_lab.plotting.palette import ALL, PAPER, QUIET, SHARED, STUDENT, TEACHER, soft
 
 #: {quantity: {'value', 'low', 'high'}} of a table of shares.

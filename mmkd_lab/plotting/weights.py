@@ -12,7 +12,8 @@ from matplotlib.text import Annotation
 
 from mmkd_lab.core.check import one_of
 from mmkd_lab.plotting import palette, tables
-from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, end_labels, part_labels, style
+from mmkd_lab.plotting.axes import end_labels, part_labels
+from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, style
 
 BINS = 24
 #: The arm whose weights by sample are drawn where none is named: given by a formula, not learned.

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from mmkd_lab.core.check import LabError
-from mmkd_lab.plotting.canvas import LabFigure, jitter, padded, said, spread, style
+from mmkd_lab.plotting.axes import jitter, padded, said, spread
+from mmkd_lab.plotting.canvas import LabFigure, style
 from tests.plotting.geometry import faults
 
 
