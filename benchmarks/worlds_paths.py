@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mmkd_lab.data.gaussian import FIGURE2, FIGURE3, Worlds, worlds
+from mmkd_lab.data.datasets.gaussian import FIGURE2, FIGURE3, Worlds, worlds
 from mmkd_lab.distill import Objective, TeacherCache
 from mmkd_lab.models import NetSpec
 from mmkd_lab.training import Recipe, Replicas, evaluate, fit

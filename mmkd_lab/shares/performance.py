@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmkd_lab.core.check import LabError, one_of, real, require
-from mmkd_lab.data.gaussian_oracle import information
+from mmkd_lab.data.datasets.gaussian_world import information
 from mmkd_lab.shares.shares import ModalityShares, from_masses
 
 Floats = npt.NDArray[np.float64]

@@ -20,7 +20,7 @@ import torch
 from mmkd_lab.core import check
 from mmkd_lab.core.check import one_of, require
 from mmkd_lab.core.seed import derive
-from mmkd_lab.data.gaussian import Worlds
+from mmkd_lab.data.datasets.gaussian import Worlds
 from mmkd_lab.distill.arms import ARMS, Arm
 from mmkd_lab.distill.arms import arms as named_arms
 from mmkd_lab.training import worlds_bmm, worlds_loop

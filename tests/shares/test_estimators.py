@@ -268,7 +268,7 @@ def test_the_latent_scale_returns_the_declared_energies():
 
 
 def test_bits_turn_back_into_latent_variance():
-    from mmkd_lab.data.gaussian_oracle import information
+    from mmkd_lab.data.datasets.gaussian_world import information
 
     for rho2 in (0.0, 0.2, 0.7, 1.0):
         assert latent_from_information(information(np.sqrt(rho2))) == pytest.approx(rho2, abs=1e-9)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmkd_lab.core.check import LabError
-from mmkd_lab.data.gaussian import FIGURE2, FIGURE3, World, worlds
+from mmkd_lab.data.datasets.gaussian import FIGURE2, FIGURE3, World, worlds
 from mmkd_lab.distill import ARMS
 from mmkd_lab.training import worlds_bmm, worlds_kernel, worlds_loop
 from mmkd_lab.training.worlds import WorldsRecipe, _layer, fit_worlds
