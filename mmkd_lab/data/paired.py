@@ -82,7 +82,7 @@ class PairedData:
 
     def _set(self, values: Mapping[str, object]) -> None:
         for name, value in values.items():
-            kept = MappingProxyType(value) if isinstance(value, dict) else value
+            kept = MappingProxyType(value) if isinstance(value, dict) and name[0] != "_" else value
             object.__setattr__(self, name, kept)
 
     def __len__(self) -> int:
@@ -178,7 +178,7 @@ class PairedData:
                 held[kind] = _tensor(array)
         self._set({**state["plain"], **held})
         versions = tuple(t._version for _, t in self._tensors())
-        object.__setattr__(self, "_fingerprint", (versions, state["fingerprint"]))
+        self._set({"_arrays": state["arrays"], "_fingerprint": (versions, state["fingerprint"])})
 
     def caption(self, modality: str, position: int) -> str:
         """One text of a modality: as it was written where that is known, else its words from the ids.

@@ -11,7 +11,7 @@ import torch
 
 from mmkd_lab import data
 from mmkd_lab.core.check import LabError
-from mmkd_lab.data.crema_votes import SENSES, soft_labels
+from mmkd_lab.data.datasets.crema_votes import SENSES, soft_labels
 from mmkd_lab.data.paired import PairedData
 
 

@@ -14,7 +14,7 @@ import torch
 
 from mmkd_lab import data
 from mmkd_lab.core.check import DamagedFile, LabError
-from mmkd_lab.data import emoji
+from mmkd_lab.data.datasets import emoji
 from mmkd_lab.data.catalogue import entry
 from mmkd_lab.data.paired import PairedData, Task
 

@@ -12,7 +12,7 @@ import torch
 
 from mmkd_lab import data
 from mmkd_lab.core.check import DamagedFile, LabError
-from mmkd_lab.data import mfeat
+from mmkd_lab.data.datasets import mfeat
 
 VIEWS = ("fac", "fou", "kar", "mor", "pix", "zer")
 
@@ -102,7 +102,7 @@ def test_load_refuses(parameters: dict[str, object], expected: str) -> None:
 
 
 def test_the_published_text_files_are_packed(texts: Path, file: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mmkd_lab.data.mfeat", str(texts), str(tmp_path / "mfeat.npz")]
+    command = [sys.executable, "-m", "mmkd_lab.data.datasets.mfeat", str(texts), str(tmp_path / "mfeat.npz")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(tmp_path / "mfeat.npz")
     packed = data.load("mfeat", path=str(tmp_path / "mfeat.npz"))

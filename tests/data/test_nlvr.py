@@ -17,7 +17,7 @@ import torch
 
 from mmkd_lab import data
 from mmkd_lab.core.check import DamagedFile, LabError
-from mmkd_lab.data import nlvr
+from mmkd_lab.data.datasets import nlvr
 from mmkd_lab.data.catalogue import entry
 from mmkd_lab.data.content import NLVR_MEMBER
 from mmkd_lab.data.paired import PairedData
@@ -249,7 +249,7 @@ def test_packing_a_clone_gives_an_archive_that_verifies(
 ) -> None:
     out = tmp_path / "nlvr" / "nlvr-permutation0.zip"
     out.parent.mkdir()
-    command = [sys.executable, "-m", "mmkd_lab.data.nlvr", str(clone), str(out)]
+    command = [sys.executable, "-m", "mmkd_lab.data.datasets.nlvr", str(clone), str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, str(out)), done.stderr
     monkeypatch.setenv("MMKD_LAB_MIRROR", str(tmp_path))

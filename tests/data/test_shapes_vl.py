@@ -12,11 +12,11 @@ import torch
 
 from mmkd_lab import data
 from mmkd_lab.core.check import LabError
-from mmkd_lab.data import shapes_vl
+from mmkd_lab.data.datasets import shapes_vl
 from mmkd_lab.data.catalogue import entry
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.data.shapes_draw import COLOURS, LARGE, PLAIN, SHAPES, mask
-from mmkd_lab.data.shapes_world import KINDS, MIXES, NEEDED, SUFFICES, VIEWS, Evidence, evidence
+from mmkd_lab.data.datasets.shapes_draw import COLOURS, LARGE, PLAIN, SHAPES, mask
+from mmkd_lab.data.datasets.shapes_world import KINDS, MIXES, NEEDED, SUFFICES, VIEWS, Evidence, evidence
 
 Rows = npt.NDArray[np.int64]
 

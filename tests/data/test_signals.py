@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from mmkd_lab.core.check import LabError
-from mmkd_lab.data.pairing import balanced_labels, cut, draw, stratified_order
-from mmkd_lab.data.pca import fit_pca
-from mmkd_lab.data.spectrogram import GRID, MelSpec, Scale, decibels, on_grid
+from mmkd_lab.data.making.pairing import balanced_labels, cut, draw, stratified_order
+from mmkd_lab.data.making.pca import fit_pca
+from mmkd_lab.data.making.scale import GRID, Scale, on_grid, standardise
+from mmkd_lab.data.making.spectrogram import MelSpec, decibels
 
 
 def test_a_tone_lands_in_its_band_at_its_power() -> None:
