@@ -47,10 +47,6 @@ def test_the_default_is_the_stated_dataset(file: Path) -> None:
     }
 
 
-def test_every_view_has_its_width(file: Path) -> None:
-    found = data.load("mfeat", views=VIEWS, path=str(file))
-    assert {name: shape[0] for name, shape in found.shapes.items()} == mfeat.WIDTHS
-    assert list(found.modalities) == list(VIEWS)
 
 
 def test_splits_are_stratified_seeded_and_rows_belong_together(file: Path) -> None:
@@ -83,22 +79,6 @@ def test_plain_classifiers_reach_what_they_should(file: Path) -> None:
         assert reached == pytest.approx(known, abs=3.0), name
 
 
-@pytest.mark.parametrize(
-    ("parameters", "expected"),
-    [
-        ({"views": ("mor",)}, r"views = \('mor',\): must name at least two"),
-        ({"views": ()}, r"views = \(\)"),
-        ({"views": "mor"}, r"views = 'mor': must be a list of names"),
-        ({"views": ("mor", "face")}, r"views = 'face': must be one of 'fac'.*Did you mean 'fac'"),
-        ({"views": ("mor", "mor")}, r"views = .*must not name anything twice"),
-        ({"n_train": 801}, r"n_train \+ n_val \+ n_test = 2001: must be at most 2000"),
-        ({"n_val": 49}, r"n_val = 49"),
-        ({"seed": -1}, r"seed = -1"),
-    ],
-)
-def test_load_refuses(parameters: dict[str, object], expected: str) -> None:
-    with pytest.raises(LabError, match=expected):
-        data.load("mfeat", **parameters)
 
 
 def test_the_published_text_files_are_packed(texts: Path, file: Path, tmp_path: Path) -> None:
