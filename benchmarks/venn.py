@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mmkd_lab.data.gaussian import World, worlds
+from mmkd_lab.data.datasets.gaussian import World, worlds
 from mmkd_lab.shares import (
     ModalityShares,
     commonality_shares,

@@ -45,7 +45,7 @@ def measure(repeats: int) -> dict[str, object]:
     """CPU seconds of every path in one process."""
     import torch
 
-    from mmkd_lab.data.gaussian import FIGURE2, FIGURE3, worlds
+    from mmkd_lab.data.datasets.gaussian import FIGURE2, FIGURE3, worlds
     from mmkd_lab.study import figure2
     from mmkd_lab.training.worlds import WorldsRecipe, fit_worlds
     from tests.worlds.plain import fit_plainly

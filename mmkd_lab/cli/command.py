@@ -16,7 +16,7 @@ from mmkd_lab.core.check import LabError
 if TYPE_CHECKING:
     from mmkd_lab.cli.library import Notebook
     from mmkd_lab.cli.record import Run
-    from mmkd_lab.data.catalogue import Entry
+    from mmkd_lab.data import Entry
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mmkd_lab.core.check import one_of, require
-from mmkd_lab.data.gaussian import World
-from mmkd_lab.data.gaussian_oracle import information
+from mmkd_lab.data.datasets.gaussian import World
+from mmkd_lab.data.datasets.gaussian_world import information
 from mmkd_lab.shares.pid import PID
 from mmkd_lab.shares.shares import ModalityShares, from_masses
 

@@ -16,7 +16,7 @@ import pandas as pd
 from mmkd_lab.core import check
 from mmkd_lab.core.check import one_of, require
 from mmkd_lab.core.seed import derive
-from mmkd_lab.data.gaussian import World, worlds
+from mmkd_lab.data.datasets.gaussian import World, worlds
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.shares import declared, world_pid

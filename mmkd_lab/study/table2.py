@@ -16,7 +16,7 @@ import torch
 
 from mmkd_lab.attribution import align_linear, closed_form, top_k_precision, weight_magnitude
 from mmkd_lab.core.stats import Interval, mean_interval
-from mmkd_lab.data.gaussian import TABLE2, World, Worlds, worlds
+from mmkd_lab.data.datasets.gaussian import TABLE2, World, Worlds, worlds
 from mmkd_lab.experiments.report import words
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.study.worlds import provenance, rows

@@ -17,7 +17,7 @@ import torch
 
 from mmkd_lab.core.check import flat, mapping, one_of, real, require
 from mmkd_lab.core.stats import Interval, mean_interval, paired_interval
-from mmkd_lab.data.gaussian import FIGURE2, FIGURE3, World, Worlds, worlds
+from mmkd_lab.data.datasets.gaussian import FIGURE2, FIGURE3, World, Worlds, worlds
 from mmkd_lab.distill.arms import Arm
 from mmkd_lab.distill.arms import arms as named_arms
 from mmkd_lab.experiments.report import versions

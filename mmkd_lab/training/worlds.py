@@ -25,7 +25,7 @@ from mmkd_lab.core import check
 from mmkd_lab.core.check import one_of, require
 from mmkd_lab.core.config import Count, NonNegative, Positive, config
 from mmkd_lab.core.seed import derive
-from mmkd_lab.data.gaussian import Worlds
+from mmkd_lab.data.datasets.gaussian import Worlds
 from mmkd_lab.distill.arms import ARMS, Arm, check_arms
 from mmkd_lab.training.device import resolve
 

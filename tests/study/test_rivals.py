@@ -11,7 +11,7 @@ import pytest
 
 from mmkd_lab.core.check import LabError
 from mmkd_lab.core.stats import mean_interval
-from mmkd_lab.data.gaussian import World, worlds
+from mmkd_lab.data.datasets.gaussian import World, worlds
 from mmkd_lab.experiments import Study
 from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.shares.hypotheses import (

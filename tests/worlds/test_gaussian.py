@@ -10,8 +10,8 @@ import torch
 
 from mmkd_lab.core.check import LabError
 from mmkd_lab.data import load
-from mmkd_lab.data.gaussian import FIGURE2, FIGURE3, TABLE2, World, worlds
-from mmkd_lab.data.gaussian_oracle import bayes_accuracy, information
+from mmkd_lab.data.datasets.gaussian import FIGURE2, FIGURE3, TABLE2, World, worlds
+from mmkd_lab.data.datasets.gaussian_world import bayes_accuracy, information
 
 
 def test_shares_of_figure_2():

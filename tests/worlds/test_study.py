@@ -9,7 +9,7 @@ import pytest
 
 from mmkd_lab.core.check import LabError
 from mmkd_lab.core.stats import paired_interval
-from mmkd_lab.data.gaussian import FIGURE2, World
+from mmkd_lab.data.datasets.gaussian import FIGURE2, World
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.study.worlds import figure2, figure3, sweep
 from mmkd_lab.training.worlds import WorldsRecipe

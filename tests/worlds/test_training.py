@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmkd_lab.core.check import LabError
-from mmkd_lab.data.gaussian import FIGURE2, FIGURE3, World, worlds
+from mmkd_lab.data.datasets.gaussian import FIGURE2, FIGURE3, World, worlds
 from mmkd_lab.distill import ARMS
 from mmkd_lab.training.linear_kernel import by_feature, descend
 from mmkd_lab.training.worlds import WorldsRecipe, _batched, _compiled, _layer, fit_worlds

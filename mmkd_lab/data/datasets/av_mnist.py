@@ -12,79 +12,31 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from mmkd_lab.core.check import LabError, require
-from mmkd_lab.core.fingerprint import digest
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data import manifest
 from mmkd_lab.data.archives import read_idx, read_wav
+from mmkd_lab.data.assemble import SPLITS, consecutive, facts_of, paired
 from mmkd_lab.data.content import read_gz, read_recordings
+from mmkd_lab.data.datasets.recipes import AvMnist
 from mmkd_lab.data.files import locate
-from mmkd_lab.data.noise import Backgrounds, excerpt, mix, pink, read_backgrounds
+from mmkd_lab.data.making.noise import Backgrounds, excerpt, mix, pink, read_backgrounds
+from mmkd_lab.data.making.pairing import Rows, draw, stratified_order
+from mmkd_lab.data.making.pca import fit_pca
+from mmkd_lab.data.making.scale import Scale, on_grid
+from mmkd_lab.data.making.spectrogram import MelSpec, decibels
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.data.pairing import Rows, draw, stratified_order
-from mmkd_lab.data.pca import fit_pca
-from mmkd_lab.data.spectrogram import MelSpec, Scale, decibels, on_grid
 
 SPECS = {
     28: MelSpec(rate=8000, window=512, hop=256, mel=28, frames=28),
     112: MelSpec(rate=8000, window=512, hop=64, mel=112, frames=112),
 }
 FLOOR = 80.0
-SPLITS = ("train", "val", "test")
 WORDS = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 #: Index of a recording -> split, when speakers are not disjoint; 0 to 4 is FSDD's official test set.
 TAKES = {"train": range(10, 50), "val": range(5, 10), "test": range(5)}
 _CHUNK = 100
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that determines the dataset; the parameters of `data.load("av_mnist", ...)`."""
-
-    n_train: int
-    n_val: int
-    n_test: int
-    image_components: int | None
-    image_energy: float | None
-    speech_split: str
-    val_speakers: tuple[str, ...]
-    test_speakers: tuple[str, ...]
-    speech_snr_db: float | None
-    noise: str
-    speech_size: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        used = self.n_train + self.n_val
-        require(used <= 60000, "n_train + n_val", used, "must be at most 60000, the training images of MNIST")
-        both = self.image_components is not None and self.image_energy is not None
-        if both:
-            shown = f"{self.image_components} and {self.image_energy}"
-            raise LabError("image_components and image_energy", shown, "at most one may be given")
-        for name in ("val_speakers", "test_speakers"):
-            require(len(getattr(self, name)) > 0, name, (), "must name at least one speaker")
-        shared = sorted(set(self.val_speakers) & set(self.test_speakers))
-        require(not shared, "val_speakers", self.val_speakers, f"must not name {shared}, heard in the test")
-        held = len(self.val_speakers) + len(self.test_speakers)
-        require(
-            held < 6,
-            "test_speakers",
-            self.test_speakers,
-            "must leave at least one of six speakers for training",
-        )
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Pairs by split."""
-        return {"train": self.n_train, "val": self.n_val, "test": self.n_test}
-
-    @property
-    def spec(self) -> MelSpec:
-        """The spectrogram."""
-        return SPECS[self.speech_size]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +57,7 @@ class Speech:
     take: Rows
     speakers: tuple[str, ...]
 
-    def of(self, split: str, recipe: Recipe) -> Rows:
+    def of(self, split: str, recipe: AvMnist) -> Rows:
         """The recordings that a split may use."""
         if recipe.speech_split == "official":
             return np.flatnonzero(np.isin(self.take, list(TAKES[split])))
@@ -115,8 +67,8 @@ class Speech:
         return np.flatnonzero(np.isin(self.speaker, wanted))
 
 
-def build(*, mirror: str | None, **parameters: object) -> PairedData:
-    """The dataset. Use `data.load("av_mnist", ...)`, which checks the parameters and knows the defaults.
+def build(recipe: AvMnist) -> PairedData:
+    """The dataset. Use `data.load("av_mnist", ...)`.
 
     image: (N, 1, 28, 28), rebuilt from few principal components, standardised by the training images.
     speech: (N, 1, 28, 28) float32 or (N, 1, 112, 112) float16 log-mel in decibels, standardised likewise.
@@ -124,39 +76,35 @@ def build(*, mirror: str | None, **parameters: object) -> PairedData:
     are disjoint. sources: the pair index: image, recording and background clip (-1: none) of each pair.
     recipe: the parameters, what they came to, the digests of the files, and `hash`, the digest of all that.
 
-    Raises:
-        LabError: parameters that contradict each other.
-        DamagedFile: a file that is missing or damaged.
+    Raises `DamagedFile` for a file that is missing or damaged.
     """
-    recipe = Recipe(**parameters)  # type: ignore[arg-type]
     files = {
         file.name: file for part in ("mnist", "fsdd", "esc10") for file in manifest.collection(part).files
     }
-    paths = {name: locate(file, mirror) for name, file in files.items() if _needed(name, recipe)}
+    paths = {name: locate(file, recipe.mirror) for name, file in files.items() if _needed(name, recipe)}
     pixels, labels = _read_images(files, paths)
-    speech = _read_speech(files, paths, recipe.spec)
-    clips = _read_noise(files, paths, recipe)
+    speech = _read_speech(files, paths, SPECS[recipe.speech_size])
+    clips = _read_noise(files, paths)
+    splits = consecutive([recipe.n_train, recipe.n_val, recipe.n_test])
     pairs = _pair(recipe, labels, speech, clips)
     image, components, energy = _images(pixels[pairs.image], recipe)
     heard = _spectrograms(recipe, speech, clips, pairs)
-    ends = np.cumsum([0, *recipe.sizes.values()])
-    facts = {
-        **{name: getattr(recipe, name) for name in Recipe.__dataclass_fields__},
-        "components": components,
-        "image_energy_kept": round(energy, 6),
-        "files": {name: files[name].sha256 for name in paths},
-        "backgrounds": None if clips is None else clips.digest,
-    }
-    return PairedData(
-        name="av_mnist",
-        modalities={"image": torch.from_numpy(image)[:, None], "speech": torch.from_numpy(heard)[:, None]},
-        target=torch.from_numpy(labels[pairs.image]),
-        splits={name: torch.arange(ends[i], ends[i + 1]) for i, name in enumerate(SPLITS)},
+    return paired(
+        "av_mnist",
+        modalities={"image": image[:, None], "speech": heard[:, None]},
+        target=labels[pairs.image],
+        splits=splits,
         classes=WORDS,
-        index=torch.from_numpy(pairs.image),
-        group=torch.from_numpy(speech.speaker[pairs.speech]) if recipe.speech_split == "speakers" else None,
-        sources={name: torch.from_numpy(getattr(pairs, name)) for name in ("image", "speech", "noise")},
-        recipe={**facts, "hash": digest(facts)},
+        index=pairs.image,
+        group=speech.speaker[pairs.speech] if recipe.speech_split == "speakers" else None,
+        sources={name: getattr(pairs, name) for name in ("image", "speech", "noise")},
+        recipe=facts_of(
+            recipe,
+            [files[name] for name in paths],
+            components=components,
+            image_energy_kept=round(energy, 6),
+            backgrounds=None if clips is None else clips.digest,
+        ),
     )
 
 
@@ -168,7 +116,7 @@ class _Pairs:
     start: Floats
 
 
-def _needed(name: str, recipe: Recipe) -> bool:
+def _needed(name: str, recipe: AvMnist) -> bool:
     noisy = recipe.speech_snr_db is not None and recipe.noise == "esc10"
     return noisy or not name.startswith("esc10/")
 
@@ -216,14 +164,12 @@ def centred(recording: npt.NDArray[np.int16], samples: int) -> Floats:
     return padded
 
 
-def _read_noise(
-    files: dict[str, manifest.DataFile], paths: dict[str, Path], recipe: Recipe
-) -> Backgrounds | None:
+def _read_noise(files: dict[str, manifest.DataFile], paths: dict[str, Path]) -> Backgrounds | None:
     name = "esc10/esc10-8khz.zip"
     return read_backgrounds(files[name], paths[name]) if name in paths else None
 
 
-def _pair(recipe: Recipe, labels: Rows, speech: Speech, clips: Backgrounds | None) -> _Pairs:
+def _pair(recipe: AvMnist, labels: Rows, speech: Speech, clips: Backgrounds | None) -> _Pairs:
     """Images first, each once, classes in MNIST's shares; then a recording of the label and a background."""
     rng = np.random.default_rng(derive(recipe.seed, "av_mnist", "pairs"))
     train = stratified_order(labels[:60000], rng)[: recipe.n_train + recipe.n_val]
@@ -238,7 +184,7 @@ def _pair(recipe: Recipe, labels: Rows, speech: Speech, clips: Backgrounds | Non
     return _Pairs(image, np.concatenate(spoken), np.concatenate(noises), rng.random(len(image)))
 
 
-def _images(pixels: npt.NDArray[np.uint8], recipe: Recipe) -> tuple[npt.NDArray[np.float32], int, float]:
+def _images(pixels: npt.NDArray[np.uint8], recipe: AvMnist) -> tuple[npt.NDArray[np.float32], int, float]:
     """Standardised images, the number of components kept, and their share of the training variance."""
     pca = fit_pca(pixels[: recipe.n_train])
     components = 3 if recipe.image_components is None else recipe.image_components
@@ -253,7 +199,7 @@ def _images(pixels: npt.NDArray[np.uint8], recipe: Recipe) -> tuple[npt.NDArray[
 
 
 def _spectrograms(
-    recipe: Recipe, speech: Speech, clips: Backgrounds | None, pairs: _Pairs
+    recipe: AvMnist, speech: Speech, clips: Backgrounds | None, pairs: _Pairs
 ) -> npt.NDArray[np.floating]:
     """Standardised log-mel spectrograms of every pair, chunk by chunk so that memory stays small."""
     size, n = recipe.speech_size, len(pairs.image)
@@ -264,7 +210,7 @@ def _spectrograms(
         sound = speech.waves[pairs.speech[rows]]
         if recipe.speech_snr_db is not None:
             sound = mix(sound, _backdrop(sound.shape, clips, pairs, rows, rng), recipe.speech_snr_db)
-        level = decibels(recipe.spec.power(sound), floor=FLOOR)
+        level = decibels(SPECS[size].power(sound), floor=FLOOR)
         heard[rows] = on_grid(level + FLOOR / 2, 1.0 / 16.0)  # exact in half precision: |level + 40| <= 40
     Scale.fit(heard[: recipe.n_train]).apply(heard)
     return heard

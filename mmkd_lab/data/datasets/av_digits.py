@@ -7,15 +7,19 @@ between splits, and the strength of either modality is a parameter.
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from mmkd_lab.core.seed import derive
+from mmkd_lab.data.assemble import consecutive, paired
+from mmkd_lab.data.datasets.recipes import AvDigits
+from mmkd_lab.data.making.pairing import Rows, balanced_labels, cut, draw
+from mmkd_lab.data.making.scale import Array, Scale
+from mmkd_lab.data.making.spectrogram import MelSpec, decibels
 from mmkd_lab.data.manifest import shipped
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.data.pairing import Rows, balanced_labels, cut, draw
-from mmkd_lab.data.spectrogram import Array, MelSpec, Scale, decibels
 
 #: As in data/av_digits/make.py, which made the shipped spectrograms.
 SPEC = MelSpec(rate=8000, window=256, hop=240, mel=28, frames=28)
@@ -25,56 +29,38 @@ SHARES = {"train": 0.55, "val": 0.15, "test": 0.30}
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
-def build(
-    *,
-    n_train: int,
-    n_val: int,
-    n_test: int,
-    speech_snr_db: float | None,
-    image_noise: float,
-    image_occlusion: float,
-    seed: int,
-) -> PairedData:
-    """The dataset. Use `data.load("av_digits", ...)`, which checks the parameters and knows the defaults.
+def build(recipe: AvDigits) -> PairedData:
+    """The dataset. Use `data.load("av_digits", ...)`.
 
     image: (N, 1, 8, 8), black 0 and white 1 before the noise, standardised by the training images.
     speech: (N, 1, 28, 28) log-mel in decibels, standardised by the training spectrograms; noise is white and
     is added in the power domain, at a ratio over the whole window of 0.84 s.
     group: the speaker. sources: which image and which utterance each pair holds.
     """
-    recipe = {
-        "n_train": n_train,
-        "n_val": n_val,
-        "n_test": n_test,
-        "speech_snr_db": speech_snr_db,
-        "image_noise": image_noise,
-        "image_occlusion": image_occlusion,
-        "seed": seed,
-    }
     pixels, image_digit = _images()
     with np.load(shipped("av_digits/speech.npz"), allow_pickle=False) as file:
         speech = {name: file[name] for name in ("level", "digit", "speaker")}
     utterance_digit, speaker = speech["digit"].astype(np.int64), speech["speaker"].astype(np.int64)
-    sizes = {"train": n_train, "val": n_val, "test": n_test}
-    image, utterance, label = _pairs(sizes, image_digit, utterance_digit, speaker, seed)
-    seen = _degrade(pixels[image], image_noise, image_occlusion, seed)
+    splits = consecutive([recipe.n_train, recipe.n_val, recipe.n_test])
+    sizes = {name: len(rows) for name, rows in splits.items()}
+    image, utterance, label = _pairs(sizes, image_digit, utterance_digit, speaker, recipe.seed)
+    seen = _degrade(pixels[image], recipe.image_noise, recipe.image_occlusion, recipe.seed)
     power = _power(speech["level"])[utterance]
-    heard = decibels(power + _noise(power, speech_snr_db, seed), floor=FLOOR)
-    Scale.fit(seen[:n_train]).apply(seen)
-    Scale.fit(heard[:n_train]).apply(heard)
-    ends = np.cumsum([0, *sizes.values()])
-    return PairedData(
-        name="av_digits",
+    heard = decibels(power + _noise(power, recipe.speech_snr_db, recipe.seed), floor=FLOOR)
+    for values in (seen, heard):
+        Scale.fit(values[: recipe.n_train]).apply(values)
+    return paired(
+        "av_digits",
         modalities={
-            "image": torch.from_numpy(seen.astype(np.float32))[:, None],
-            "speech": torch.from_numpy(heard.astype(np.float32))[:, None],
+            "image": seen.astype(np.float32)[:, None],
+            "speech": heard.astype(np.float32)[:, None],
         },
-        target=torch.from_numpy(label),
-        splits={name: torch.arange(ends[i], ends[i + 1]) for i, name in enumerate(sizes)},
+        target=label,
+        splits=splits,
         classes=WORDS,
-        group=torch.from_numpy(speaker[utterance]),
-        sources={"image": torch.from_numpy(image), "speech": torch.from_numpy(utterance)},
-        recipe=recipe,
+        group=speaker[utterance],
+        sources={"image": image, "speech": utterance},
+        recipe=asdict(recipe),
     )
 
 

@@ -58,10 +58,7 @@ def read_backgrounds(file: DataFile, path: Path) -> Backgrounds:
         found = exact_members(file, path, BACKGROUND)
         rate = RATE
     else:
-        found = {
-            name: wav for name, wav in members(path, PUBLISHED_BACKGROUND).items() if name in backgrounds()
-        }
-        rate = 44100
+        found, rate = members(path, PUBLISHED_BACKGROUND, only=backgrounds()), 44100
     missing = sorted(set(backgrounds()) - set(found))
     if missing:
         raise DamagedFile(

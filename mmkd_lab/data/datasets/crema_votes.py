@@ -13,63 +13,40 @@ import torch
 from torch import Tensor
 
 from mmkd_lab.core.check import LabError, real, require
-from mmkd_lab.core.fingerprint import digest
 from mmkd_lab.core.seed import derive
-from mmkd_lab.data import manifest
-from mmkd_lab.data.arrays import Arrays
-from mmkd_lab.data.content import read_arrays
-from mmkd_lab.data.files import locate
+from mmkd_lab.data.assemble import facts_of, paired
+from mmkd_lab.data.content import ArraySet, array_set
+from mmkd_lab.data.datasets.recipes import CremaVotes
 from mmkd_lab.data.paired import PairedData
 
 #: What the raters were given, in the order of the votes.
 SENSES = ("voice", "face", "audiovisual")
-ACTORS = 91
 
 
-def build(
-    *,
-    senses: tuple[str, ...],
-    val_actors: int,
-    test_actors: int,
-    seed: int,
-    mirror: str | None,
-    path: str | None,
-) -> PairedData:
-    """The dataset. Use `data.load("crema_votes", ...)`, which checks the parameters and knows the defaults.
+def build(recipe: CremaVotes) -> PairedData:
+    """The dataset. Use `data.load("crema_votes", ...)`.
 
     Each sense: (N, 6) float32, the share of its raters (4 to 12 a clip) that chose each emotion.
     target: the emotion that the actor was asked for. index: the row in the file. group: the actor.
 
-    Raises:
-        LabError: fewer than two senses, or no actor left for training.
-        DamagedFile: the file is missing or damaged.
+    Raises `DamagedFile` when the file is missing or damaged.
     """
-    require(len(senses) >= 2, "senses", senses, "must name at least two, the modalities of each pair")
-    held = val_actors + test_actors
-    require(held < ACTORS, "val_actors + test_actors", held, f"must leave at least one of {ACTORS} actors")
-    arrays, file = _read(mirror, path)
-    actor = arrays["actor"].astype(np.int64)
-    order = np.random.default_rng(derive(seed, "crema_votes", "actors")).permutation(np.unique(actor))
-    parts = dict(zip(("val", "test", "train"), np.split(order, [val_actors, held]), strict=True))
-    facts = {
-        "senses": senses,
-        "val_actors": val_actors,
-        "test_actors": test_actors,
-        "seed": seed,
-        "files": {file.name: file.sha256},
-    }
-    shares = _shares(arrays, 0.0)
-    return PairedData(
-        name="crema_votes",
-        modalities={name: shares[:, SENSES.index(name)].contiguous() for name in senses},
-        target=torch.from_numpy(arrays["y"].astype(np.int64)),
+    found = array_set("crema_votes", mirror=recipe.mirror, path=recipe.path)
+    actor = found.whole("actor")
+    rng = np.random.default_rng(derive(recipe.seed, "crema_votes", "actors"))
+    ends = [recipe.val_actors, recipe.val_actors + recipe.test_actors]
+    val, test, train = np.split(rng.permutation(np.unique(actor)), ends)
+    shares = _shares(found, 0.0)
+    return paired(
+        "crema_votes",
+        modalities={name: shares[:, SENSES.index(name)].contiguous() for name in recipe.senses},
+        target=found.whole("y"),
         splits={
-            name: torch.from_numpy(np.flatnonzero(np.isin(actor, parts[name])))
-            for name in ("train", "val", "test")
+            name: np.isin(actor, part) for name, part in {"train": train, "val": val, "test": test}.items()
         },
-        classes=tuple(map(str, arrays["classes"])),
-        group=torch.from_numpy(actor),
-        recipe={**facts, "hash": digest(facts)},
+        classes=found.texts("classes"),
+        group=actor,
+        recipe=facts_of(recipe, [found.file]),
     )
 
 
@@ -93,8 +70,7 @@ def soft_labels(
         DamagedFile: the file is missing or damaged.
     """
     smoothing = real("smoothing", smoothing, at_least=0.0)
-    arrays, _ = _read(mirror, path)
-    shares = _shares(arrays, smoothing)
+    shares = _shares(array_set("crema_votes", mirror=mirror, path=path), smoothing)
     if index is None:
         return shares
     shown = f"{index.dtype} {tuple(index.shape)}" if isinstance(index, Tensor) else type(index).__name__
@@ -108,11 +84,6 @@ def soft_labels(
     return shares[index.cpu()]
 
 
-def _shares(arrays: Arrays, smoothing: float) -> Tensor:
-    votes = arrays["votes"].astype(np.float64) + smoothing
+def _shares(found: ArraySet, smoothing: float) -> Tensor:
+    votes = found["votes"].astype(np.float64) + smoothing
     return torch.from_numpy((votes / votes.sum(axis=-1, keepdims=True)).astype(np.float32))
-
-
-def _read(mirror: str | Path | None, path: str | Path | None) -> tuple[Arrays, manifest.DataFile]:
-    (file,) = manifest.collection("crema_votes").files
-    return read_arrays(file, locate(file, mirror, path=path)), file

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from mmkd_lab.core.check import DamagedFile, LabError, require
 from mmkd_lab.data.archives import Samples, read_wav
+from mmkd_lab.data.datasets.ravdess import LOWEST, SPAN
 from mmkd_lab.data.files import mirror_folder
-from mmkd_lab.data.ravdess import LOWEST, SPAN
-from mmkd_lab.data.spectrogram import Array
+from mmkd_lab.data.making.scale import Array
 
 RATE, TARGET_RATE = 48000, 16000
 WINDOW, HOP, FFT = 400, 160, 512
@@ -118,6 +118,15 @@ def read_clip(path: str | Path) -> Samples:
     if rate != RATE:
         raise DamagedFile(str(file), f"{rate} Hz", f"must be at {RATE} Hz", HOME)
     return samples
+
+
+def clip_levels(path: str | Path) -> tuple[npt.NDArray[np.uint8], int]:
+    """`mel_levels` of a recording. Raises as `read_clip`, and `DamagedFile` for a silent or too short one."""
+    samples = read_clip(path)
+    try:
+        return mel_levels(samples)
+    except LabError as error:
+        raise DamagedFile(str(path), error.value, error.rule, HOME) from error
 
 
 def mel_levels(samples: Samples) -> tuple[npt.NDArray[np.uint8], int]:

@@ -8,13 +8,15 @@ alone says nothing. 'unobserved': the label is drawn at random, and nothing tell
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from types import MappingProxyType
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from mmkd_lab.core import check
 from mmkd_lab.core.check import one_of, require
+from mmkd_lab.core.config import Count, Fraction, config
 
 #: The kinds of evidence, by the number under which `data.facts["evidence"]` records them.
 KINDS = ("image", "text", "redundant", "synergy", "unobserved")
@@ -36,7 +38,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _CONFOUNDERS = 4  # two pictures by two captions
 
 
-@dataclass(frozen=True)
+@config
 class Evidence:
     """The shares of samples that each kind of evidence decides.
 
@@ -51,16 +53,13 @@ class Evidence:
         LabError: a share outside 0 to 1, shares of more than 1 in all, or fewer than two classes.
     """
 
-    image: float = 0.0
-    text: float = 0.0
-    redundant: float = 0.0
-    synergy: float = 0.0
-    num_classes: int = 2
+    image: Fraction = 0.0
+    text: Fraction = 0.0
+    redundant: Fraction = 0.0
+    synergy: Fraction = 0.0
+    num_classes: Annotated[Count, Field(ge=2)] = 2
 
     def __post_init__(self) -> None:
-        for name in KINDS[:4]:
-            object.__setattr__(self, name, check.real(name, getattr(self, name), at_least=0.0, at_most=1.0))
-        check.whole("num_classes", self.num_classes, at_least=2)
         total = self._decided
         require(total <= 1 + 1e-9, " + ".join(KINDS[:4]), round(total, 6), "must be at most 1")
 
@@ -141,17 +140,3 @@ MIXES: Mapping[str, Evidence] = MappingProxyType(
         "synergistic": Evidence(image=0.1, text=0.1, redundant=0.1, synergy=0.6),
     }
 )
-
-
-def evidence(mix: str, *, num_classes: int = 2, **shares: float | None) -> Evidence:
-    """A named mix, with the shares that are given in place of its own (None leaves the mix's).
-
-    Raises `LabError` for an unknown mix or share, or shares that do not fit together.
-    """
-    one_of("mix", mix, list(MIXES))
-    known = [field.name for field in fields(Evidence)][:4]
-    for name in shares:
-        one_of("share", name, known)
-    found = {name: getattr(MIXES[mix], name) for name in known}
-    found.update({name: share for name, share in shares.items() if share is not None})
-    return Evidence(**found, num_classes=num_classes)

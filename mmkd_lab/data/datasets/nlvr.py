@@ -10,28 +10,22 @@ from __future__ import annotations
 import io
 import json
 import re
-import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from mmkd_lab.core.atomic import write_with
-from mmkd_lab.core.check import DamagedFile, require
-from mmkd_lab.core.check import path as check_path
-from mmkd_lab.core.fingerprint import digest
+from mmkd_lab.core.check import DamagedFile
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data import manifest
-from mmkd_lab.data.archives import digest_members
+from mmkd_lab.data.assemble import facts_of, paired, words_of
 from mmkd_lab.data.content import NLVR_MEMBER, read_nlvr
+from mmkd_lab.data.datasets.recipes import Nlvr
 from mmkd_lab.data.files import locate
-from mmkd_lab.data.packing import command
+from mmkd_lab.data.making.pairing import Rows, cut
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.data.pairing import Rows, cut
-from mmkd_lab.data.text import Vocabulary, words
 
 PARTS = ("dev", "test", "hidden")
 #: Height and width of the published drawings.
@@ -52,17 +46,8 @@ class _Example:
         return f"{self.part}-{self.group}-{self.drawing}-0.png"
 
 
-def build(
-    *,
-    test_split: str,
-    val_share: float,
-    image_height: int,
-    min_count: int,
-    seed: int,
-    mirror: str | None,
-    path: str | None,
-) -> PairedData:
-    """The dataset. Use `data.load("nlvr", ...)`, which checks the parameters and knows the defaults.
+def build(recipe: Nlvr) -> PairedData:
+    """The dataset. Use `data.load("nlvr", ...)`.
 
     image: (N, 3, h, 4 h) means of square blocks of pixels, from -1 (black) to 1 (white). text: (N, L) ids, L
     the longest training sentence; the vocabulary is that of the training split. captions: the sentences.
@@ -72,75 +57,42 @@ def build(
     Different writers may say the same sentence, and 31 drawings occur twice or more: `group` does not join
     these.
 
-    Raises:
-        DamagedFile: the archive is missing or damaged.
+    Raises `DamagedFile` when the archive is missing or damaged.
     """
     (file,) = manifest.collection("nlvr").files
-    where = locate(file, mirror, path=path)
+    where = locate(file, recipe.mirror, path=recipe.path)
     members = read_nlvr(file, where)
     examples = [example for part in PARTS for example in _examples(members, part, where)]
     group = np.array([example.group for example in examples], dtype=np.int64)
     part = np.array([PARTS.index(example.part) for example in examples], dtype=np.int64)
-    splits = _splits(group, part == PARTS.index(test_split), val_share, seed)
-    said = tuple(example.sentence for example in examples)
-    vocabulary = Vocabulary.fit([said[i] for i in splits["train"]], min_count=min_count)
-    length = max(len(words(said[i])) for i in splits["train"])
-    facts = {
-        "test_split": test_split,
-        "val_share": val_share,
-        "image_height": image_height,
-        "min_count": min_count,
-        "seed": seed,
-        "files": {file.name: file.sha256},
-    }
-    return PairedData(
-        name="nlvr",
+    splits = _splits(group, part == PARTS.index(recipe.test_split), recipe.val_share, recipe.seed)
+    said = [example.sentence for example in examples]
+    text = words_of(said, splits["train"], min_count=recipe.min_count)
+    return paired(
+        "nlvr",
         modalities={
-            "image": torch.from_numpy(_pictures(members, examples, image_height, where)),
-            "text": torch.from_numpy(vocabulary.encode(said, length=length)),
+            "image": _pictures(members, examples, recipe.image_height, where),
+            "text": text.pop("ids"),
         },
-        target=torch.tensor([example.label for example in examples]),
-        splits={name: torch.from_numpy(rows) for name, rows in splits.items()},
+        target=np.array([example.label for example in examples]),
+        splits=splits,
         classes=CLASSES,
-        index=torch.tensor([4 * example.group + example.drawing for example in examples]),
-        group=torch.from_numpy(group),
-        recipe={**facts, "hash": digest(facts)},
-        vocabularies={"text": vocabulary},
-        captions={"text": said},
-        facts={"part": torch.from_numpy(part)},
+        index=np.array([4 * example.group + example.drawing for example in examples]),
+        group=group,
+        recipe=facts_of(recipe, [file]),
+        facts={"part": part},
+        **text,
     )
 
 
-def pack(folder: str | Path, target: str | Path) -> Path:
-    """Write what the lab needs of a clone of lil-lab/nlvr into one archive; atomic.
-
-    Args:
-        folder: the clone; it holds nlvr/dev, nlvr/test and nlvr/hidden.
-        target: the archive, .zip.
-
-    Raises:
-        LabError: another suffix.
-        DamagedFile: the folder does not hold the published files.
-    """
-    out, base = check_path("target", target), check_path("folder", folder)
-    require(out.suffix == ".zip", "target", str(target), "must end in .zip")
-    (file,) = manifest.collection("nlvr").files
-    found = {
-        name: item.read_bytes()
-        for item in sorted(base.glob("nlvr/*/**/*"))
-        if item.is_file() and re.fullmatch(NLVR_MEMBER, name := item.relative_to(base).as_posix())
-    }
-    if len(found) != file.size or digest_members(found) != file.sha256:
-        rule = f"must hold the {file.size} published files nlvr/{{dev,test,hidden}} of permutation 0"
-        raise DamagedFile(str(base), f"{len(found)} files", rule, "Clone github.com/lil-lab/nlvr again.")
-
-    def write(to: Path) -> None:
-        with zipfile.ZipFile(to, "w") as archive:
-            for name, content in found.items():  # a PNG is compressed already
+def write(folder: Path, target: Path) -> None:
+    """Put what the lab needs of a clone of lil-lab/nlvr into one archive; see `pack`."""
+    with zipfile.ZipFile(target, "w") as archive:
+        for item in sorted(folder.glob("nlvr/*/**/*")):
+            name = item.relative_to(folder).as_posix()
+            if item.is_file() and re.fullmatch(NLVR_MEMBER, name):  # a PNG is compressed already
                 kind = zipfile.ZIP_DEFLATED if name.endswith(".json") else zipfile.ZIP_STORED
-                archive.writestr(zipfile.ZipInfo(name), content, compress_type=kind)
-
-    return write_with(out, write)
+                archive.writestr(zipfile.ZipInfo(name), item.read_bytes(), compress_type=kind)
 
 
 def _examples(members: dict[str, bytes], part: str, where: Path) -> list[_Example]:
@@ -192,12 +144,3 @@ def _decode(content: bytes, block: int, name: str) -> npt.NDArray[np.uint8]:
             return np.asarray(picture.convert("RGB").reduce(block), dtype=np.uint8)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise DamagedFile(name, str(error), "must be a PNG that can be read") from error
-
-
-def main(arguments: list[str]) -> int:
-    """`python -m mmkd_lab.data.nlvr FOLDER FILE`; 2 when it refuses."""
-    return command(pack, arguments, usage="mmkd_lab.data.nlvr FOLDER FILE.zip")
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.core.check import real, require, whole
+from mmkd_lab.core.check import require
+from mmkd_lab.core.config import Count, NonNegative, config
 
 Array = npt.NDArray[np.float64]
 
-#: Finished values are multiples of this (in units of the training sd), so that the last bits of an FFT or a
-#: logarithm, which differ between processors, do not reach the dataset's fingerprint.
-GRID = 1.0 / 256.0
-_ROWS = 500
 _BLOCK = 2**19  # samples transformed at a time: what stays in a processor's cache
 
 
-@dataclass(frozen=True)
+@config
 class MelSpec:
     """How a waveform becomes (mel, frames).
 
@@ -33,18 +28,15 @@ class MelSpec:
         low: lower edge of the lowest band in Hz.
     """
 
-    rate: int = 8000
-    window: int = 512
-    hop: int = 256
-    mel: int = 28
-    frames: int = 28
-    low: float = 60.0
+    rate: Count = 8000
+    window: Count = 512
+    hop: Count = 256
+    mel: Count = 28
+    frames: Count = 28
+    low: NonNegative = 60.0
 
     def __post_init__(self) -> None:
-        for name in ("rate", "window", "hop", "mel", "frames"):
-            whole(name, getattr(self, name))
-        low = real("low", self.low, at_least=0.0)
-        require(low < self.rate / 2, "low", low, f"must lie in [0, {self.rate / 2:g}) Hz")
+        require(self.low < self.rate / 2, "low", self.low, f"must lie in [0, {self.rate / 2:g}) Hz")
 
     @property
     def samples(self) -> int:
@@ -99,36 +91,6 @@ def decibels(power: Array, *, floor: float) -> Array:
     peak = power.reshape(len(power), -1).max(axis=1).reshape(-1, *[1] * (power.ndim - 1))
     relative = np.divide(power, peak, out=np.zeros_like(power), where=peak > 0)
     return np.asarray(10.0 * np.log10(np.maximum(relative, 10.0 ** (-floor / 10.0))))
-
-
-@dataclass(frozen=True)
-class Scale:
-    """A linear scale fitted on training samples: (value - mean) / sd, rounded to `GRID`."""
-
-    mean: float
-    sd: float
-
-    @classmethod
-    def fit(cls, values: npt.NDArray[np.floating]) -> Scale:
-        """One mean and one sd over all values, in double precision, a part at a time."""
-        count, total, squares = values.size, 0.0, 0.0
-        for start in range(0, len(values), _ROWS):
-            total += float(values[start : start + _ROWS].sum(dtype=np.float64))
-        mean = total / count
-        for start in range(0, len(values), _ROWS):
-            squares += float(np.square(values[start : start + _ROWS].astype(np.float64) - mean).sum())
-        return cls(mean, math.sqrt(squares / count) or 1.0)
-
-    def apply(self, values: npt.NDArray[np.floating]) -> None:
-        """Standardise in place, a part at a time."""
-        for start in range(0, len(values), _ROWS):
-            part = values[start : start + _ROWS].astype(np.float64)
-            values[start : start + _ROWS] = on_grid((part - self.mean) / self.sd)
-
-
-def on_grid(values: Array, grid: float = GRID) -> npt.NDArray[np.float32]:
-    """Round to multiples of `grid`."""
-    return (np.rint(values / grid) * grid).astype(np.float32)
 
 
 def _to_mel(hertz: Array) -> Array:

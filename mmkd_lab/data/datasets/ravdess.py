@@ -15,16 +15,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mmkd_lab.core.check import LabError, require, whole
-from mmkd_lab.core.fingerprint import digest
-from mmkd_lab.data import manifest
-from mmkd_lab.data.arrays import Arrays
-from mmkd_lab.data.columns import standardise
-from mmkd_lab.data.content import read_arrays
-from mmkd_lab.data.files import locate
+from mmkd_lab.core.check import position
+from mmkd_lab.data.assemble import facts_of, paired
+from mmkd_lab.data.content import ArraySet, array_set
+from mmkd_lab.data.datasets.recipes import Ravdess
+from mmkd_lab.data.making.pairing import Rows
+from mmkd_lab.data.making.scale import Scale, on_grid, standardise
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.data.pairing import Rows
-from mmkd_lab.data.spectrogram import Scale, on_grid
 
 #: log energy = level / 255 * SPAN + LOWEST (natural logarithm); level 0 is padding.
 SPAN, LOWEST = 30.1, -23.1
@@ -49,8 +46,8 @@ class AudioTeacher:
     fitted: Tensor
 
 
-def build(*, audio: str, test_fold: int, val_fold: int, mirror: str | None, path: str | None) -> PairedData:
-    """The dataset. Use `data.load("ravdess", ...)`, which checks the parameters and knows the defaults.
+def build(recipe: Ravdess) -> PairedData:
+    """The dataset. Use `data.load("ravdess", ...)`.
 
     audio: (N, 180) statistics of the clip, or (N, 1, 40, 150) log-mel energies at 20 ms a frame, padded at
     the end with the lowest value (`ravdess_wav.mel_levels` states how they are made).
@@ -59,33 +56,24 @@ def build(*, audio: str, test_fold: int, val_fold: int, mirror: str | None, path
     without their padding.
     index: the row in the file. group: the actor.
 
-    Raises:
-        LabError: one fold for both validation and test.
-        DamagedFile: the file is missing or damaged.
+    Raises `DamagedFile` when the file is missing or damaged.
     """
-    if test_fold == val_fold:
-        raise LabError("val_fold", val_fold, "must differ from test_fold", "No actor may be on two sides.")
-    arrays, file = _read(mirror, path)
-    fold = arrays["fold"].astype(np.int64)
-    splits = {
-        "train": np.flatnonzero((fold != test_fold) & (fold != val_fold)),
-        "val": np.flatnonzero(fold == val_fold),
-        "test": np.flatnonzero(fold == test_fold),
-    }
-    train = splits["train"]
-    heard = standardise(arrays["audio_stats"], train) if audio == "statistics" else _mel(arrays, train)
-    facts = {"audio": audio, "test_fold": test_fold, "val_fold": val_fold, "files": {file.name: file.sha256}}
-    return PairedData(
-        name="ravdess",
+    found = array_set("ravdess", mirror=recipe.mirror, path=recipe.path)
+    fold = found.whole("fold")
+    val, test = fold == recipe.val_fold, fold == recipe.test_fold
+    train = np.flatnonzero(~(val | test))
+    statistics = recipe.audio == "statistics"
+    return paired(
+        "ravdess",
         modalities={
-            "audio": torch.from_numpy(heard),
-            "video": torch.from_numpy(standardise(arrays["video_au"], train)),
+            "audio": standardise(found["audio_stats"], train) if statistics else _mel(found, train),
+            "video": standardise(found["video_au"], train),
         },
-        target=torch.from_numpy(arrays["emotion"].astype(np.int64)),
-        splits={name: torch.from_numpy(rows) for name, rows in splits.items()},
-        classes=tuple(map(str, arrays["classes"])),
-        group=torch.from_numpy(arrays["actor"].astype(np.int64)),
-        recipe={**facts, "hash": digest(facts)},
+        target=found.whole("emotion"),
+        splits={"train": train, "val": val, "test": test},
+        classes=found.texts("classes"),
+        group=found.whole("actor"),
+        recipe=facts_of(recipe, [found.file]),
     )
 
 
@@ -101,9 +89,8 @@ def audio_teacher(
         LabError: a fold that is not 0 to 4.
         DamagedFile: the file is missing or damaged.
     """
-    fold = whole("fold", fold, at_least=0)
-    require(fold < FOLDS, "fold", fold, f"must be at most {FOLDS - 1}")
-    arrays, _ = _read(mirror, path)
+    fold = position("fold", fold, FOLDS, of="a fold of actors")
+    arrays = array_set("ravdess", mirror=mirror, path=path)
     fitted = arrays["fold"] != fold
     warnings.warn(
         f"the audio teacher of fold {fold} was trained on {int(fitted.sum())} of these {len(fitted)} rows, "
@@ -124,15 +111,10 @@ def log_energy(level: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     return np.asarray(level / 255.0 * SPAN + LOWEST)
 
 
-def _read(mirror: str | Path | None, path: str | Path | None) -> tuple[Arrays, manifest.DataFile]:
-    (file,) = manifest.collection("ravdess").files
-    return read_arrays(file, locate(file, mirror, path=path)), file
-
-
-def _mel(arrays: Arrays, train: Rows) -> npt.NDArray[np.float32]:
+def _mel(arrays: ArraySet, train: Rows) -> npt.NDArray[np.float32]:
     """(N, 1, 40, 150), standardised by the heard frames of the training clips."""
     level = arrays["mel"].astype(np.uint8)
-    heard = np.arange(level.shape[2]) < arrays["mel_len"].astype(np.int64)[:, None]
+    heard = np.arange(level.shape[2]) < arrays.whole("mel_len")[:, None]
     cells = np.broadcast_to(heard[:, None, :], level.shape)
     energy = on_grid(log_energy(level), 2.0**-12)
     Scale.fit(energy[train][cells[train]]).apply(energy)

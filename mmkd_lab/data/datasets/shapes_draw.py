@@ -8,9 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.core.check import one_of
-from mmkd_lab.data.pairing import Rows
-from mmkd_lab.data.spectrogram import on_grid
+from mmkd_lab.data.making.pairing import Rows
+from mmkd_lab.data.making.scale import on_grid
 
 Floats = npt.NDArray[np.float64]
 Masks = npt.NDArray[np.bool_]
@@ -30,11 +29,7 @@ LARGE, SMALL = (0.20, 0.26), 0.09
 
 
 def mask(shape: str, size: int, top: Floats, left: Floats, half: Floats) -> Masks:
-    """(N, size, size): the pixels of a shape with its centre at (top, left), `half` pixels to each side.
-
-    Raises `LabError` for an unknown shape.
-    """
-    one_of("shape", shape, SHAPES)
+    """(N, size, size): the pixels of a shape with its centre at (top, left), `half` pixels to each side."""
     pixel = np.arange(size) + 0.5
     down = (pixel[None, :, None] - top[:, None, None]) / half[:, None, None]
     right = (pixel[None, None, :] - left[:, None, None]) / half[:, None, None]

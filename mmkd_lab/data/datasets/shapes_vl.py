@@ -19,14 +19,15 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from mmkd_lab.core.check import require
 from mmkd_lab.core.seed import derive
+from mmkd_lab.data.assemble import consecutive, paired
+from mmkd_lab.data.datasets.recipes import ShapesVl
+from mmkd_lab.data.datasets.shapes_draw import PLAIN, pictures
+from mmkd_lab.data.datasets.shapes_world import KINDS, MIXES, NEEDED, SUFFICES, VIEWS, Evidence
+from mmkd_lab.data.making.pairing import Rows, balanced_labels
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.data.pairing import Rows, balanced_labels
-from mmkd_lab.data.shapes_draw import PLAIN, pictures
-from mmkd_lab.data.shapes_world import KINDS, MIXES, NEEDED, SUFFICES, VIEWS, Evidence, evidence
 from mmkd_lab.data.text import Vocabulary
 
 __all__ = ["KINDS", "MIXES", "NEEDED", "SUFFICES", "VIEWS", "VOCABULARY", "Evidence", "build", "declared"]
@@ -64,23 +65,8 @@ class _Samples:
     group: Rows
 
 
-def build(
-    *,
-    mix: str,
-    image: float | None,
-    text: float | None,
-    redundant: float | None,
-    synergy: float | None,
-    num_classes: int,
-    n_train: int,
-    n_val: int,
-    n_test: int,
-    image_size: int,
-    image_noise: float,
-    distractors: int,
-    seed: int,
-) -> PairedData:
-    """The dataset. Use `data.load("shapes_vl", ...)`, which checks the parameters and knows the defaults.
+def build(recipe: ShapesVl) -> PairedData:
+    """The dataset. Use `data.load("shapes_vl", ...)`.
 
     image: (N, 3, size, size) from -1 to 1 before the noise, 0 the background. text: (N, 8) ids.
     Every split has the declared shares, to within the two samples that sets of four may cost, and classes in
@@ -88,39 +74,33 @@ def build(
     which picture and which caption; equal numbers are equal values. facts: 'evidence' (by `KINDS`), 'shape',
     'turn', 'image_colour' and 'text_colour' (a class, or -1 for none).
 
-    Raises `LabError` when the shares exceed 1 in all, or there are more than four classes.
+    Raises `LabError` when the shares exceed 1 in all.
     """
-    require(num_classes <= len(CLASSES), "num_classes", num_classes, f"must be at most {len(CLASSES)}")
-    world = evidence(
-        mix, num_classes=num_classes, image=image, text=text, redundant=redundant, synergy=synergy
-    )
-    sizes = {"train": n_train, "val": n_val, "test": n_test}
-    parts = {split: _samples(world, n, split, seed) for split, n in sizes.items()}
-    whole = _joined(list(parts.values()))
-    ends = np.cumsum([0, *sizes.values()])
-    said = _captions(whole, seed)
-    ids = torch.from_numpy(VOCABULARY.encode(said, length=LENGTH))
-    drawn = _pictures(whole, image_size, image_noise, distractors, seed)
-    return PairedData(
-        name="shapes_vl",
-        modalities={"image": torch.from_numpy(drawn), "text": ids},
-        target=torch.from_numpy(whole.label),
-        splits={split: torch.arange(ends[i], ends[i + 1]) for i, split in enumerate(sizes)},
-        classes=CLASSES[:num_classes],
-        group=torch.from_numpy(whole.group),
-        sources={"image": torch.from_numpy(whole.picture), "text": torch.from_numpy(whole.caption)},
-        recipe={
-            **asdict(world),
-            "mix": mix,
-            **{f"n_{split}": n for split, n in sizes.items()},
-            "image_size": image_size,
-            "image_noise": image_noise,
-            "distractors": distractors,
-            "seed": seed,
+    world, seed = _world(recipe), recipe.seed
+    splits = consecutive([recipe.n_train, recipe.n_val, recipe.n_test])
+    whole = _joined([_samples(world, len(rows), split, seed) for split, rows in splits.items()])
+    return paired(
+        "shapes_vl",
+        modalities={
+            "image": _pictures(whole, recipe),
+            "text": VOCABULARY.encode(_captions(whole, seed), length=LENGTH),
         },
+        target=whole.label,
+        splits=splits,
+        classes=CLASSES[: recipe.num_classes],
+        group=whole.group,
+        sources={"image": whole.picture, "text": whole.caption},
+        recipe={**asdict(recipe), **asdict(world)},
         vocabularies={"text": VOCABULARY},
-        facts={name: torch.from_numpy(values) for name, values in _facts(whole).items()},
+        facts=_facts(whole),
     )
+
+
+def _world(recipe: ShapesVl) -> Evidence:
+    """The named mix, with the shares that are given in place of its own."""
+    given = {name: getattr(recipe, name) for name in KINDS[:4]}
+    shares = {name: share for name, share in given.items() if share is not None}
+    return replace(MIXES[recipe.mix], **shares, num_classes=recipe.num_classes)
 
 
 def declared(data: PairedData) -> Evidence:
@@ -197,19 +177,17 @@ def _facts(found: _Samples) -> dict[str, Rows]:
     }
 
 
-def _pictures(
-    found: _Samples, size: int, noise: float, distractors: int, seed: int
-) -> npt.NDArray[np.float32]:
+def _pictures(found: _Samples, recipe: ShapesVl) -> npt.NDArray[np.float32]:
     """One drawing a picture number, so that a confounder shows the very same pixels."""
-    rng = np.random.default_rng(derive(seed, "shapes_vl", "pictures"))
+    rng = np.random.default_rng(derive(recipe.seed, "shapes_vl", "pictures"))
     _, first = np.unique(found.picture, return_index=True)
     colour = _facts(found)["image_colour"][first]
     drawn = pictures(
         found.shape[first],
         np.where(colour < 0, PLAIN, colour),
-        size=size,
-        noise=noise,
-        distractors=distractors,
+        size=recipe.image_size,
+        noise=recipe.image_noise,
+        distractors=recipe.distractors,
         rng=rng,
     )
     return drawn[found.picture]

@@ -14,16 +14,38 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from mmkd_lab.core import check
 from mmkd_lab.core.check import one_of, require
 from mmkd_lab.core.fingerprint import digest_arrays
 from mmkd_lab.core.seed import derive
-from mmkd_lab.data.gaussian_world import FIGURE2, FIGURE3, PARTS, TABLE2, VIEWS, World
+from mmkd_lab.data.assemble import SPLITS, paired
+from mmkd_lab.data.datasets import recipes
+from mmkd_lab.data.datasets.gaussian_world import (
+    FIGURE2,
+    FIGURE3,
+    PARTS,
+    TABLE2,
+    VIEWS,
+    World,
+    bayes_accuracy,
+    information,
+)
 from mmkd_lab.data.paired import PairedData
 
-__all__ = ["FIGURE2", "FIGURE3", "PARTS", "TABLE2", "VIEWS", "World", "Worlds", "load", "worlds"]
+__all__ = [
+    "FIGURE2",
+    "FIGURE3",
+    "PARTS",
+    "TABLE2",
+    "VIEWS",
+    "World",
+    "Worlds",
+    "bayes_accuracy",
+    "build",
+    "information",
+    "worlds",
+]
 
 Floats = npt.NDArray[np.float32]
 
@@ -56,6 +78,10 @@ class Worlds:
     def __len__(self) -> int:
         return len(self.specs)
 
+    @property
+    def _splits(self) -> list[str]:
+        return [name for name in SPLITS if name != "val" or self.specs[0].n_val]
+
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits that change when any value or label of any world changes."""
@@ -64,8 +90,7 @@ class Worlds:
     def rows(self, split: str) -> slice:
         """The samples of a split. Raises `LabError` when there is none of this name."""
         first = self.specs[0]
-        have = [name for name in ("train", "val", "test") if name != "val" or first.n_val]
-        one_of("split", split, have)
+        one_of("split", split, self._splits)
         ends = {"train": first.n_train, "val": first.n_train + first.n_val}
         begin = {"train": 0, "val": first.n_train, "test": ends["val"]}[split]
         return slice(begin, ends.get(split, first.n_train + first.n_val + first.n_test))
@@ -105,13 +130,12 @@ class Worlds:
         """World i with modalities 'a' and 'b'. Raises `LabError` when there is no such world."""
         back = isinstance(i, int) and -len(self) <= i < 0
         i = check.position("i", i + len(self) if back else i, len(self), of="a world's position")
-        split_names = ("train", "val", "test") if self.specs[0].n_val else ("train", "test")
-        positions = torch.arange(self.a.shape[1])
-        return PairedData(
-            name="gaussian",
-            modalities={"a": torch.from_numpy(self.a[i]), "b": torch.from_numpy(self.b[i])},
-            target=torch.from_numpy(self.target[i]),
-            splits={name: positions[self.rows(name)] for name in split_names},
+        positions = np.arange(self.a.shape[1])
+        return paired(
+            "gaussian",
+            modalities={"a": self.a[i], "b": self.b[i]},
+            target=self.target[i],
+            splits={name: positions[self.rows(name)] for name in self._splits},
             classes=("negative", "positive"),
             recipe={**asdict(self.specs[i]), "seed": self.seeds[i]},
         )
@@ -149,15 +173,10 @@ def worlds(specs: World | Iterable[World], seeds: Iterable[int]) -> Worlds:
     return Worlds(repeated, chosen * len(kinds), a, b, target, tuple(deltas))
 
 
-def load(*, seed: int = 0, n_val: int = 200, **parameters: object) -> PairedData:
-    """One world as a paired dataset with modalities 'a' and 'b'; parameters as in `World`.
-
-    Raises `LabError` for an unknown parameter or a wrong value.
-    """
-    known = [item.name for item in fields(World)]
-    for name in parameters:
-        one_of("parameter", name, [*known, "seed"])
-    return worlds(World(**{"n_val": n_val, **parameters}), [seed])[0]  # type: ignore[arg-type]
+def build(recipe: recipes.Gaussian) -> PairedData:
+    """The dataset: one world, modalities 'a' and 'b'. Use `data.load("gaussian", ...)`."""
+    world = World(**{one.name: getattr(recipe, one.name) for one in fields(World)})
+    return worlds(world, [recipe.seed])[0]
 
 
 def _kinds(specs: World | Iterable[World]) -> tuple[World, ...]:
