@@ -87,7 +87,7 @@ def ordered(arms: Iterable[str]) -> list[str]:
 
 
 def _looks() -> Mapping[str, tuple[str, str]]:
-    """{arm: (label, colour)} in the order of every figure, the teacher first; all that is known of arms here."""
+    """{arm: (label, colour)} in the order of every figure, the teacher first."""
     return _LOOKS
 
 
