@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,7 @@ import pytest
 
 from mmkd_lab import data
 from mmkd_lab.core.check import DamagedFile, LabError
-from mmkd_lab.data import files, manifest
-from mmkd_lab.data.arrays import digest_npz, read_npz
-from mmkd_lab.data.columns import standardise
+from mmkd_lab.data import manifest
 
 SETS = ["ravdess", "mfeat", "crema_votes"]
 
@@ -56,8 +53,6 @@ def test_features_are_inside_the_mirror_or_beside_it(
     assert data.verify("crema_votes", mirror) == [expected]
 
 
-
-
 def test_a_relative_mirror_has_a_folder_beside_it(
     tmp_path: Path, votes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +79,7 @@ def test_an_explicit_path_needs_no_mirror(
     ("name", "source"),
     [
         ("ravdess", r"zenodo\.org/records/1188976; CC BY-NC-SA 4\.0, research only"),
-        ("mfeat", r"archive\.ics\.uci\.edu/dataset/72.*python -m mmkd_lab\.data\.mfeat"),
+        ("mfeat", r"archive\.ics\.uci\.edu/dataset/72.*python -m mmkd_lab\.data\.pack mfeat"),
         ("crema_votes", r"github\.com/CheyneyComputerScience/CREMA-D, ODbL 1\.0"),
     ],
 )
