@@ -78,7 +78,7 @@ def test_plain_classifiers_reach_what_they_should(file: Path) -> None:
 
 
 def test_the_published_text_files_are_packed(texts: Path, file: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mmkd_lab.data.datasets.mfeat", str(texts), str(tmp_path / "mfeat.npz")]
+    command = [sys.executable, "-m", "mmkd_lab.data.pack", "mfeat", str(texts), str(tmp_path / "mfeat.npz")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(tmp_path / "mfeat.npz")
     packed = data.load("mfeat", path=str(tmp_path / "mfeat.npz"))

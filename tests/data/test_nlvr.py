@@ -229,7 +229,7 @@ def test_packing_a_clone_gives_an_archive_that_verifies(
 ) -> None:
     out = tmp_path / "nlvr" / "nlvr-permutation0.zip"
     out.parent.mkdir()
-    command = [sys.executable, "-m", "mmkd_lab.data.datasets.nlvr", str(clone), str(out)]
+    command = [sys.executable, "-m", "mmkd_lab.data.pack", "nlvr", str(clone), str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, str(out)), done.stderr
     monkeypatch.setenv("MMKD_LAB_MIRROR", str(tmp_path))
