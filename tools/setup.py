@@ -108,7 +108,8 @@ def oldest() -> dict[str, str]:
     """Every package that is imported or builds the lab -> the lowest version that pyproject.toml admits."""
     content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     project, listed = content["project"], content["build-system"]["requires"]
-    listed = [*listed, *project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    extras = (one for extra in project["optional-dependencies"].values() for one in extra)
+    listed = [*listed, *project["dependencies"], *extras]
     bounds = dict(one.split(">=") for one in listed)
     return {name: version for name, version in bounds.items() if name not in TOOLS}
 
