@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from mmkd_lab.distill.distances import Distance
+from mmkd_lab.distill.msd import Msd, msd_views
 from torch import nn
 from torch.func import functional_call
 
@@ -14,11 +16,9 @@ from mmkd_lab.core.check import LabError
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import Task
 from mmkd_lab.distill import Objective
-from mmkd_lab.distill.distances import Distance
 from mmkd_lab.distill.distillation import Distillation
 from mmkd_lab.distill.learned import LearnedWeights
 from mmkd_lab.distill.method import Outputs
-from mmkd_lab.distill.msd import Msd, msd_views
 from mmkd_lab.models import AttentionMask, Learned, ModelAdapter, NetSpec, Permutation, Zeros
 from mmkd_lab.training import Replicas
 from mmkd_lab.training.batch import Batch, Said

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from mmkd_lab.distill.hints import Hints
+from mmkd_lab.distill.msd import Msd, msd_views
+from mmkd_lab.distill.teacher_views import TeacherViews
 from torch import nn
 
 from mmkd_lab.data.meta import set_aside
 from mmkd_lab.data.paired import Task
 from mmkd_lab.distill import Objective
 from mmkd_lab.distill.distillation import Distillation
-from mmkd_lab.distill.hints import Hints
-from mmkd_lab.distill.msd import Msd, msd_views
-from mmkd_lab.distill.teacher_views import TeacherViews
 from mmkd_lab.distill.weights import Weighting, weigh
 from mmkd_lab.models import (
     AttentionMask,
