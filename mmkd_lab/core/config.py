@@ -90,6 +90,8 @@ def told(error: ValidationError, cls: type) -> LabError:
 
 def _fault(one: Any, cls: type) -> tuple[str, object, str, str]:  # noqa: ANN401 - pydantic's own TypedDict
     path = [str(part) for part in one["loc"] if not str(part)[:1].isupper() and "[" not in str(part)]
+    if path and path[0].isdigit():  # given by position
+        path[0] = fields(cls)[int(path[0])].name
     name = ".".join(path[:1] + [part for part in path[1:] if part.isdigit()]) or cls.__name__
     kind, context = one["type"], one.get("ctx", {})
     if kind in ("unexpected_keyword_argument", "dataclass_exact_type", "no_such_attribute"):

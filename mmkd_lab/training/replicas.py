@@ -110,7 +110,7 @@ class Replicas:
         parameters = stack_rows([dict(net.named_parameters()) for net in nets])
         require(len(parameters) > 0, "modules", modules, "must have parameters")
         buffers = stack_rows([dict(net.named_buffers()) for net in nets])
-        return cls(copy.deepcopy(nets[0]), parameters, buffers, known).to(device)
+        return cls(copy.deepcopy(nets[0]), parameters, buffers, known).to(resolve(device))
 
     @classmethod
     def join(cls, parts: Sequence[Replicas]) -> Replicas:

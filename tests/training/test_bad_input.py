@@ -202,7 +202,7 @@ CASES = {
     ),
     "fewer classes than the data": (
         lambda: trained(FIVE),
-        "replicas = 'logits (2, 50, 4)'",
+        "replicas = 'logits (1, 50, 4)'",
         "each class",
     ),
     "evaluate on more classes": (
