@@ -17,8 +17,8 @@ from mmkd_lab.models.network import MultimodalNet, build
 from mmkd_lab.models.removal import Removal
 from mmkd_lab.models.spec import NetSpec
 from mmkd_lab.models.views import View
-from mmkd_lab.training.device import resolve
 from mmkd_lab.training.adapt import ready
+from mmkd_lab.training.device import resolve
 from mmkd_lab.training.inputs import eval_inputs, fill_vocabulary, standardise
 from mmkd_lab.training.stacking import Asked, Named, alike, join_rows, known_seeds, row_of, stack_rows
 
