@@ -39,13 +39,6 @@ def test_the_divergence_is_tckd_plus_the_rest_of_the_teachers_mass_times_nckd(te
     torch.testing.assert_close(tckd + (1 - sure) * nckd, whole)
 
 
-def test_with_two_classes_only_the_target_part_is_left():
-    student, teacher, target = _batch(4, 2)
-    tckd, nckd = decoupled(student, teacher, target)
-    assert nckd.tolist() == [0.0] * 4
-    torch.testing.assert_close(tckd, Distance("kl").each(student, teacher))
-
-
 def test_terms_and_their_weights():
     student, teacher, target = _batch(3, 6, 5)
     method = DKD(temperature=2.0, target_weight=0.5, other_weight=3.0)
@@ -71,15 +64,6 @@ def test_gradients_by_finite_differences_and_none_for_the_teacher():
     teacher.requires_grad_(True)
     sum(x.sum() for x in decoupled(student.requires_grad_(True), teacher, target)).backward()
     assert teacher.grad is None
-
-
-def test_equal_outputs_give_zero_and_a_shift_changes_nothing():
-    student, teacher, target = _batch(5, 4)
-    assert all(x.abs().max() == 0 for x in decoupled(student, student, target))
-    for shifted, plain in zip(
-        decoupled(student + 2, teacher - 3, target), decoupled(student, teacher, target), strict=True
-    ):
-        torch.testing.assert_close(shifted, plain)
 
 
 def test_certain_outputs_stay_finite():

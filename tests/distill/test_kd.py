@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import log
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -25,24 +23,6 @@ def test_gradient_is_t_times_the_difference_of_the_softened_outputs(temperature)
     kd_divergence(student, teacher, temperature=temperature).backward()
     soft = torch.softmax(student.detach() / temperature, -1) - torch.softmax(teacher / temperature, -1)
     torch.testing.assert_close(student.grad, temperature * soft / 6, atol=1e-14, rtol=1e-10)
-
-
-@pytest.mark.parametrize("task", list(Task))
-@pytest.mark.parametrize("convention", ["kl", "released"])
-def test_equal_outputs_give_zero_and_no_gradient(task, convention):
-    shape = (3, 4, 5, 2, 2) if task is Task.DENSE else (3, 4, 5)
-    student = _pair(*shape)[0].requires_grad_(True)
-    found = kd_divergence(student, student.detach(), temperature=3.0, convention=convention, task=task)
-    assert found.shape == (3,)
-    torch.testing.assert_close(found, torch.zeros(3, dtype=torch.float64), atol=1e-14, rtol=0)
-    found.sum().backward()
-    torch.testing.assert_close(student.grad, torch.zeros_like(student), atol=1e-14, rtol=0)
-
-
-def test_a_constant_added_to_the_logits_changes_nothing():
-    student, teacher = _pair(8, 4)
-    shifted = kd_divergence(student + 3.0, teacher - 7.0, temperature=2.0)
-    torch.testing.assert_close(shifted, kd_divergence(student, teacher, temperature=2.0))
 
 
 def test_high_temperature_is_half_the_squared_distance_of_centred_logits_over_classes():
@@ -73,28 +53,6 @@ def test_released_convention_is_torchs_default_reduction(classes):
     student, teacher = _pair(7, classes)
     torchs = torch.nn.KLDivLoss(reduction="mean")(F.log_softmax(student, -1), F.softmax(teacher, -1))
     torch.testing.assert_close(kd_divergence(student, teacher, convention="released"), torchs)
-
-
-def test_released_convention_is_half_of_a_true_kl_for_two_classes():
-    student, teacher = _pair(9, 2)
-    released, true = (kd_divergence(student, teacher, convention=c) for c in ("released", "kl"))
-    torch.testing.assert_close(released, true / 2)
-
-
-def test_closed_form_of_two_certain_enough_outputs():
-    # Student at even odds, teacher at p: KL = log 2 - entropy(p).
-    p = torch.tensor(0.9, dtype=torch.float64)
-    teacher = torch.stack([p.log(), (1 - p).log()])[None]
-    entropy = -(p * p.log() + (1 - p) * (1 - p).log())
-    found = kd_divergence(torch.zeros(1, 2, dtype=torch.float64), teacher)
-    torch.testing.assert_close(found, log(2) - entropy)
-
-
-def test_it_is_the_teachers_divergence_from_the_student_not_the_reverse():
-    student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[4.0, 0.0]])
-    p = torch.softmax(teacher, -1)
-    torch.testing.assert_close(kd_divergence(student, teacher), (p * (p * 2).log()).sum())
-    assert not torch.isclose(kd_divergence(student, teacher), kd_divergence(teacher, student))
 
 
 def test_multi_label_with_one_label_is_the_two_class_divergence():
@@ -146,10 +104,3 @@ def test_gradients_by_finite_differences_and_none_for_the_teacher(task, temperat
     found.backward()
     assert found.dtype == torch.float64
     assert teacher.grad is None
-
-
-def test_half_precision_is_computed_in_single():
-    student, teacher = (x.bfloat16() for x in _pair(64, 10))
-    found = kd_divergence(student, teacher, temperature=4.0)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, kd_divergence(student.float(), teacher.float(), temperature=4.0))

@@ -6,10 +6,8 @@ import pytest
 import torch
 
 from mmkd_lab.data.task import Task
-from mmkd_lab.distill import Context, labels_only
-from mmkd_lab.distill.distance import Distance
+from mmkd_lab.distill import Context, labels_only, mix_teachers, soft_label_logits, trust
 from mmkd_lab.distill.losses.multi_teacher import MultiTeacher
-from mmkd_lab.distill.multi_teacher import mix_teachers, soft_label_logits, trust
 from mmkd_lab.distill.shift_fusion import ShiftFusion
 from mmkd_lab.training import Recipe, Replicas, fit
 from tests.distill.pairs import pairs, said
@@ -26,21 +24,6 @@ def test_the_mixture_is_the_weighted_mean_of_the_softened_outputs(task, temperat
     law = torch.sigmoid if task is Task.MULTI_LABEL else (lambda x: x.softmax(2))
     expected = sum(w * law(x / temperature) for w, x in zip(weights, teachers, strict=True))
     torch.testing.assert_close(law(mixed / temperature), expected)
-
-
-def test_kd_from_the_mixture_is_the_cross_entropy_with_the_mean_law_less_its_entropy():
-    student, *teachers = draw(2, 3, 4, count=3)
-    mixed = mix_teachers(teachers, temperature=2.0)
-    law = sum(x.div(2.0).softmax(-1) for x in teachers) / 2
-    expected = (law * (law.log() - student.div(2.0).log_softmax(-1))).sum(-1) * 4
-    torch.testing.assert_close(Distance("kl", temperature=2.0).each(student, mixed), expected)
-
-
-def test_one_teacher_or_equal_teachers_are_that_teacher():
-    teacher = draw(3, 4, count=1)[0]
-    for several in ([teacher], [teacher, teacher], [teacher + 2.0, teacher]):
-        found = mix_teachers(several, temperature=3.0)
-        torch.testing.assert_close(found.softmax(-1), teacher.softmax(-1))
 
 
 def test_a_teacher_of_weight_zero_is_not_heard_and_scale_does_not_matter():
@@ -123,20 +106,6 @@ def test_the_shift_is_never_longer_than_its_share_of_the_strong_embedding():
     with torch.no_grad():
         long.displace.weight.mul_(1e4)
     torch.testing.assert_close(long.shift(x)[1].norm(dim=-1), 0.1 * strong.norm(dim=-1))
-
-
-def test_a_short_shift_is_left_alone_and_a_shut_gate_leaves_the_strong_embedding():
-    x, net = _embeddings(), _fusion(scale=1e6)
-    h = net.weak_norm(
-        net._attended(torch.stack([x["video"], x["audio"]], -2)) + torch.stack([x["video"], x["audio"]], -2)
-    )
-    h = h.flatten(-2)
-    d = torch.relu(net.gate(torch.cat([h, x["text"]], -1))) * net.displace(h)
-    torch.testing.assert_close(net.shift(x)[1], d)
-    with torch.no_grad():
-        net.gate.weight.zero_()
-        net.gate.bias.fill_(-1.0)
-    torch.testing.assert_close(net(x), net.head(net.norm(x["text"])))
 
 
 def test_the_attention_is_torchs():

@@ -111,15 +111,6 @@ def test_gates_are_the_share_of_the_way_from_chance():
     assert float(weighted.weights[B].mean()) == 0.0
 
 
-def test_gates_belong_to_their_teacher():
-    data = pairs()
-    one, two = teacher_of(data, a=1.0, b=0.25), teacher_of(data, a=0.25, b=1.0)
-    both = TeacherOutputs.stack([one, two])
-    found = gates(reliability(both, data), both)
-    assert found[A].tolist() == [1.0, 0.0]
-    assert found[B].tolist() == [0.0, 1.0]
-
-
 def test_gates_come_from_the_validation_split_alone():
     data = pairs()
     teacher = teacher_of(data, a=0.5, b=0.5)
@@ -174,17 +165,6 @@ def test_gates_of_views_that_only_saliency_reads_are_ignored():
         weigh(teacher, msd_views("ab"), weighting, data=data, gate={View.only("c"): torch.ones(1)})
 
 
-def test_nobody_is_warned_of_the_empty_view():
-    data = pairs()
-    teacher = teacher_of(data, a=5 / 6, b=5 / 6)
-    teacher = replace(teacher, views={**teacher.views, View.only(): torch.zeros(1, len(data), 3)})
-    table = reliability(teacher, data)
-    assert "nothing" in set(table["view"])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert warn_unreliable(table) == []
-
-
 def test_a_warning_names_the_view_and_the_way_out():
     data = pairs()
     table = reliability(teacher_of(data, a=0.25, b=5 / 6), data)
@@ -196,22 +176,6 @@ def test_a_warning_names_the_view_and_the_way_out():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert warn_unreliable(reliability(teacher_of(data, a=5 / 6, b=5 / 6), data)) == []
-
-
-def test_bad_input():
-    data = pairs()
-    table = reliability(teacher_of(data, a=0.5, b=0.5), data)
-    with pytest.raises(LabError, match="margin = -1"):
-        warn_unreliable(table, margin=-1.0)
-    with pytest.raises(LabError, match="calibration = -1"):
-        warn_unreliable(table, calibration=-1.0)
-    with pytest.raises(LabError, match=r"table = .*must be what reliability"):
-        warn_unreliable({"view": ["a"]})
-    with pytest.raises(LabError, match="split = 'dev'"):
-        reliability(teacher_of(data, a=0.5, b=0.5), data, split="dev")
-    some = data.select(data.positions("train"))
-    with pytest.raises(LabError, match=r"samples missing.*'val'"):
-        reliability(TeacherOutputs(some.sample_index, torch.zeros(1, len(some), 3)), data)
 
 
 def xor():
@@ -246,4 +210,5 @@ def test_xor_is_seen_by_dropping_and_by_shapley_and_its_views_teach_nothing():
     found = gates(reliability(teacher, data), teacher)
     assert [float(found[view]) for view in msd_views(data.modalities)] == [0.0, 0.0]
     with pytest.warns(UnreliableTeacher, match="Seeing a only.*Seeing b only"):
-        warn_unreliable(reliability(teacher, data))
+        said = warn_unreliable(reliability(teacher, data))
+    assert len(said) == 2  # nobody is warned of the empty view

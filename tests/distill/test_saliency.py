@@ -38,14 +38,6 @@ def test_what_the_teacher_ignores_has_no_saliency(credit):
     assert of(UNIQUE, credit) == (0, K)
 
 
-def test_the_saliency_of_one_of_two_is_read_from_the_other_alone():
-    """Only the text-only output moves: that is what dropping the image does."""
-    teacher = certain(0.9, others={("v",): 0.9, ("t",): 0.2})
-    found = saliency(teacher, ["v", "t"])
-    assert float(found["v"]) == pytest.approx(0.9 * log(0.9 / 0.2) + 0.1 * log(0.1 / 0.8), rel=1e-6)
-    assert float(found["t"]) == pytest.approx(0, abs=1e-7)
-
-
 @pytest.mark.parametrize("delta", ["kl", "js", "tv"])
 def test_outputs_that_agree_but_for_rounding_have_no_saliency(delta):
     """Weights by instance are ratios: noise of 1e-7 would become weights from 0 to M."""
@@ -132,11 +124,3 @@ def test_needed_views():
     assert {v.label for v in needed_views("abc")} == {"a+b", "a+c", "b+c"}
     assert {v.label for v in needed_views("abc", credit="only")} == {"nothing", "a", "b", "c"}
     assert len(needed_views("abc", credit="shapley")) == 7
-
-
-def test_labels_go_by_sample_and_not_by_row():
-    data = pairs()
-    teacher = said(data, [View.only("a"), View.only("b")])
-    labels = teacher.targets(data)
-    for i, number in enumerate(teacher.index.tolist()):
-        assert labels[i] == data.target[(data.sample_index == number).nonzero().item()]

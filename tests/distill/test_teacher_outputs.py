@@ -34,7 +34,8 @@ def numbered(replicas=2, classes=3):
 
 def weighted():
     w = torch.arange(1.0, 5.0)  # of the samples 10, 20, 30, 40
-    return numbered().weighted({A: w[None], B: torch.stack([w, 2 * w])})
+    one = numbered()
+    return replace(one, weights={A: w.expand(2, 4), B: torch.stack([w, 2 * w])})
 
 
 def assert_same(one, two):
