@@ -10,17 +10,7 @@ from mmkd_lab.distill.losses.ce import CrossEntropy, cross_entropy
 from mmkd_lab.distill.losses.kd import KD, kd_divergence
 from mmkd_lab.distill.losses.msd import Msd
 from mmkd_lab.distill.losses.multi_teacher import mix_teachers, trust
-from mmkd_lab.distill.method import (
-    HEAD,
-    METHODS,
-    OPEN,
-    Context,
-    Method,
-    Needs,
-    Open,
-    Outputs,
-    register_method,
-)
+from mmkd_lab.distill.method import HEAD, METHODS, Context, Method, Needs, Outputs, register_method
 from mmkd_lab.distill.offline import read_outputs, soft_label_logits
 from mmkd_lab.distill.reliability import (
     UnreliableTeacher,
@@ -40,7 +30,6 @@ __all__ = [
     "HEAD",
     "KD",
     "METHODS",
-    "OPEN",
     "Arm",
     "Context",
     "CrossEntropy",
@@ -50,7 +39,6 @@ __all__ = [
     "Method",
     "Msd",
     "Needs",
-    "Open",
     "Outputs",
     "ShiftFusion",
     "Strength",

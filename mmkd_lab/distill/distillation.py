@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from mmkd_lab.data.task import Task
 from mmkd_lab.distill.learned import LearnedWeights
 from mmkd_lab.distill.losses.ce import CrossEntropy
 from mmkd_lab.distill.losses.msd import Msd
-from mmkd_lab.distill.method import Context, Method, Needs, Outputs, Parameters, Terms, Widths
+from mmkd_lab.distill.method import Context, Method, Needs, Outputs, Tensors, Widths
 from mmkd_lab.distill.teacher_outputs import TeacherOutputs
 from mmkd_lab.models.removal import REMOVALS, Removal
 from mmkd_lab.models.views import View
@@ -61,10 +61,9 @@ class Distillation:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The name of every term: its method's, numbered where a method comes several times."""
-        all_ = [method.name for _, method in self.terms]
-        total = Counter(all_)
-        numbered = [(name, all_[: i + 1].count(name)) for i, name in enumerate(all_)]
-        return tuple(name if total[name] == 1 else f"{name} {n}" for name, n in numbered)
+        every = [method.name for _, method in self.terms]
+        numbered = ((name, every[: i + 1].count(name)) for i, name in enumerate(every))
+        return tuple(name if every.count(name) == 1 else f"{name} {n}" for name, n in numbered)
 
     @property
     def task(self) -> Task | None:
@@ -74,10 +73,7 @@ class Distillation:
     @cached_property
     def needs(self) -> Needs:
         """What its methods need together."""
-        found = Needs(teacher=False)
-        for _, method in self.terms:
-            found = found | method.needs
-        return found
+        return reduce(or_, (method.needs for _, method in self.terms), Needs(teacher=False))
 
     @property
     def needs_teacher(self) -> bool:
@@ -112,7 +108,7 @@ class Distillation:
         parts = [method.prepare(teacher, context, seed=seed) for method in readers]
         return TeacherOutputs.together(parts) if parts else None
 
-    def parameters(self, student: Widths, teacher: Widths, *, seeds: Sequence[int]) -> Terms:
+    def parameters(self, student: Widths, teacher: Widths, *, seeds: Sequence[int]) -> Tensors:
         """The methods' own parameters, {term.name: (R, ...)}; the widths are {layer: F}."""
         return {
             f"{term}.{name}": value
@@ -121,12 +117,12 @@ class Distillation:
         }
 
     def __call__(
-        self, student: Outputs, target: Tensor, teacher: Outputs | None, parameters: Parameters
-    ) -> Terms:
+        self, student: Outputs, target: Tensor, teacher: Outputs | None, parameters: Mapping[str, Tensor]
+    ) -> Tensors:
         """Every term by name without its weight, and 'loss'; each (R,)."""
         known = teacher is not None or not self.needs_teacher
         require(known, "teacher", None, "must be given, since a term compares with it")
-        terms: Terms = {}
+        terms: Tensors = {}
         loss: Tensor | None = None
         for name, (weight, method) in zip(self.names, self.terms, strict=True):
             at = f"{name}."
@@ -145,20 +141,20 @@ class Distillation:
         if self.replicas is None:
             return self
         r = position("r", r, self.replicas, of="a replica of the terms")
-        own = ((float(w[r]) if isinstance(w, Tensor) else w, method) for w, method in self.terms)
-        return replace(self, terms=tuple(own))
+        return self._with(lambda weight: float(weight[r]))
 
     def to(self, device: torch.device | str) -> Distillation:
         """The same with its weights on a device."""
-        moved = ((w.to(device) if isinstance(w, Tensor) else w, method) for w, method in self.terms)
-        return replace(self, terms=tuple(moved))
+        return self._with(lambda weight: weight.to(device))
+
+    def _with(self, change: Callable[[Tensor], Weight]) -> Distillation:
+        terms = ((change(w) if isinstance(w, Tensor) else w, method) for w, method in self.terms)
+        return replace(self, terms=tuple(terms))
 
     def describe(self) -> dict[str, Any]:
         """Plain values that name this loss in a key or in provenance."""
-        terms = [
-            {"weight": w.tolist() if isinstance(w, Tensor) else float(w), **method.describe()}
-            for w, method in self.terms
-        ]
+        plain = ((w.tolist() if isinstance(w, Tensor) else float(w), method) for w, method in self.terms)
+        terms = [{"weight": weight, **method.describe()} for weight, method in plain]
         return {"terms": terms, "removal": None if self.removal is None else self.removal.name}
 
 

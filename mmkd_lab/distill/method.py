@@ -47,9 +47,8 @@ Convention = Literal["kl", "released"]
 Open = Annotated[T, WrapValidator(lambda value, check: None if value is None else check(value))]
 OPEN: Any = None
 
-#: Terms by name, each (R,); parameters by name, each (R, ...); the features' length by layer.
-Terms = dict[str, Tensor]
-Parameters = Mapping[str, Tensor]
+#: Terms by name, each (R,), or parameters by name, each (R, ...); and the features' lengths by layer.
+Tensors = dict[str, Tensor]
 Widths = Mapping[str, int]
 
 
@@ -113,13 +112,9 @@ class Needs:
     teacher: bool = True
 
     def __or__(self, other: Needs) -> Needs:
-        return Needs(
-            tuple(dict.fromkeys(self.views + other.views)),
-            tuple(dict.fromkeys(self.student_layers + other.student_layers)),
-            tuple(dict.fromkeys(self.teacher_layers + other.teacher_layers)),
-            self.view_features or other.view_features,
-            self.teacher or other.teacher,
-        )
+        pairs = ((getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
+        both: list[Any] = [tuple(dict.fromkeys(a + b)) if isinstance(a, tuple) else a or b for a, b in pairs]
+        return Needs(*both)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,17 +176,15 @@ class Method:
     def prepare(self, teacher: TeacherOutputs, context: Context, *, seed: int) -> TeacherOutputs:
         """What one student is handed of its teacher (R = 1), once and before training: what it needs. `seed`
         is the student's own. Raises `LabError` for a view or layer the teacher was not asked about."""
-        views, layers = self.needs.views, self.needs.teacher_layers
-        return teacher.only(
-            views=views, layers=layers, view_features=views if self.needs.view_features else ()
-        )
+        needs, views = self.needs, self.needs.views
+        heads = views if needs.view_features else ()
+        return teacher.only(views=views, layers=needs.teacher_layers, view_features=heads)
 
-    def parameters(self, student: Widths, teacher: Widths, *, seeds: Sequence[int]) -> Terms:
-        """Parameters that are trained with the student, {name: (R, ...)}, drawn per seed; widths are {layer:
-        F}."""
+    def parameters(self, student: Widths, teacher: Widths, *, seeds: Sequence[int]) -> Tensors:
+        """Parameters that are trained with the student, {name: (R, ...)}, drawn per seed from {layer: F}."""
         return {}
 
-    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Parameters) -> Terms:
+    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Tensors) -> Tensors:
         """{name: (R,), part: (R,), ...} for target (R, B, ...)."""
         raise LabError("method", type(self).__name__, "must define __call__")
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmkd_lab.core.check import of_type, require
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.task import Task
-from mmkd_lab.distill.method import Parameters, Terms
+from mmkd_lab.distill.method import Tensors
 
 #: A vector so many times shorter than the longest beside it is rounding noise.
 _NOTHING = 1e-6
@@ -63,7 +63,7 @@ def widened(values: Tensor) -> Tensor:
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
-def regressor(inner: int, outer: int, *, seeds: Sequence[int], purpose: str) -> Terms:
+def regressor(inner: int, outer: int, *, seeds: Sequence[int], purpose: str) -> Tensors:
     """A linear map per seed, {'weight': (R, inner, outer), 'bias': (R, outer)}: uniform within
     ±1/sqrt(inner), from the stream ('init', purpose) of each seed, so that it does not depend on who is
     trained beside it."""
@@ -75,7 +75,7 @@ def regressor(inner: int, outer: int, *, seeds: Sequence[int], purpose: str) -> 
     return {"weight": stacked[:, :-1].clone(), "bias": stacked[:, -1].clone()}
 
 
-def regress(features: Tensor, parameters: Parameters) -> Tensor:
+def regress(features: Tensor, parameters: Tensors) -> Tensor:
     """Features (R, B, F) through the map of each replica -> (R, B, F')."""
     weight, bias = (parameters[name].to(features.dtype) for name in ("weight", "bias"))
     return torch.baddbmm(bias[:, None], features, weight)

@@ -137,7 +137,11 @@ class TeacherOutputs:
             require(known.fingerprint == data.fingerprint, "teacher", known.fingerprint, rule, _ASK_AGAIN)
             same = sorted(known.classes) == sorted(data.classes)
             require(same, "teacher", known.classes, f"must have the classes {data.classes} of {data.name}")
-            found = self._in_order(known, data)
+            if known.classes != data.classes:
+                order = torch.tensor([known.classes.index(one) for one in data.classes]).to(self.index.device)
+                views = {view: values.index_select(2, order) for view, values in self.views.items()}
+                logits, right = self.logits.index_select(2, order), replace(known, classes=data.classes)
+                found = self._with(logits=logits, views=views, identity=right)
         shown, rule = f"{found.num_classes} classes", f"must have the {data.num_classes} of {data.name}"
         require(found.num_classes == data.num_classes, "teacher", shown, rule)
         _, missing = _slots(self.index, data.sample_index[data.positions(split)].to(self.index.device))
@@ -185,14 +189,6 @@ class TeacherOutputs:
         if known is not None:
             known = Identity(tuple(known["classes"]), tuple(known["modalities"]), known["fingerprint"])
         return cls(tensors["index"], tensors["logits"], **named, removal=about["removal"], identity=known)
-
-    def _in_order(self, known: Identity, data: PairedData) -> TeacherOutputs:
-        if known.classes == data.classes:
-            return self
-        order = torch.tensor([known.classes.index(name) for name in data.classes], device=self.index.device)
-        views = {view: values.index_select(2, order) for view, values in self.views.items()}
-        right = replace(known, classes=data.classes)
-        return self._with(logits=self.logits.index_select(2, order), views=views, identity=right)
 
     def _holds(self) -> str:
         named = [f"{kind} {[getattr(one, 'label', one) for one in getattr(self, kind)]}" for kind in _KINDS]

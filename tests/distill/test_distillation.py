@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,7 +11,6 @@ from mmkd_lab.distill import (
     KD,
     CrossEntropy,
     Distillation,
-    LearnedWeights,
     Msd,
     Needs,
     Outputs,
@@ -23,7 +20,7 @@ from mmkd_lab.distill.losses.hints import Hints
 from mmkd_lab.distill.losses.rkd import RKD
 from mmkd_lab.distill.method import HEAD
 from mmkd_lab.distill.views import msd_views
-from mmkd_lab.models import Mean, Zeros
+from mmkd_lab.models import Zeros
 from tests.distill.samples import draw
 
 ONE = Task.SINGLE_LABEL
@@ -103,18 +100,6 @@ def test_needs_join_and_parameters_reach_their_method():
     for i, (x, y) in enumerate(((near, head), (wide, block)), start=1):
         mapped = torch.baddbmm(own[f"hints {i}.bias"][:, None], x, own[f"hints {i}.weight"])
         torch.testing.assert_close(found[f"hints {i}"], (mapped - y).square().mean((1, 2)))
-
-
-def test_describe_is_plain():
-    loss = loss_of(torch.tensor([0.5, 1.0]), msd=Msd(VIEWS, "kl", 2.0, ONE, LearnedWeights("instance")))
-    plain = loss.describe()
-    assert json.loads(json.dumps(plain)) == plain
-    assert plain["removal"] == "zeros"
-    assert plain["terms"][2]["weight"] == [0.5, 1.0]
-    assert plain["terms"][2]["weighting"]["level"] == "instance"
-    assert loss.learned.learning_rate == 0.001
-    mean = Distillation(((1.0, MSD),), Mean({"a": torch.zeros(6)}))
-    assert mean.describe()["removal"] == "mean"
 
 
 @pytest.mark.parametrize(("task", "none"), [(ONE, -100), (Task.DENSE, -1)], ids=["single", "dense"])

@@ -55,14 +55,6 @@ def test_released_convention_is_torchs_default_reduction(classes):
     torch.testing.assert_close(kd_divergence(student, teacher, convention="released"), torchs)
 
 
-def test_multi_label_with_one_label_is_the_two_class_divergence():
-    student, teacher = _pair(6, 1)
-    pairs = [torch.cat([x, torch.zeros_like(x)], dim=-1) for x in (student, teacher)]
-    two = [torch.cat([x, x], dim=-1) for x in (student, teacher)]  # two equal labels: twice the divergence
-    found = kd_divergence(*two, temperature=2.0, task=Task.MULTI_LABEL)
-    torch.testing.assert_close(found, 2 * kd_divergence(*pairs, temperature=2.0))
-
-
 def test_multi_label_outputs_near_certainty_stay_finite():
     student = torch.tensor([[80.0, -80.0]], requires_grad=True)
     found = kd_divergence(student, torch.tensor([[-80.0, 80.0]]), task=Task.MULTI_LABEL)
@@ -104,3 +96,11 @@ def test_gradients_by_finite_differences_and_none_for_the_teacher(task, temperat
     found.backward()
     assert found.dtype == torch.float64
     assert teacher.grad is None
+
+
+def test_multi_label_with_one_label_is_the_two_class_divergence():
+    student, teacher = _pair(6, 1)
+    pairs = [torch.cat([x, torch.zeros_like(x)], dim=-1) for x in (student, teacher)]
+    two = [torch.cat([x, x], dim=-1) for x in (student, teacher)]  # two equal labels: twice the divergence
+    found = kd_divergence(*two, temperature=2.0, task=Task.MULTI_LABEL)
+    torch.testing.assert_close(found, 2 * kd_divergence(*pairs, temperature=2.0))

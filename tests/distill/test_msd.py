@@ -75,13 +75,6 @@ def test_gradient_of_kl_is_temperature_times_the_difference_of_softmaxes(tempera
     torch.testing.assert_close(gradient, want, rtol=1e-10, atol=1e-14)
 
 
-def test_the_label_takes_no_part():
-    student, teacher = sides()
-    labels = torch.randint(4, (2, 5), generator=torch.Generator().manual_seed(0))
-    one, two = (Msd((A, B), "kl", 1.0, ONE)(student, y, teacher, {})["msd"] for y in (NO_TARGET, labels))
-    assert torch.equal(one, two)
-
-
 def test_a_student_is_handed_its_views_and_their_weights():
     data = pairs()
     views = msd_views(data.modalities)

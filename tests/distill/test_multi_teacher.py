@@ -131,6 +131,6 @@ def test_it_is_trained_like_any_network():
     data = toy(image=(6,), speech=(6,), noise=0.5)
     nets = [ShiftFusion("speech", ["image"], features=6, num_outputs=4, seed=seed) for seed in (0, 1)]
     replicas = Replicas.of(nets, device="cpu")
-    done = fit(replicas, data, labels_only(), Recipe(epochs=40, lr=1e-2), mode="stacked", progress=False)
+    done = fit(replicas, data, labels_only(), Recipe(epochs=12, lr=3e-2), mode="stacked", progress=False)
     found = done.replicas.predict(data, split="test").argmax(-1)
     assert ((found == data.target[data.positions("test")]).float().mean(-1) > 0.7).all()

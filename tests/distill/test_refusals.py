@@ -88,10 +88,7 @@ REFUSED = {
     "an arm for one label": (lambda: check_arms(["dkd"], MANY), ["arms = 'dkd'", "multi-label"]),
     "an arm that cannot be": (lambda: check_arms(["kd"], cannot={"kd": "it is small"}), ["it is small"]),
     "arms alike": (lambda: check_arms(["mm_kd", "kd"]), ["arms = 'kd'", "trains exactly as 'mm_kd'"]),
-    "an arm of the lab": (
-        lambda: register_arm(Arm("kd", "", "", "", None, (Term("ce"),))),
-        ["the lab's own"],
-    ),
+    "an arm of the lab": (lambda: register_arm(Arm("kd", "", "", "", None, ())), ["'kd'", "the lab's own"]),
     "no such arm": (lambda: ARMS["kdd"], ["arm = 'kdd'"]),
     # methods
     "no such method": (lambda: METHODS["hint"], ["method = 'hint'", "Did you mean 'hints'?"]),

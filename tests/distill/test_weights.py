@@ -87,15 +87,6 @@ def test_a_modality_that_the_teacher_ignores_has_weight_zero(scheme, delta):
     assert float(found.weights[View.only("b")].mean()) > 1.5
 
 
-@pytest.mark.parametrize("scheme", ["population", "normalised", "tanh"])
-def test_without_any_saliency_weights_are_equal(scheme):
-    data = pairs()
-    same = torch.randn(1, len(data), 3, generator=torch.Generator().manual_seed(0))
-    teacher = TeacherOutputs(data.sample_index, same, views={View.only(m): same for m in "ab"})
-    found = weigh(teacher, msd_views(data.modalities), Weighting(scheme), data=data)
-    assert torch.equal(stacked(found), torch.ones(2, 1, len(data)))
-
-
 def test_population_weights_are_of_the_signed_mean():
     """Without a as many answers are mended as are broken; without b a quarter of them are broken."""
     data = pairs()
@@ -178,3 +169,12 @@ def test_effective_sample_size():
     assert float(effective_sample_size(torch.tensor([1.0, 0.0, 0.0, 0.0]))) == 0.25
     assert float(effective_sample_size(torch.tensor([2.0, 1.0]))) == pytest.approx(0.9)
     assert effective_sample_size(torch.tensor([[1.0, 1.0], [0.0, 0.0]])).tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("scheme", ["population", "normalised", "tanh"])
+def test_without_any_saliency_weights_are_equal(scheme):
+    data = pairs()
+    same = torch.randn(1, len(data), 3, generator=torch.Generator().manual_seed(0))
+    teacher = TeacherOutputs(data.sample_index, same, views={View.only(m): same for m in "ab"})
+    found = weigh(teacher, msd_views(data.modalities), Weighting(scheme), data=data)
+    assert torch.equal(stacked(found), torch.ones(2, 1, len(data)))

@@ -9,7 +9,7 @@ from torch import Tensor
 from mmkd_lab.core.check import LabError, require
 from mmkd_lab.core.config import config
 from mmkd_lab.data.task import Task
-from mmkd_lab.distill.method import OPEN, Method, Needs, Open, Outputs, Parameters, Terms, register_method
+from mmkd_lab.distill.method import OPEN, Method, Needs, Open, Outputs, Tensors, register_method
 from mmkd_lab.distill.operands import widened
 
 #: The class number of a position without a label: torch's own, and the lab's in maps.
@@ -29,8 +29,8 @@ class CrossEntropy(Method):
         return Needs(teacher=False)
 
     def __call__(
-        self, student: Outputs, target: Tensor, teacher: Outputs | None, parameters: Parameters
-    ) -> Terms:
+        self, student: Outputs, target: Tensor, teacher: Outputs | None, parameters: Tensors
+    ) -> Tensors:
         """'ce'."""
         return {self.name: cross_entropy(student.logits, target, task=self.task)}
 

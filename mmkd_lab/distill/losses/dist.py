@@ -7,7 +7,7 @@ from torch import Tensor
 from mmkd_lab.core.config import NonNegative, Positive, config
 from mmkd_lab.data.task import Task
 from mmkd_lab.distill.distance import Distance
-from mmkd_lab.distill.method import OPEN, Method, Open, Outputs, Parameters, Terms, register_method
+from mmkd_lab.distill.method import OPEN, Method, Open, Outputs, Tensors, register_method
 
 
 @register_method("dist")
@@ -26,7 +26,7 @@ class Dist(Method):
     intra: NonNegative = 1.0
     task: Open[Task] = OPEN
 
-    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Parameters) -> Terms:
+    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Tensors) -> Tensors:
         """'dist', 'dist/inter' and 'dist/intra'."""
         distance = Distance("dist", temperature=self.temperature, task=self.task)
         inter = distance.each(student.logits, teacher.logits).mean(dim=-1)

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmkd_lab.core.check import require
 from mmkd_lab.core.config import NonNegative, Positive, config
 from mmkd_lab.data.task import Task
-from mmkd_lab.distill.method import OPEN, Method, Open, Outputs, Parameters, Terms, register_method
+from mmkd_lab.distill.method import OPEN, Method, Open, Outputs, Tensors, register_method
 from mmkd_lab.distill.operands import logits_pair
 
 
@@ -35,7 +35,7 @@ class DKD(Method):
     target_weight: NonNegative = 1.0
     other_weight: NonNegative = 8.0
 
-    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Parameters) -> Terms:
+    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Tensors) -> Tensors:
         """'dkd', 'dkd/target' (TCKD · T²) and 'dkd/other' (NCKD · T²)."""
         both = decoupled(student.logits, teacher.logits, target, temperature=self.temperature)
         one, other = (term.mean(dim=-1) * self.temperature**2 for term in both)

@@ -9,17 +9,7 @@ from torch import Tensor
 
 from mmkd_lab.core.check import require
 from mmkd_lab.core.config import config
-from mmkd_lab.distill.method import (
-    HEAD,
-    OPEN,
-    Method,
-    Needs,
-    Open,
-    Outputs,
-    Parameters,
-    Terms,
-    register_method,
-)
+from mmkd_lab.distill.method import HEAD, OPEN, Method, Needs, Open, Outputs, Tensors, register_method
 from mmkd_lab.distill.operands import unit, widened
 from mmkd_lab.models.views import View
 
@@ -53,7 +43,7 @@ class ModalityGram(Method):
         layers = (HEAD,) if self.of == "features" and self.full else ()
         return Needs(self.views, layers, layers, view_features=self.of == "features")
 
-    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Parameters) -> Terms:
+    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Tensors) -> Tensors:
         """'gram'."""
         return {self.name: gram_relation(self._rows(student), self._rows(teacher))}
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from mmkd_lab.core.config import config
-from mmkd_lab.distill.method import FeatureMethod, Outputs, Parameters, Terms, Widths, register_method
+from mmkd_lab.distill.method import FeatureMethod, Outputs, Tensors, Widths, register_method
 from mmkd_lab.distill.operands import features_pair, regress, regressor
 
 
@@ -22,12 +22,12 @@ class Hints(FeatureMethod):
     afterwards; here both run together, as later comparisons of methods do.
     """
 
-    def parameters(self, student: Widths, teacher: Widths, *, seeds: Sequence[int]) -> Terms:
+    def parameters(self, student: Widths, teacher: Widths, *, seeds: Sequence[int]) -> Tensors:
         """The map's weight and bias."""
         inner, outer = student[self.student_layer], teacher[self.teacher_layer]
         return regressor(inner, outer, seeds=seeds, purpose=self.name)
 
-    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Parameters) -> Terms:
+    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Tensors) -> Tensors:
         """'hints'."""
         features, aim = self.pair(student, teacher)
         return {self.name: hint_loss(regress(features, parameters), aim)}

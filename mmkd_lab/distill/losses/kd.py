@@ -10,16 +10,7 @@ from mmkd_lab.core.check import one_of, real
 from mmkd_lab.core.config import Positive, config
 from mmkd_lab.data.task import Task
 from mmkd_lab.distill.distance import divergence
-from mmkd_lab.distill.method import (
-    OPEN,
-    Convention,
-    Method,
-    Open,
-    Outputs,
-    Parameters,
-    Terms,
-    register_method,
-)
+from mmkd_lab.distill.method import OPEN, Convention, Method, Open, Outputs, Tensors, register_method
 from mmkd_lab.distill.operands import logits_pair
 
 
@@ -32,7 +23,7 @@ class KD(Method):
     convention: Open[Convention] = OPEN
     task: Open[Task] = OPEN
 
-    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Parameters) -> Terms:
+    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Tensors) -> Tensors:
         """'kd'."""
         how = {"temperature": self.temperature, "convention": self.convention, "task": self.task}
         return {self.name: kd_divergence(student.logits, teacher.logits, **how)}  # type: ignore[arg-type]

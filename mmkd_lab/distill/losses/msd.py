@@ -18,17 +18,7 @@ from mmkd_lab.core.config import config
 from mmkd_lab.data.task import Task
 from mmkd_lab.distill.distance import Distance, DistanceKind
 from mmkd_lab.distill.learned import LearnedWeights
-from mmkd_lab.distill.method import (
-    OPEN,
-    Context,
-    Method,
-    Needs,
-    Open,
-    Outputs,
-    Parameters,
-    Terms,
-    register_method,
-)
+from mmkd_lab.distill.method import OPEN, Context, Method, Needs, Open, Outputs, Tensors, register_method
 from mmkd_lab.distill.saliency import needed_views
 from mmkd_lab.distill.teacher_outputs import TeacherOutputs
 from mmkd_lab.distill.weights import Weighting, weigh
@@ -142,7 +132,7 @@ class Msd(Method):
         t = self.temperature.get(view, 1.0) if isinstance(self.temperature, Mapping) else self.temperature
         return Distance(self.distance, temperature=t, task=self.task)
 
-    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Parameters) -> Terms:
+    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Tensors) -> Tensors:
         """'msd' and one term 'msd/<view>' per view."""
         parts = {f"{self.name}/{view.label}": self.term(view, student, teacher) for view in self.views}
         return {self.name: torch.stack(list(parts.values())).sum(0), **parts}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmkd_lab.core.check import require
 from mmkd_lab.core.config import NonNegative, config
-from mmkd_lab.distill.method import FeatureMethod, Outputs, Parameters, Terms, register_method
+from mmkd_lab.distill.method import FeatureMethod, Outputs, Tensors, register_method
 from mmkd_lab.distill.operands import features_pair, unit
 
 #: Lengths below this are those of coincident samples.
@@ -40,7 +40,7 @@ class RKD(FeatureMethod):
         alive = self.distance + self.angle > 0
         require(alive, "distance and angle", "both 0", "must not both be 0, or nothing is learnt")
 
-    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Parameters) -> Terms:
+    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Tensors) -> Tensors:
         """'rkd', and 'rkd/distance' and 'rkd/angle' where they count."""
         pair = self.pair(student, teacher)
         parts = {"distance": (self.distance, distance_relation), "angle": (self.angle, angle_relation)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from mmkd_lab.core.config import config
-from mmkd_lab.distill.method import FeatureMethod, Outputs, Parameters, Terms, register_method
+from mmkd_lab.distill.method import FeatureMethod, Outputs, Tensors, register_method
 from mmkd_lab.distill.operands import features_pair, unit
 
 
@@ -14,7 +14,7 @@ from mmkd_lab.distill.operands import features_pair, unit
 class SimilarityPreserving(FeatureMethod):
     """See `similarity_relation`. Features may differ in length."""
 
-    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Parameters) -> Terms:
+    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Tensors) -> Tensors:
         """'sp'."""
         return {self.name: similarity_relation(*self.pair(student, teacher))}
 

@@ -10,16 +10,7 @@ from torch import Tensor
 from mmkd_lab.core.config import Positive, config
 from mmkd_lab.data.task import Task
 from mmkd_lab.distill.distance import Distance
-from mmkd_lab.distill.method import (
-    OPEN,
-    FeatureMethod,
-    Open,
-    Outputs,
-    Parameters,
-    Terms,
-    Widths,
-    register_method,
-)
+from mmkd_lab.distill.method import OPEN, FeatureMethod, Open, Outputs, Tensors, Widths, register_method
 from mmkd_lab.distill.operands import features_pair, regress, regressor, unit
 
 
@@ -37,12 +28,12 @@ class Telme(FeatureMethod):
     feature_temperature: Positive = 1.0
     task: Open[Task] = OPEN
 
-    def parameters(self, student: Widths, teacher: Widths, *, seeds: Sequence[int]) -> Terms:
+    def parameters(self, student: Widths, teacher: Widths, *, seeds: Sequence[int]) -> Tensors:
         """A map of the student's features where the teacher's are of another length, else nothing."""
         inner, outer = student[self.student_layer], teacher[self.teacher_layer]
         return {} if inner == outer else regressor(inner, outer, seeds=seeds, purpose=self.name)
 
-    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Parameters) -> Terms:
+    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Tensors) -> Tensors:
         """'telme', 'telme/logit' and 'telme/feature'."""
         distance = Distance("dist", temperature=self.temperature, task=self.task)
         logit = distance(student.logits, teacher.logits)
