@@ -36,8 +36,8 @@ class Distillation:
         removal: how the student loses what a view does not keep; needed by methods that compare views, and
             the same operator as their teacher's.
 
-    Raises `LabError` for terms that are no such pairs, a weight that is negative or not finite, weights that
-    are all 0 or for different numbers of replicas, methods of different tasks or not yet bound.
+    Raises `LabError` for terms that are no such pairs, weights that are negative, not finite, all 0 or for
+    different numbers of replicas, methods of different tasks or not yet bound.
     """
 
     terms: tuple[tuple[Weight, Method], ...]

@@ -121,15 +121,10 @@ class Needs:
 class Context:
     """What a study knows and a method may want to know, see `Method.bind` and `Method.prepare`.
 
-    Args:
-        task, temperature, convention: of every term on outputs, see `kd_divergence`.
-        views: of modality-specific terms, see `msd_views`.
-        modalities: those the student reads.
-        removal: the name of the operator that removes what a view does not keep.
-        weighting, learned: how modality-specific terms are weighed, or learn to be.
-        data: the samples.
-        gate: {view: (R,) in [0, 1]}, what the teacher's unreliability leaves of a view's weights.
-        others: the outputs of further teachers.
+    Terms on outputs take its task, temperature and convention, modality-specific ones its views (see
+    `msd_views`), and how these are weighed or learn to be. The student reads `modalities`; `removal` names what
+    removes the rest. `gate` {view: (R,) in [0, 1]} is what the teacher's unreliability leaves of a view's
+    weights, `others` are the outputs of further teachers.
     """
 
     task: Task = Task.SINGLE_LABEL

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mmkd_lab.core.check import real, require, whole
+from mmkd_lab.core.check import require
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.task import Task
 from mmkd_lab.distill.teacher_outputs import TeacherOutputs
@@ -20,8 +20,11 @@ from mmkd_lab.models.views import View
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Points above chance, and points of calibration error, beyond which nobody is warned.
+MARGIN, MISJUDGED = 5.0, 20.0
 #: Points by which rounding may lift a teacher at chance above it; one sample is worth more.
 ROUNDING = 1e-4
+BINS = 15
 
 
 class UnreliableTeacher(UserWarning):
@@ -59,23 +62,14 @@ def reliability(teacher: TeacherOutputs, data: PairedData, *, split: str = "val"
     return pd.concat(tables, ignore_index=True)
 
 
-def calibration_error(
-    logits: Tensor, target: Tensor, *, task: Task = Task.SINGLE_LABEL, bins: int = 15
-) -> Tensor:
-    """Expected calibration error, in points: mean |share right - mean confidence| over bins of equal width,
-    weighted by how many fall into each (Guo et al. 2017, equation 3; 15 bins there too).
+def calibration_error(logits: Tensor, target: Tensor, *, task: Task = Task.SINGLE_LABEL) -> Tensor:
+    """Expected calibration error, in points: mean |share right - mean confidence| over 15 bins of equal
+    width, weighted by how many fall into each (Guo et al. 2017, equation 3).
 
-    Args:
-        logits: (R, N, K); dense (R, N, K, H, W).
-        target: (N,); multi-label (N, K); dense (N, H, W) with -1 where there is none.
-        task: single label and dense: the confidence of the predicted class. Multi-label: the probability of
-            every label, against whether it is there.
-        bins: how many.
-
-    Returns (R,), from 0 to 100. Raises `LabError` for fewer than one bin, no labelled sample, or as many
-    targets as there are no logits for.
+    (R, N, K) logits and (N,) labels, multi-label (N, K), dense (R, N, K, H, W) and (N, H, W) with -1 where
+    there is none, -> (R,), from 0 to 100. The confidence is that of the predicted class; multi-label: the
+    probability of every label, against whether it is there. Raises `LabError` without as many labels.
     """
-    whole("bins", bins)
     if task is Task.DENSE:
         known = (target >= 0).flatten()
         logits, target = logits.movedim(2, -1).flatten(1, 3)[:, known], target.flatten()[known]
@@ -87,8 +81,8 @@ def calibration_error(
     else:
         sure, best = logits.double().softmax(-1).max(-1)
         right = (best == target.to(best.device)).double()
-    where = (sure * bins).long().clamp(max=bins - 1)
-    gap = torch.zeros(len(sure), bins, dtype=torch.float64, device=sure.device)
+    where = (sure * BINS).long().clamp(max=BINS - 1)
+    gap = torch.zeros(len(sure), BINS, dtype=torch.float64, device=sure.device)
     gap.scatter_add_(1, where, right - sure)
     return 100.0 * gap.abs().sum(1) / sure.shape[1]
 
@@ -119,20 +113,19 @@ def gates(table: pd.DataFrame, teacher: TeacherOutputs) -> dict[View, Tensor]:
     return found
 
 
-def warn_unreliable(table: pd.DataFrame, *, margin: float = 5.0, calibration: float = 20.0) -> list[str]:
-    """Warn of views under which the teachers' mean accuracy is within `margin` points of chance, or their
-    confidence is more than `calibration` points off; returns the sentences. The empty view is passed over:
-    saliency may read it, and no student mimics it. Raises `LabError` for negative bounds or another table."""
-    real("margin", margin, at_least=0.0)
-    real("calibration", calibration, at_least=0.0)
+def warn_unreliable(table: pd.DataFrame) -> list[str]:
+    """Warn of views under which the teachers' mean accuracy is within 5 points of chance, or their
+    confidence more than 20 points off; returns the sentences. The empty view is passed over: saliency may
+    read it, and no student mimics it. Raises `LabError` for a table that `reliability` did not give.
+    """
     _is_table(table)
     said = []
     for view, rows in table[table["view"] != View.only().label].groupby("view", sort=False):
         mean = rows[["accuracy", "chance", "calibration"]].mean()
         where = f"Seeing {view} only, the teacher" if "+" not in str(view) else f"Seeing {view}, the teacher"
-        if mean["accuracy"] - mean["chance"] < margin:
+        if mean["accuracy"] - mean["chance"] < MARGIN:
             said.append(f"{where} reaches {mean['accuracy']:.1f} % (chance {mean['chance']:.1f} %).")
-        elif mean["calibration"] > calibration:
+        elif mean["calibration"] > MISJUDGED:
             said.append(f"{where} is {mean['calibration']:.0f} points off in its confidence.")
     if said:
         way_out = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -64,9 +64,6 @@ class TeacherOutputs:
 
     def __len__(self) -> int:
         return int(self.logits.shape[0])
-
-    def __iter__(self) -> Iterator[TeacherOutputs]:
-        return (self[r] for r in range(len(self)))
 
     def __getitem__(self, r: int) -> TeacherOutputs:
         """What teacher `r` alone says (R = 1)."""

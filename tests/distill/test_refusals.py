@@ -11,7 +11,6 @@ from mmkd_lab.core.check import LabError
 from mmkd_lab.data.identity import Identity
 from mmkd_lab.data.task import Task
 from mmkd_lab.distill import (
-    ARMS,
     KD,
     METHODS,
     Arm,
@@ -30,7 +29,6 @@ from mmkd_lab.distill import (
     kd_divergence,
     mix_teachers,
     msd_views,
-    needed_views,
     register_arm,
     register_method,
     reliability,
@@ -42,7 +40,7 @@ from mmkd_lab.distill import (
 )
 from mmkd_lab.distill.losses.dkd import decoupled
 from mmkd_lab.distill.losses.gram import ModalityGram, gram_relation
-from mmkd_lab.distill.losses.hints import Hints, hint_loss
+from mmkd_lab.distill.losses.hints import hint_loss
 from mmkd_lab.distill.losses.rkd import RKD, distance_relation
 from mmkd_lab.models import View, Zeros
 from tests.distill.pairs import pairs, said
@@ -89,30 +87,23 @@ REFUSED = {
     "an arm that cannot be": (lambda: check_arms(["kd"], cannot={"kd": "it is small"}), ["it is small"]),
     "arms alike": (lambda: check_arms(["mm_kd", "kd"]), ["arms = 'kd'", "trains exactly as 'mm_kd'"]),
     "an arm of the lab": (lambda: register_arm(Arm("kd", "", "", "", None, ())), ["'kd'", "the lab's own"]),
-    "no such arm": (lambda: ARMS["kdd"], ["arm = 'kdd'"]),
     # methods
     "no such method": (lambda: METHODS["hint"], ["method = 'hint'", "Did you mean 'hints'?"]),
     "a class of another kind": (lambda: register_method("x")(int), ["dataclass derived from Method"]),
-    "a field unknown": (lambda: Hints(layer="conv"), ["layer = 'conv'", "student_layer"]),
     "kd temperature": (lambda: KD(temperature=0.0), ["temperature = 0.0", "above 0"]),
     "kd convention": (lambda: KD(convention="mean"), ["convention = 'mean'", "'released'"]),
-    "rkd weight": (lambda: RKD(angle=float("inf")), ["angle = inf"]),
     "rkd nothing": (lambda: RKD(distance=0.0, angle=0), ["both 0"]),
     "gram one row": (lambda: ModalityGram((A,), full=False), ["views = ['a']", "two rows"]),
     "msd no views": (lambda: Msd(()), ["views = []", "at least one"]),
-    "msd no view": (lambda: Msd(views=("a",)), ["views", "'a'", "View"]),
     "msd temperature": (lambda: Msd((A,), "kl", 0.0, ONE), ["temperature = 0.0"]),
     "msd stray view": (lambda: Msd((A,), "kl", {B: 2.0}), ["temperature = 'b'", "one of ['a']"]),
     "msd named twice": (lambda: Msd((A,), "kl", {"a": 2.0, A: 1.0}), ["temperature = 'a'", "once"]),
     "msd weighting": (lambda: Msd((A,), weighting="best"), ["weighting = 'best'"]),
     "msd by instance": (lambda: Msd((A,), "dist", weighting=LearnedWeights("instance")), ["whole batches"]),
-    "learned every": (lambda: LearnedWeights(every=0), ["every = 0"]),
     # losses
     "a pair alone": (lambda: Distillation((1.0, MSD)), ["terms = 1.0", "pairs (weight, method)"]),
     "a method alone": (lambda: Distillation(MSD), ["terms = Msd(", "sequence of pairs"]),
-    "no method": (lambda: loss((1.0, 2.0)), ["terms = 2.0"]),
     "nothing": (lambda: loss(), ["terms = []"]),
-    "weight of text": (lambda: loss(("1", CE)), ["weight of ce = '1'"]),
     "one weight below 0": (lambda: loss((torch.tensor([1.0, -1.0]), CE)), ["weight of ce = -1"]),
     "weights of 0": (lambda: loss((0.0, CE)), ["weights of 0", "nothing is learnt"]),
     "replicas": (lambda: loss((torch.ones(2), CE), (torch.ones(3), CE)), ["terms = [2, 3]", "replicas"]),
@@ -131,13 +122,9 @@ REFUSED = {
     "logits by shape": (lambda: cross_entropy(Z, LABELS), ["logits = (2, 3)", "(R, B, K)"]),
     # two sides
     "classes differ": (lambda: kd_divergence(Z, torch.zeros(2, 4)), ["teacher = (2, 4)", "(2, 3)"]),
-    "no axes": (lambda: kd_divergence(Z[0], Z[0]), ["student = (3,)", "(..., B, K)"]),
     "one class": (lambda: kd_divergence(Z[:, :1], Z[:, :1]), ["(2, 1)", "two classes"]),
-    "no sample": (lambda: kd_divergence(Z[:0], Z[:0]), ["(0, 3)", "one sample"]),
     "no maps": (lambda: kd_divergence(Z, Z, task=MAPS), ["student = (2, 3)", "(..., B, K, H, W)"]),
     "no tensor": (lambda: kd_divergence(None, Z), ["student = None"]),
-    "temperature": (lambda: kd_divergence(Z, Z, temperature=0.0), ["temperature = 0.0"]),
-    "convention": (lambda: kd_divergence(Z, Z, convention="batchmean"), ["convention = 'batchmean'"]),
     "weights": (lambda: Distance()(Z, Z, weights=torch.ones(3)), ["weights = (3,)", "(2,)"]),
     "dkd target": (lambda: decoupled(Z, Z, Z), ["target = ", "single label"]),
     "hints": (lambda: hint_loss(F5, torch.zeros(5, 4)), ["teacher = (5, 4)"]),
@@ -148,12 +135,9 @@ REFUSED = {
     "layer unknown": (lambda: Outputs(Z, features={"conv": Z}).at(), ["layer = 'head input'", "'conv'"]),
     # teachers
     "index twice": (lambda: outputs(torch.tensor([1, 1, 2])), ["index", "twice"]),
-    "index of floats": (lambda: outputs(torch.tensor([1.0, 2.0])), ["index", "float32", "int64"]),
     "index of none": (lambda: outputs(INDEX[:0]), ["index", "at least one sample"]),
     "rows": (lambda: outputs(logits=torch.zeros(1, 2, 2)), ["logits", "(1, 2, 2)", "(R, 3, K)"]),
-    "whole logits": (lambda: outputs(logits=torch.zeros(1, 3, 2).long()), ["logits", "int64", "floating"]),
     "infinite": (lambda: outputs(logits=torch.full((1, 3, 2), torch.nan)), ["logits", "NaN", "finite"]),
-    "infinite view": (lambda: outputs(views={A: torch.full((1, 3, 2), torch.inf)}), ["views[a]", "infinite"]),
     "view of others": (lambda: outputs(views={A: torch.zeros(1, 3, 3)}), ["views[a] = (1, 3, 3)"]),
     "view by name": (lambda: outputs(views={"a": torch.zeros(1, 3, 2)}), ["views[a] = 'a'", "a View"]),
     "features": (lambda: outputs(features={"x": torch.zeros(1, 2, 5)}), ["features[x]", "begin with"]),
@@ -173,8 +157,6 @@ REFUSED = {
     "strangers": (lambda: outputs().targets(DATA), ["teacher = '3 samples'", "pairs"]),
     # views, saliency and weights
     "one modality": (lambda: msd_views(["a"]), ["modalities = ['a']", "two distinct"]),
-    "kind of view": (lambda: msd_views("ab", kind="all"), ["kind = 'all'"]),
-    "credit": (lambda: needed_views("ab", credit="banzhaf"), ["credit = 'banzhaf'"]),
     "delta": (lambda: saliency(TEACHER, "ab", delta="l2"), ["delta = 'l2'"]),
     "view missing": (lambda: saliency(TEACHER, "ab", credit="only"), ["must know the view 'nothing'"]),
     "labels missing": (lambda: saliency(TEACHER, "ab", delta="loss"), ["data = None", "needs its labels"]),
@@ -190,10 +172,8 @@ REFUSED = {
     "gate above 1": (lambda: weighed(gate={A: torch.tensor([2.0, 1.0])}), ["gate = [2.0, 1.0]", "[0, 1]"]),
     "weigh strangers": (lambda: weigh(outputs(), [A], Weighting(), data=DATA), ["'3 samples'", "training"]),
     # reliability
-    "margin": (lambda: warn_unreliable(reliability(TEACHER, DATA), margin=-1.0), ["margin = -1"]),
     "no table": (lambda: warn_unreliable({"view": ["a"]}), ["table = ", "must be what reliability"]),
     "split": (lambda: reliability(TEACHER, DATA, split="dev"), ["split = 'dev'"]),
-    "bins": (lambda: calibration_error(CUBE, LABELS[0], bins=0), ["bins = 0"]),
     "too many labels": (lambda: calibration_error(CUBE, INDEX), ["target = (3,)", "labels of 2 samples"]),
     "no label": (
         lambda: calibration_error(torch.zeros(1, 2, 3, 2, 2), torch.full((2, 2, 2), -1), task=MAPS),
@@ -210,15 +190,12 @@ REFUSED = {
     "trust of one": (lambda: trust([Z], by="label", target=LABELS[0]), ["teachers = '1 teacher'"]),
     "trust of maps": (lambda: trust([Z, Z], task=MAPS), ["task = "]),
     "sums": (lambda: soft_label_logits(torch.tensor([[0.5, 0.6]])), ["0.1", "sum to 1"]),
-    "shares": (lambda: soft_label_logits(torch.tensor([[1.5, -0.5]])), ["-0.5 to 1.5"]),
     "floor": (lambda: soft_label_logits(SURE, floor=0.0), ["floor = 0.0"]),
     # fusion
     "fusion of none": (lambda: fusion([]), ["weak = ()"]),
     "fusion of itself": (lambda: fusion(["t"]), ["weak = ('t',)", "'t'", "once"]),
     "heads": (lambda: fusion(heads=3), ["heads = 3", "divide"]),
-    "scale": (lambda: fusion(scale=0.0), ["scale = 0.0"]),
     "embedding": (lambda: fusion()({"t": Z}), ["x = {'t': (2, 3)}", "(batch, 4)"]),
-    "embeddings": (lambda: fusion(features=3)({"t": Z}), ["x = {'t': (2, 3)}", "'v'"]),
 }
 
 

@@ -26,10 +26,8 @@ class RKD(FeatureMethod):
             with the cube of the batch.
         diagonal: whether means run over all pairs and triples of the batch, also those of a sample with
             itself, whose terms are 0, as the loss of the released codes does (the mean distance is over
-            different samples there too); otherwise over pairs and triples of different samples. It makes the
-            distance term (B - 1) / B times, and the angle term (B - 1)(B - 2) / B² times as large.
-
-    Raises `LabError` for a negative weight, or both weights 0.
+            different samples there too). It makes the distance term (B - 1) / B times, and the angle term
+            (B - 1)(B - 2) / B² times as large. At least one weight must be above 0.
     """
 
     distance: NonNegative = 25.0
