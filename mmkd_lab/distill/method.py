@@ -122,9 +122,9 @@ class Context:
     """What a study knows and a method may want to know, see `Method.bind` and `Method.prepare`.
 
     Terms on outputs take its task, temperature and convention, modality-specific ones its views (see
-    `msd_views`), and how these are weighed or learn to be. The student reads `modalities`; `removal` names what
-    removes the rest. `gate` {view: (R,) in [0, 1]} is what the teacher's unreliability leaves of a view's
-    weights, `others` are the outputs of further teachers.
+    `msd_views`), and how these are weighed or learn to be. The student reads `modalities`; `removal` names
+    what removes the rest. `gate` {view: (R,) in [0, 1]} is what the teacher's unreliability leaves of a
+    view's weights, `others` are the outputs of further teachers.
     """
 
     task: Task = Task.SINGLE_LABEL

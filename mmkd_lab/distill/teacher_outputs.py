@@ -139,7 +139,10 @@ class TeacherOutputs:
                 views = {view: values.index_select(2, order) for view, values in self.views.items()}
                 logits, right = self.logits.index_select(2, order), replace(known, classes=data.classes)
                 found = self._with(logits=logits, views=views, identity=right)
-        shown, rule = f"{found.num_classes} classes", f"must have the {data.num_classes} of {data.name}"
+        shown, rule = (
+            f"{found.num_classes} classes",
+            f"must have the {data.num_classes} classes of {data.name}",
+        )
         require(found.num_classes == data.num_classes, "teacher", shown, rule)
         _, missing = _slots(self.index, data.sample_index[data.positions(split)].to(self.index.device))
         shown = f"{len(missing)} samples missing, first {int(missing[0])}" if len(missing) else ""
