@@ -63,14 +63,20 @@ def widened(values: Tensor) -> Tensor:
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
-def regressor(inner: int, outer: int, *, seeds: Sequence[int], purpose: str) -> Tensors:
-    """A linear map per seed, {'weight': (R, inner, outer), 'bias': (R, outer)}: uniform within
-    ±1/sqrt(inner), from the stream ('init', purpose) of each seed, so that it does not depend on who is
-    trained beside it."""
-    bound, drawn = 1 / sqrt(inner), []
+def regressor(
+    student_features: int, teacher_features: int, *, seeds: Sequence[int], purpose: str
+) -> dict[str, Tensor]:
+    """A linear map per seed, {'weight': (R, F_student, F_teacher), 'bias': (R, F_teacher)}.
+
+    Uniform within ±1/sqrt(F_student), from the stream ('init', purpose) of each seed: a replica's map does
+    not depend on who is trained beside it. Drawn in double precision, alike on every processor.
+    """
+    bound = 1 / sqrt(student_features)
+    drawn = []
     for seed in seeds:
         generator = torch.Generator().manual_seed(derive(seed, "init", purpose))
-        drawn.append(torch.empty(inner + 1, outer).uniform_(-bound, bound, generator=generator))
+        empty = torch.empty(student_features + 1, teacher_features, dtype=torch.float64)
+        drawn.append(empty.uniform_(-bound, bound, generator=generator))
     stacked = torch.stack(drawn)
     return {"weight": stacked[:, :-1].clone(), "bias": stacked[:, -1].clone()}
 
