@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from mmkd_lab.distill.arms import (
-    ARMS,
-    Arm,
-    Strength,
-    TeacherKind,
-    Term,
-    check_arms,
-    register_arm,
-    require_distinct,
-)
-from mmkd_lab.distill.calibration import calibration_error
+from mmkd_lab.distill.arms import ARMS, Arm, Strength, TeacherKind, Term, check_arms, register_arm
 from mmkd_lab.distill.distance import Distance
 from mmkd_lab.distill.distillation import Distillation, labels_only
 from mmkd_lab.distill.learned import LearnedWeights
 from mmkd_lab.distill.losses.ce import CrossEntropy, cross_entropy
 from mmkd_lab.distill.losses.kd import KD, kd_divergence
 from mmkd_lab.distill.losses.msd import Msd
+from mmkd_lab.distill.losses.multi_teacher import mix_teachers, trust
 from mmkd_lab.distill.method import HEAD, METHODS, Context, Method, Needs, Outputs, register_method
-from mmkd_lab.distill.multi_teacher import mix_teachers, soft_label_logits, trust
-from mmkd_lab.distill.offline import read_outputs
-from mmkd_lab.distill.reliability import UnreliableTeacher, gates, reliability, warn_unreliable
+from mmkd_lab.distill.offline import read_outputs, soft_label_logits
+from mmkd_lab.distill.reliability import (
+    UnreliableTeacher,
+    calibration_error,
+    gates,
+    reliability,
+    warn_unreliable,
+)
 from mmkd_lab.distill.saliency import needed_views, saliency
 from mmkd_lab.distill.shift_fusion import ShiftFusion
 from mmkd_lab.distill.teacher_outputs import TeacherOutputs
@@ -65,7 +61,6 @@ __all__ = [
     "register_arm",
     "register_method",
     "reliability",
-    "require_distinct",
     "saliency",
     "soft_label_logits",
     "trust",

@@ -11,9 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
-import numpy as np
-
-from mmkd_lab.core.check import LabError, flat, one_of, require
+from mmkd_lab.core.check import flat, one_of, require
 from mmkd_lab.core.fingerprint import canonical
 from mmkd_lab.core.registry import Registry
 from mmkd_lab.data.task import Task
@@ -24,13 +22,9 @@ from mmkd_lab.models.removal import removal_named
 
 @dataclass(frozen=True)
 class Strength:
-    """A number that is chosen on the validation split; arms that name the same strength share it.
+    """A number that is chosen on the validation split, from `grid`, and is `plain` where nothing is tuned.
 
-    Args:
-        name: its key in tables.
-        plain: its value where nothing is tuned.
-        grid: what it is chosen from.
-        tuned_on: the arm that it is chosen with; None for the arm that has it.
+    Arms that name the same strength share it; it is chosen with the arm `tuned_on`, or with the arm itself.
     """
 
     name: str
@@ -38,20 +32,11 @@ class Strength:
     grid: tuple[float, ...]
     tuned_on: str | None = None
 
-    def at(self, strengths: Mapping[str, float]) -> float:
-        """Its value among those that are known by name, or the plain one."""
-        return strengths.get(self.name, self.plain)
-
 
 @dataclass(frozen=True)
 class Term:
-    """One term of a loss.
-
-    Args:
-        method: a method, or its name among `METHODS`, with its own defaults.
-        weight: a number, or a strength.
-        complement: whether the weight is 1 - strength.
-    """
+    """One term of a loss: a method, or its name among `METHODS` for its own defaults, and a weight, which is
+    a number or a strength; with `complement` it is 1 - strength."""
 
     method: str | Method
     weight: float | Strength = 1.0
@@ -63,9 +48,12 @@ class Term:
 
     def weight_at(self, strengths: Mapping[str, float]) -> float:
         """The weight, with every strength that is known by name, and the plain one otherwise."""
-        value = self.weight.at(strengths) if isinstance(self.weight, Strength) else self.weight
-        # In single precision, as the share it completes: 1 - 0.9 is not quite 0.1 there.
-        return float(np.float32(1.0) - np.float32(value)) if self.complement else value
+        value = _at(self.weight, strengths)
+        return 1.0 - value if self.complement else value
+
+
+def _at(number: float | Strength, strengths: Mapping[str, float]) -> float:
+    return strengths.get(number.name, number.plain) if isinstance(number, Strength) else number
 
 
 @dataclass(frozen=True)
@@ -91,9 +79,7 @@ class Arm:
     """One way to train the student.
 
     Args:
-        name: the key used in code, tables and files.
-        label: what figures and sentences call it.
-        meaning: one sentence.
+        name, label, meaning: the key, what figures and sentences call it, and one sentence.
         colour: of its marks, with a contrast of at least 4.5 on white.
         teacher: who teaches; None for nobody.
         loss: the terms, each method once.
@@ -101,7 +87,6 @@ class Arm:
         start: 'fresh' weights, or the teacher 'pruned' to the student's size.
         tasks: the tasks it can be had for; None for those that its methods are for.
         control: whether it is there to be compared with, and no method of its own.
-        origin: the module that registered it.
     """
 
     name: str
@@ -114,7 +99,7 @@ class Arm:
     start: Literal["fresh", "pruned"] = "fresh"
     tasks: tuple[Task, ...] | None = None
     control: bool = False
-    origin: str = field(default="", compare=False, repr=False)
+    origin: str = field(default="", compare=False, repr=False)  # the module that registered it
 
     @property
     def sees(self) -> str:
@@ -146,17 +131,15 @@ class Arm:
         return all(task in term.made().tasks for term in self.loss)
 
     def distillation(self, context: Context, strengths: Mapping[str, float] | None = None) -> Distillation:
-        """Its loss in a study, every method bound, with a fresh removal where views are compared.
-
-        `strengths` are the chosen ones, {name: value}; the others are plain.
-        """
+        """Its loss in a study, every method bound, with a fresh removal where views are compared; `strengths`
+        are the chosen ones, {name: value}, and the others plain."""
         terms = tuple((term.weight_at(strengths or {}), term.made().bind(context)) for term in self.loss)
         compares = any(method.needs.views for _, method in terms)
         return Distillation(terms, removal_named(context.removal, context.data) if compares else None)
 
     def drop_at(self, strengths: Mapping[str, float]) -> float:
         """The rate of modality dropout, with the strengths that are known by name."""
-        return self.drop.at(strengths) if isinstance(self.drop, Strength) else self.drop
+        return _at(self.drop, strengths)
 
 
 ARMS: Registry[Arm] = Registry("arm", home=("mmkd_lab.distill.lab_arms",))
@@ -175,35 +158,22 @@ def check_arms(
     *,
     cannot: Mapping[str, str] | None = None,
 ) -> tuple[Arm, ...]:
-    """The arms of these names.
+    """The arms of these names, in their order, for a task.
 
-    Args:
-        names: in the order of the table.
-        task: what the data's target is.
-        available: those that a study has; None for all that are registered.
-        cannot: {name: why} of those that cannot be had here.
-
-    Raises `LabError` for a name that is unknown, repeated or missing, an arm that cannot be had or is not for
-    this task, and arms that train alike.
+    `available` are those that a study has (None: all that are registered), `cannot` says why {name: why} some
+    cannot be had here. Raises `LabError` for a name that is unknown, repeated or missing, an arm that cannot
+    be had or is not for this task, and arms that train exactly alike: their rows could not differ.
     """
     rule = "a list of at least one arm"
     listed = [str(name) for name in flat("arms", names, rule, "For example ['no_kd', 'cm_kd'].")]
     require(len(listed) > 0, "arms", names, f"must be {rule}")
+    seen: dict[str, str] = {}
     for name in listed:
         one_of("arms", name, list(ARMS if available is None else available))
         why = (cannot or {}).get(name)
         require(why is None, "arms", name, f"cannot be had here: {why}", "Leave it out.")
         require(ARMS[name].serves(task), "arms", name, f"is not for a {task.value} task", "Leave it out.")
+        other = seen.setdefault(ARMS[name].behaviour, name)
+        require(other == name, "arms", name, f"trains exactly as {other!r}", "Leave one of the two out.")
     require(len(set(listed)) == len(listed), "arms", names, "must not name an arm twice")
-    chosen = tuple(ARMS[name] for name in listed)
-    require_distinct(chosen)
-    return chosen
-
-
-def require_distinct(arms: Sequence[Arm]) -> None:
-    """Raise `LabError` for two arms that train exactly alike: their rows could not differ."""
-    seen: dict[str, str] = {}
-    for arm in arms:
-        other = seen.setdefault(arm.behaviour, arm.name)
-        if other != arm.name:
-            raise LabError("arms", arm.name, f"trains exactly as {other!r}", "Leave one of the two out.")
+    return tuple(ARMS[name] for name in listed)

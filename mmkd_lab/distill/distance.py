@@ -21,10 +21,8 @@ _FLAT = 1e-6
 
 @config
 class Distance:
-    """A distance D(student, teacher) of logits, weighted sample by sample.
-
-    D = mean_i w_i · `each`_i + `batch`(w). It is 0 where student and teacher agree, and no gradient reaches
-    the teacher.
+    """A distance D(student, teacher) of logits, weighted sample by sample: mean_i w_i · `each`_i +
+    `batch`(w).
 
     Args:
         kind: 'kl': T² · KL(teacher ‖ student) of the outputs softened by T, in nats (Hinton et al. 2015,
@@ -36,12 +34,10 @@ class Distance:
         task: single label: softmax over K. Multi-label: K independent sigmoids, their divergences summed.
             Dense: softmax over K at every position, meaned over positions.
 
-    With two classes (or two labels) a sample's correlation over classes is 1 or -1 and has no gradient: there
-    'dist' learns from the correlation over samples alone. An output that is the same for all classes (or a
-    class with the same output for all samples) is at distance 0 from another such, and at 1/2 from the rest.
-
-    Raises:
-        LabError: an unknown kind, a temperature that is not above 0.
+    It is 0 where both agree, and no gradient reaches the teacher. With two classes (or labels) a sample's
+    correlation over classes is 1 or -1 and has no gradient: 'dist' learns from that over samples alone. A
+    constant output (over classes, or a class over samples) is at distance 0 from another such, and at 1/2
+    from the rest.
     """
 
     kind: DistanceKind = "kl"
@@ -49,11 +45,9 @@ class Distance:
     task: Task = Task.SINGLE_LABEL
 
     def each(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """The distance of every sample: logits (..., B, K), for a dense task (..., B, K, H, W), -> (..., B).
-
-        For 'dist' this is the inter-class term; the intra-class term is in `batch`. Raises `LabError` for
-        shapes that differ or do not go with the task, or fewer than two classes.
-        """
+        """The distance of every sample: logits (..., B, K), for a dense task (..., B, K, H, W), -> (..., B);
+        of 'dist' the inter-class term. Raises `LabError` for shapes that differ or do not go with the task,
+        or fewer than two classes."""
         s, t, classes = logits_pair(student, teacher, self.task)
         if self.kind == "mse":
             found = (s - t).square().mean(dim=classes)
@@ -83,10 +77,7 @@ class Distance:
         return self.temperature**2 * w.mean(dim=-1) * apart.mean(dim=-1)
 
     def __call__(self, student: Tensor, teacher: Tensor, *, weights: Tensor | None = None) -> Tensor:
-        """D, one value per replica: mean_i w_i · each_i + batch(w), (...); weights (..., B), None for ones.
-
-        Raises `LabError` as `each` does, and for weights of another shape.
-        """
+        """D, one value per replica, (...); weights (..., B), None for ones."""
         each = self.each(student, teacher)
         if weights is not None:
             each = each * _weights(weights, student, each.ndim)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from mmkd_lab.data.task import Task
 from mmkd_lab.distill.learned import LearnedWeights
 from mmkd_lab.distill.losses.ce import CrossEntropy
 from mmkd_lab.distill.losses.msd import Msd
-from mmkd_lab.distill.method import Context, Method, Needs, Outputs
+from mmkd_lab.distill.method import Context, Method, Needs, Outputs, Tensors, Widths
 from mmkd_lab.distill.teacher_outputs import TeacherOutputs
 from mmkd_lab.models.removal import REMOVALS, Removal
 from mmkd_lab.models.views import View
@@ -36,10 +36,8 @@ class Distillation:
         removal: how the student loses what a view does not keep; needed by methods that compare views, and
             the same operator as their teacher's.
 
-    Raises:
-        LabError: terms that are no such pairs, a weight that is negative or not finite, weights that are all
-            0 or for different numbers of replicas, methods of different tasks or not yet bound, views without
-            a removal.
+    Raises `LabError` for terms that are no such pairs, weights that are negative, not finite, all 0 or for
+    different numbers of replicas, methods of different tasks or not yet bound.
     """
 
     terms: tuple[tuple[Weight, Method], ...]
@@ -63,12 +61,9 @@ class Distillation:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The name of every term: its method's, numbered where a method comes several times."""
-        seen, total = Counter[str](), Counter(method.name for _, method in self.terms)
-        found = []
-        for _, method in self.terms:
-            seen[method.name] += 1
-            found.append(method.name if total[method.name] == 1 else f"{method.name} {seen[method.name]}")
-        return tuple(found)
+        every = [method.name for _, method in self.terms]
+        numbered = ((name, every[: i + 1].count(name)) for i, name in enumerate(every))
+        return tuple(name if every.count(name) == 1 else f"{name} {n}" for name, n in numbered)
 
     @property
     def task(self) -> Task | None:
@@ -78,10 +73,7 @@ class Distillation:
     @cached_property
     def needs(self) -> Needs:
         """What its methods need together."""
-        found = Needs(teacher=False)
-        for _, method in self.terms:
-            found = found | method.needs
-        return found
+        return reduce(or_, (method.needs for _, method in self.terms), Needs(teacher=False))
 
     @property
     def needs_teacher(self) -> bool:
@@ -91,10 +83,8 @@ class Distillation:
     @cached_property
     def learning(self) -> tuple[Weight, Msd] | None:
         """The pair (weight, Msd) whose weights by view are learned, if there is one."""
-        for weight, method in self.terms:
-            if isinstance(method, Msd) and method.learned is not None:
-                return weight, method
-        return None
+        learned = ((w, m) for w, m in self.terms if isinstance(m, Msd) and m.learned is not None)
+        return next(learned, None)
 
     @property
     def learned(self) -> LearnedWeights | None:
@@ -108,52 +98,35 @@ class Distillation:
 
     def asks(self, context: Context) -> tuple[View, ...]:
         """The views, beside the full input, that the teacher is asked about."""
-        asked = (view for _, method in self.terms for view in method.asks(context))
-        return tuple(dict.fromkeys(asked))
+        return tuple(dict.fromkeys(view for _, method in self.terms for view in method.asks(context)))
 
     def prepare(self, teacher: TeacherOutputs, context: Context, *, seed: int) -> TeacherOutputs | None:
         """What one student is handed of its teacher (R = 1): what every method prepares, in one; None when no
-        term reads a teacher.
-
-        Raises `LabError` where two methods would have the teacher say different things.
+        term reads a teacher. Raises `LabError` where two methods would have the teacher say different things.
         """
-        parts = [
-            method.prepare(teacher, context, seed=seed) for _, method in self.terms if method.needs.teacher
-        ]
+        readers = [method for _, method in self.terms if method.needs.teacher]
+        parts = [method.prepare(teacher, context, seed=seed) for method in readers]
         return TeacherOutputs.together(parts) if parts else None
 
-    def parameters(
-        self,
-        student_features: Mapping[str, int],
-        teacher_features: Mapping[str, int],
-        *,
-        seeds: Sequence[int],
-    ) -> dict[str, Tensor]:
-        """The methods' own parameters, {term.name: (R, ...)}; the features are {layer: F}."""
+    def parameters(self, student: Widths, teacher: Widths, *, seeds: Sequence[int]) -> Tensors:
+        """The methods' own parameters, {term.name: (R, ...)}; the widths are {layer: F}."""
         return {
             f"{term}.{name}": value
             for term, (_, method) in zip(self.names, self.terms, strict=True)
-            for name, value in method.parameters(student_features, teacher_features, seeds=seeds).items()
+            for name, value in method.parameters(student, teacher, seeds=seeds).items()
         }
 
     def __call__(
-        self,
-        student: Outputs,
-        target: Tensor,
-        teacher: Outputs | None,
-        parameters: Mapping[str, Tensor],
-    ) -> dict[str, Tensor]:
+        self, student: Outputs, target: Tensor, teacher: Outputs | None, parameters: Mapping[str, Tensor]
+    ) -> Tensors:
         """Every term by name without its weight, and 'loss'; each (R,)."""
-        if teacher is None:
-            require(not self.needs_teacher, "teacher", None, "must be given, since a term compares with it")
-        terms: dict[str, Tensor] = {}
+        known = teacher is not None or not self.needs_teacher
+        require(known, "teacher", None, "must be given, since a term compares with it")
+        terms: Tensors = {}
         loss: Tensor | None = None
         for name, (weight, method) in zip(self.names, self.terms, strict=True):
-            own = {
-                key.removeprefix(f"{name}."): value
-                for key, value in parameters.items()
-                if key.startswith(f"{name}.")
-            }
+            at = f"{name}."
+            own = {key.removeprefix(at): value for key, value in parameters.items() if key.startswith(at)}
             # A method that needs no teacher may get none.
             found = method(student, target, teacher, own)  # type: ignore[arg-type]
             terms |= {name + key.removeprefix(method.name): value for key, value in found.items()}
@@ -165,19 +138,23 @@ class Distillation:
 
     def __getitem__(self, r: int) -> Distillation:
         """The loss of replica `r` alone."""
-        return replace(self, terms=tuple((_of(weight, r), method) for weight, method in self.terms))
+        if self.replicas is None:
+            return self
+        r = position("r", r, self.replicas, of="a replica of the terms")
+        return self._with(lambda weight: float(weight[r]))
 
     def to(self, device: torch.device | str) -> Distillation:
         """The same with its weights on a device."""
-        moved = ((w.to(device) if isinstance(w, Tensor) else w, method) for w, method in self.terms)
-        return replace(self, terms=tuple(moved))
+        return self._with(lambda weight: weight.to(device))
+
+    def _with(self, change: Callable[[Tensor], Weight]) -> Distillation:
+        terms = ((change(w) if isinstance(w, Tensor) else w, method) for w, method in self.terms)
+        return replace(self, terms=tuple(terms))
 
     def describe(self) -> dict[str, Any]:
         """Plain values that name this loss in a key or in provenance."""
-        terms = [
-            {"weight": w.tolist() if isinstance(w, Tensor) else float(w), **method.describe()}
-            for w, method in self.terms
-        ]
+        plain = ((w.tolist() if isinstance(w, Tensor) else float(w), method) for w, method in self.terms)
+        terms = [{"weight": weight, **method.describe()} for weight, method in plain]
         return {"terms": terms, "removal": None if self.removal is None else self.removal.name}
 
 
@@ -189,19 +166,10 @@ def labels_only(task: Task = Task.SINGLE_LABEL) -> Distillation:
 def _pair(pair: object) -> tuple[Weight, Method]:
     if not isinstance(pair, tuple) or len(pair) != 2:
         raise LabError("terms", pair, f"must be {_PAIRS}", _FOR_EXAMPLE)
-    weight: Weight = pair[0]
-    method = of_type("terms", pair[1], Method, _PAIRS, _FOR_EXAMPLE)
-    method.require_bound()
-    at = f"weight of {method.name}"
-    if isinstance(weight, Tensor):
-        fine = weight.ndim == 1 and bool((torch.isfinite(weight) & (weight >= 0)).all())
-        require(fine, at, weight.tolist(), "must be (R,), finite and at least 0")
-    else:
-        real(at, weight, at_least=0.0)
+    weight, method = pair[0], of_type("terms", pair[1], Method, _PAIRS, _FOR_EXAMPLE)
+    for name in ("views", "temperature", "task", "convention"):
+        given = getattr(method, name, "") is not None
+        require(given, f"{type(method).__name__}.{name}", None, "must be given, or bound")
+    for one in weight.tolist() if isinstance(weight, Tensor) else [weight]:
+        real(f"weight of {method.name}", one, at_least=0.0)
     return weight, method
-
-
-def _of(weight: Weight, r: int) -> Weight:
-    if not isinstance(weight, Tensor):
-        return weight
-    return float(weight[position("r", r, len(weight), of="a replica of the terms")])

@@ -25,7 +25,7 @@ from pydantic import WrapValidator
 from torch import Tensor
 
 from mmkd_lab.core.check import LabError, listing, require
-from mmkd_lab.core.config import Positive, config
+from mmkd_lab.core.config import config
 from mmkd_lab.core.fingerprint import digest, digest_arrays
 from mmkd_lab.core.registry import Registry
 from mmkd_lab.data.task import Task
@@ -38,31 +38,28 @@ if TYPE_CHECKING:
     from mmkd_lab.distill.teacher_outputs import TeacherOutputs
     from mmkd_lab.distill.weights import Weighting
 
+T = TypeVar("T")
+M = TypeVar("M", bound="type[Method]")
+
 #: 'kl' is the true divergence; 'released' divides it by the number of classes too, see `losses.kd`.
 Convention = Literal["kl", "released"]
-
-#: The default of a field that `Method.bind` fills, and the types of such fields: None passes until then.
+#: A field that `Method.bind` fills is declared `name: Open[type] = OPEN`: None passes until then.
+Open = Annotated[T, WrapValidator(lambda value, check: None if value is None else check(value))]
 OPEN: Any = None
-_OPEN = WrapValidator(lambda value, check: None if value is None else check(value))
-OpenTemperature = Annotated[Positive, _OPEN]
-OpenConvention = Annotated[Convention, _OPEN]
-OpenTask = Annotated[Task, _OPEN]
-OpenViews = Annotated[tuple[View, ...], _OPEN]
-_OWED = ("views", "temperature", "task", "convention")
 
-M = TypeVar("M", bound="type[Method]")
+#: Terms by name, each (R,), or parameters by name, each (R, ...); and the features' lengths by layer.
+Tensors = dict[str, Tensor]
+Widths = Mapping[str, int]
 
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
     """What R networks say about one batch.
 
-    Args:
-        logits: (R, B, K), all modalities kept; for a dense task (R, B, K, H, W).
-        views: the logits under other views, {view: (R, B, K)}.
-        features: {layer: (R, B, F)}, all modalities kept; `HEAD` is what the head reads.
-        view_features: what the head reads under other views, {view: (R, B, F)}.
-        weights: on the teacher's side, the weight of each sample under a view, {view: (R, B)}.
+    `logits` (R, B, K), for a dense task (R, B, K, H, W), of the full input, and {view: the same} under other
+    `views`; `features` {layer: (R, B, F)} of the full input, `HEAD` being what the head reads, and
+    `view_features` {view: (R, B, F)} what it reads under other views; on the teacher's side `weights`
+    {view: (R, B)}, of each sample. Its methods raise `LabError` for what nobody computed.
     """
 
     logits: Tensor
@@ -72,19 +69,20 @@ class Outputs:
     weights: Mapping[View, Tensor] = field(default_factory=dict)
 
     def under(self, view: View) -> Tensor:
-        """The logits under a view. Raises `LabError` when nobody computed them."""
-        return _known("view", view, self.views)
+        """The logits under a view."""
+        return known("view", view, self.views)
 
     def at(self, layer: str = HEAD) -> Tensor:
-        """The features of a layer. Raises `LabError` when nobody computed them."""
-        return _known("layer", layer, self.features)
+        """The features of a layer."""
+        return known("layer", layer, self.features)
 
     def features_under(self, view: View) -> Tensor:
-        """What the head reads under a view. Raises `LabError` when nobody computed it."""
-        return _known("view of features", view, self.view_features)
+        """What the head reads under a view."""
+        return known("view of features", view, self.view_features)
 
 
-def _known(argument: str, name: Any, named: Mapping[Any, Tensor]) -> Tensor:  # noqa: ANN401 - a view or a layer
+def known(argument: str, name: Any, named: Mapping[Any, Tensor]) -> Tensor:  # noqa: ANN401 - a view or a layer
+    """One of several by its name. Raises `LabError` when it is not there."""
     if name not in named:
         at_hand = listing([_plain(one) for one in named])
         raise LabError(argument, _plain(name), f"must be one whose outputs are at hand: {at_hand}")
@@ -92,10 +90,8 @@ def _known(argument: str, name: Any, named: Mapping[Any, Tensor]) -> Tensor:  # 
 
 
 def changed(change: Callable[[list[Tensor]], Tensor], *several: Any) -> dict[str, Any]:  # noqa: ANN401
-    """The fields of an `Outputs` or `TeacherOutputs` after the same change of every tensor.
-
-    `change` is given that tensor of each of `several`, which hold the same views and layers.
-    """
+    """The fields of an `Outputs` or `TeacherOutputs` after the same change of every tensor: `change` is given
+    that tensor of each of `several`, which hold the same views and layers."""
     named = {
         name: {key: change([getattr(one, name)[key] for one in several]) for key in getattr(several[0], name)}
         for name in ("views", "features", "view_features", "weights")
@@ -105,15 +101,9 @@ def changed(change: Callable[[list[Tensor]], Tensor], *several: Any) -> dict[str
 
 @dataclass(frozen=True)
 class Needs:
-    """What a method must be given beside the logits of the full input.
-
-    Args:
-        views: the views under which it compares student and teacher.
-        student_layers: the student's layers whose features it reads, full input.
-        teacher_layers: the teacher's.
-        view_features: whether it reads what the head reads under `views`.
-        teacher: whether it reads a teacher at all.
-    """
+    """What a method must be given beside the logits of the full input: views under which it compares both
+    sides, layers whose features (full input) it reads of either side, what the head reads under its views,
+    and whether it reads a teacher at all."""
 
     views: tuple[View, ...] = ()
     student_layers: tuple[str, ...] = ()
@@ -122,32 +112,19 @@ class Needs:
     teacher: bool = True
 
     def __or__(self, other: Needs) -> Needs:
-        """What two methods need together."""
-        return Needs(
-            tuple(dict.fromkeys(self.views + other.views)),
-            tuple(dict.fromkeys(self.student_layers + other.student_layers)),
-            tuple(dict.fromkeys(self.teacher_layers + other.teacher_layers)),
-            self.view_features or other.view_features,
-            self.teacher or other.teacher,
-        )
+        pairs = ((getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
+        both: list[Any] = [tuple(dict.fromkeys(a + b)) if isinstance(a, tuple) else a or b for a, b in pairs]
+        return Needs(*both)
 
 
 @dataclass(frozen=True, eq=False)
 class Context:
     """What a study knows and a method may want to know, see `Method.bind` and `Method.prepare`.
 
-    Args:
-        task: what the target is.
-        temperature: T of every term on outputs.
-        convention: 'kl' or 'released', see `kd_divergence`.
-        views: the views of modality-specific terms, see `msd_views`.
-        modalities: those the student reads.
-        removal: the name of the operator that removes what a view does not keep.
-        weighting: how modality-specific terms are weighed.
-        learned: how weights are learned where they are.
-        data: the samples.
-        gate: {view: (R,) in [0, 1]}, what the teacher's unreliability leaves of a view's weights.
-        others: the outputs of further teachers.
+    Terms on outputs take its task, temperature and convention, modality-specific ones its views (see
+    `msd_views`), and how these are weighed or learn to be. The student reads `modalities`; `removal` names
+    what removes the rest. `gate` {view: (R,) in [0, 1]} is what the teacher's unreliability leaves of a
+    view's weights, `others` are the outputs of further teachers.
     """
 
     task: Task = Task.SINGLE_LABEL
@@ -166,9 +143,8 @@ class Context:
 class Method:
     """The base of all methods: a frozen dataclass whose fields are its hyper-parameters.
 
-    A method is called with what R students and their teachers say and returns its terms by name, each (R,);
-    the one under its own `name` is what is trained on, the others are parts of it to look at. No gradient may
-    reach the teacher.
+    It is called with what R students and their teachers say and returns its terms by name, each (R,); the one
+    under its own `name` is trained on, the others are parts to look at. No gradient may reach the teacher.
     """
 
     name: ClassVar[str]
@@ -193,42 +169,19 @@ class Method:
         return replace(self, **found) if found else self  # type: ignore[type-var]
 
     def prepare(self, teacher: TeacherOutputs, context: Context, *, seed: int) -> TeacherOutputs:
-        """What one student is handed of its teacher (R = 1), once and before training: what it needs.
+        """What one student is handed of its teacher (R = 1), once and before training: what it needs. `seed`
+        is the student's own. Raises `LabError` for a view or layer the teacher was not asked about."""
+        needs, views = self.needs, self.needs.views
+        heads = views if needs.view_features else ()
+        return teacher.only(views=views, layers=needs.teacher_layers, view_features=heads)
 
-        `seed` is the student's own, for whatever is drawn. Raises `LabError` for a view or layer that the
-        teacher was not asked about.
-        """
-        needs = self.needs
-        return teacher.only(
-            views=needs.views,
-            layers=needs.teacher_layers,
-            view_features=needs.views if needs.view_features else (),
-        )
-
-    def parameters(
-        self,
-        student_features: Mapping[str, int],
-        teacher_features: Mapping[str, int],
-        *,
-        seeds: Sequence[int],
-    ) -> dict[str, Tensor]:
-        """Parameters of its own that are trained with the student, {name: (R, ...)}, drawn per seed.
-
-        The features are {layer: F}, of the layers that it needs.
-        """
+    def parameters(self, student: Widths, teacher: Widths, *, seeds: Sequence[int]) -> Tensors:
+        """Parameters that are trained with the student, {name: (R, ...)}, drawn per seed from {layer: F}."""
         return {}
 
-    def __call__(
-        self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
+    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Tensors) -> Tensors:
         """{name: (R,), part: (R,), ...} for target (R, B, ...)."""
         raise LabError("method", type(self).__name__, "must define __call__")
-
-    def require_bound(self) -> None:
-        """Raise `LabError` for a field that is still to be filled."""
-        for one in fields(self):  # type: ignore[arg-type]
-            open_ = one.name in _OWED and getattr(self, one.name) is None
-            require(not open_, f"{type(self).__name__}.{one.name}", None, "must be given, or bound")
 
     def describe(self) -> dict[str, object]:
         """Plain JSON values that name it in a key: every field, and the source of a class of yours."""
@@ -241,10 +194,7 @@ class Method:
 class FeatureMethod(Method):
     """The base of methods that compare features of the full input, of one layer on either side.
 
-    Args:
-        student_layer: where the student's features are taken, by the name of its submodule; by default what
-            the head reads.
-        teacher_layer: where the teacher's are. Both sides keep their own width.
+    A layer is named as the submodule is; by default it is what the head reads. Both sides keep their width.
     """
 
     student_layer: str = field(default=HEAD, kw_only=True)
@@ -264,10 +214,8 @@ METHODS: Registry[type[Method]] = Registry("method", home=("mmkd_lab.distill.los
 
 
 def register_method(name: str) -> Callable[[M], M]:
-    """A decorator that registers a method: a frozen dataclass derived from `Method`.
-
-    Raises `LabError` for anything else, or for a name of the lab's own.
-    """
+    """A decorator that registers a method. Raises `LabError` for anything but a dataclass derived from
+    `Method`, or for a name of the lab's own."""
 
     def register(cls: M) -> M:
         fits = isinstance(cls, type) and issubclass(cls, Method) and is_dataclass(cls)
@@ -286,22 +234,16 @@ def source_digest(cls: type) -> str:
     return digest([_source(one) for one in own]) if own else ""
 
 
-def _source(cls: type) -> str:
+def _source(of: type | FunctionType) -> str:
     try:
-        return inspect.getsource(cls)
+        return inspect.getsource(of)
     except (OSError, TypeError):
         # A notebook's class has no file: its functions have, or at least their bytecode.
-        members = [getattr(one, "fget", one) for one in vars(cls).values()]
-        return "".join(_function_source(one) for one in members if inspect.isfunction(one))
-
-
-def _function_source(function: FunctionType) -> str:
-    try:
-        return inspect.getsource(function)
-    except OSError:
-        code = function.__code__
-        plain = [one for one in code.co_consts if not isinstance(one, CodeType)]
-        return repr((code.co_code, plain, code.co_names))
+        if isinstance(of, type):
+            members = [getattr(one, "fget", one) for one in vars(of).values()]
+            return "".join(_source(one) for one in members if inspect.isfunction(one))
+        plain = [one for one in of.__code__.co_consts if not isinstance(one, CodeType)]
+        return repr((of.__code__.co_code, plain, of.__code__.co_names))
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
@@ -317,6 +259,4 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
         return [_plain(one) for one in value]
     if is_dataclass(value) and not isinstance(value, type):
         return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
-    if isinstance(value, type) or callable(value):
-        return inspect.getsource(value)
-    return value
+    return inspect.getsource(value) if callable(value) else value

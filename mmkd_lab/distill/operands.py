@@ -2,52 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import sqrt
 
 import torch
 from torch import Tensor
 
-from mmkd_lab.core.check import LabError, of_type, require
+from mmkd_lab.core.check import of_type, require
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.task import Task
+from mmkd_lab.distill.method import Tensors
 
 #: A vector so many times shorter than the longest beside it is rounding noise.
 _NOTHING = 1e-6
 
-#: The axes of one replica's logits: batch and classes, and for a dense task height and width.
-_AXES = {Task.SINGLE_LABEL: 2, Task.MULTI_LABEL: 2, Task.DENSE: 4}
-
 
 def logits_pair(student: Tensor, teacher: Tensor, task: Task) -> tuple[Tensor, Tensor, int]:
-    """(student, teacher without gradient, class axis), both in single precision or better.
-
-    Raises `LabError` unless both are (..., B, K), for a dense task (..., B, K, H, W), of one shape, with at
-    least one sample and two classes.
-    """
-    of_type("student", student, Tensor, "a torch tensor of logits")
-    of_type("teacher", teacher, Tensor, "a torch tensor of logits")
+    """(student, teacher without gradient, class axis), both in single precision or better. Raises `LabError`
+    unless both are (..., B, K), dense (..., B, K, H, W), of one shape, with a sample and two classes at
+    least."""
+    for name, values in (("student", student), ("teacher", teacher)):
+        of_type(name, values, Tensor, "a torch tensor of logits")
     shape = tuple(student.shape)
-    require(
-        student.shape == teacher.shape,
-        "teacher",
-        tuple(teacher.shape),
-        f"must have the shape of the student's logits, {shape}",
-        "Teacher and student must have the same classes, and the same samples in the batch.",
-    )
-    lead = student.ndim - _AXES[task]
-    wanted = "(..., B, K, H, W)" if task is Task.DENSE else "(..., B, K)"
-    require(lead >= 0, "student", shape, f"must be {wanted} for a {task.value} task")
-    fits = shape[lead] > 0 and shape[lead + 1] >= 2
-    require(fits, "student", shape, "must hold at least one sample and two classes")
+    rule = f"must have the shape of the student's logits, {shape}: the same classes and samples"
+    require(student.shape == teacher.shape, "teacher", tuple(teacher.shape), rule)
+    axes, wanted = (4, "(..., B, K, H, W)") if task is Task.DENSE else (2, "(..., B, K)")
+    lead = student.ndim - axes
+    fits = lead >= 0 and shape[lead] > 0 and shape[lead + 1] >= 2
+    rule = f"must be {wanted} for a {task.value} task, with at least one sample and two classes"
+    require(fits, "student", shape, rule)
     return widened(student), widened(teacher.detach()), lead + 1
 
 
 def features_pair(student: Tensor, teacher: Tensor, *, equal: bool = False) -> tuple[Tensor, Tensor]:
-    """(student, teacher without gradient), both in single precision or better.
-
-    Raises `LabError` unless they are (..., B, F) and (..., B, F'), alike but for the last axis, and in that
-    too when they must be `equal`.
+    """(student, teacher without gradient), both in single precision or better. Raises `LabError` unless they
+    are (..., B, F) and (..., B, F'), alike but for the last axis, and in that too when they must be `equal`.
     """
     rule = "must be (..., B, F) with at least one sample and one feature"
     for name, values in (("student", student), ("teacher", teacher)):
@@ -55,9 +44,7 @@ def features_pair(student: Tensor, teacher: Tensor, *, equal: bool = False) -> t
         require(fits, name, f"{values.dtype} {tuple(values.shape)}", rule)
     same = student.shape == teacher.shape if equal else student.shape[:-1] == teacher.shape[:-1]
     rule = f"must go with the student's features, {tuple(student.shape)}"
-    way_out = (
-        "Map the student's features first, see regress()." if equal else "Only the last axis may differ."
-    )
+    way_out = "" if equal else "Only the last axis may differ."
     require(same, "teacher", tuple(teacher.shape), rule, way_out)
     return widened(student), widened(teacher.detach())
 
@@ -65,8 +52,7 @@ def features_pair(student: Tensor, teacher: Tensor, *, equal: bool = False) -> t
 def unit(values: Tensor) -> Tensor:
     """The vectors (..., n, F) at length 1. One that is 0, but for rounding, beside the longest of its n stays
     0 and passes no gradient on: it has no direction, and dividing by its length would make the gradient
-    endless.
-    """
+    endless."""
     length = values.norm(dim=-1, keepdim=True)
     alive = length > _NOTHING * length.amax(dim=-2, keepdim=True)
     return torch.where(alive, values / torch.where(alive, length, 1.0), 0.0)
@@ -95,16 +81,7 @@ def regressor(
     return {"weight": stacked[:, :-1].clone(), "bias": stacked[:, -1].clone()}
 
 
-def regress(features: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-    """Features (R, B, F) through the map of each replica -> (R, B, F').
-
-    Raises `LabError` for other features or another number of replicas than the map was made for.
-    """
-    if "weight" not in parameters:
-        raise LabError("parameters", sorted(parameters), "must hold 'weight'", "See Method.parameters.")
-    weight, bias = parameters["weight"], parameters["bias"]
-    wanted = (len(weight), weight.shape[1])
-    fits = features.ndim == 3 and (len(features), features.shape[-1]) == wanted
-    rule = f"must be ({wanted[0]}, B, {wanted[1]}), as the map that was made for them"
-    require(fits, "features", tuple(features.shape), rule)
-    return torch.baddbmm(bias[:, None].to(features.dtype), features, weight.to(features.dtype))
+def regress(features: Tensor, parameters: Tensors) -> Tensor:
+    """Features (R, B, F) through the map of each replica -> (R, B, F')."""
+    weight, bias = (parameters[name].to(features.dtype) for name in ("weight", "bias"))
+    return torch.baddbmm(bias[:, None], features, weight)

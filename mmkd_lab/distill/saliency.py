@@ -42,11 +42,9 @@ def saliency(
     With v(A) = -delta(T(x), T(keep(x, A))), the value of the modalities A:
 
     - 'drop' credits m with v(all) - v(all but m), the change when m alone goes. It does not see redundancy:
-      where either modality suffices, both get about 0.
+      where either modality suffices, both get about 0. For two modalities it reads the *other* alone.
     - 'only' credits m with v({m}) - v(nothing), how far m alone leads. It does not see synergy.
     - 'shapley' averages m's contribution over all orders (Shapley 1953), sees both, and needs all 2^M views.
-
-    For two modalities the saliency of one is thus read from the output of the *other* alone under 'drop'.
 
     Args:
         teacher: its outputs under the views that `needed_views` names.
@@ -55,32 +53,25 @@ def saliency(
             'logit' mean absolute difference of logits, 'loss' CE(y, T') - CE(y, T) in nats (may be negative),
             'correctness' right before minus right after (multi-label: share of the labels).
         credit: see above.
-        task: multi-label sums over the labels (means, for 'logit' and 'correctness'); dense means over
-            positions.
+        task: multi-label sums over the labels (means, for 'logit' and 'correctness'); dense: positions' mean.
         data: where 'loss' and 'correctness' find the labels of the teacher's samples.
 
-    Raises:
-        LabError: an unknown delta or credit, fewer than two modalities, a view the teacher was not asked
-            about, labels that are needed and absent.
+    Raises `LabError` for an unknown delta or credit, fewer than two modalities, a view the teacher was not
+    asked about, labels that are needed and absent.
     """
     one_of("delta", delta, DELTAS)
-    one_of("credit", credit, CREDITS)
-    names = modality_names(modalities)
-    target = None
+    names, target = modality_names(modalities), None
     if delta in ("loss", "correctness"):
         way_out = f"delta={delta!r} needs its labels."
         target = teacher.targets(of_type("data", data, PairedData, "the dataset", way_out))
     everything = View.full(names)
-
-    def value(view: View) -> Tensor:
-        if view == everything:
-            return teacher.logits.new_zeros(teacher.logits.shape[:2])
+    values = {everything: teacher.logits.new_zeros(teacher.logits.shape[:2])}
+    for view in needed_views(names, credit=credit):
         if view not in teacher.views:
             known = [one.label for one in teacher.views]
             raise LabError("teacher", known, f"must know the view {view.label!r}", "See needed_views().")
-        return -difference(teacher.logits, teacher.views[view], delta=delta, task=task, target=target)
-
-    values = {view: value(view) for view in (*needed_views(names, credit=credit), everything)}
+        other = teacher.views[view]
+        values[view] = -difference(teacher.logits, other, delta=delta, task=task, target=target)
     if credit == "drop":
         return {m: values[everything] - values[View.drop(m, of=names)] for m in names}
     if credit == "only":
@@ -96,7 +87,7 @@ def needed_views(modalities: Iterable[str], *, credit: Credit = "drop") -> tuple
         return tuple(View.drop(m, of=names) for m in names)
     if credit == "only":
         return (View.only(), *(View.only(m) for m in names))
-    return tuple(view for view in all_views(names) if len(view) < len(names))
+    return all_views(names)[:-1]
 
 
 def difference(
@@ -107,61 +98,40 @@ def difference(
     task: Task = Task.SINGLE_LABEL,
     target: Tensor | None = None,
 ) -> Tensor:
-    """delta(T(x), T(x')) per sample: logits (..., K), for a dense task (R, N, K, H, W) -> (R, N).
-
-    For 'loss' and 'correctness' `target` is (N,) or, by the task, (N, K) or (N, H, W). See `saliency`.
-    """
+    """delta(T(x), T(x')) per sample, see `saliency`: logits (..., K), for a dense task (R, N, K, H, W) -> (R,
+    N). For 'loss' and 'correctness' `target` is (N,) or, by the task, (N, K) or (N, H, W)."""
     one_of("delta", delta, DELTAS)
-    full, other = _exact(full), _exact(other)
+    # In double precision: in single, the divergence of two outputs that agree is noise of either sign about
+    # 1e-7, from which weights by saliency would be made. (Apple's devices have no double.)
+    full, other = (x.float() if x.device.type == "mps" else x.double() for x in (full, other))
     if task is Task.DENSE:
         full, other = full.movedim(2, -1), other.movedim(2, -1)
     if delta in ("loss", "correctness"):
         labels = of_type("target", target, Tensor, "the labels", f"delta={delta!r} compares with them.")
         measure = _loss if delta == "loss" else _wrong
-        return _positions(measure(other, labels, task) - measure(full, labels, task)).float()
-    each = _CHANGES[delta](full, other, task is Task.MULTI_LABEL)
-    return _positions(each).float()
+        each = measure(other, labels, task) - measure(full, labels, task)
+    elif delta == "logit":
+        each = (full - other).abs().mean(-1)
+    else:
+        each = _divergence(_logs(full, task), _logs(other, task), delta)
+    return (each if each.ndim == 2 else each.flatten(2).mean(-1)).float()
 
 
-def _exact(logits: Tensor) -> Tensor:
-    """In double precision: in single, the divergence of two outputs that agree is noise of either sign about
-    1e-7, from which weights by saliency would be made. (Apple's devices have no double.)
-    """
-    return logits.float() if logits.device.type == "mps" else logits.double()
-
-
-def _positions(each: Tensor) -> Tensor:
-    """(R, N) or (R, N, H, W) -> (R, N)."""
-    return each if each.ndim == 2 else each.flatten(2).mean(-1)
-
-
-def _logs(logits: Tensor, labels: bool) -> Tensor:
+def _logs(logits: Tensor, task: Task) -> Tensor:
     """Log-probabilities (..., outcomes, variables): one softmax, or K Bernoulli variables of two outcomes."""
-    if labels:
+    if task is Task.MULTI_LABEL:
         return torch.stack([F.logsigmoid(logits), F.logsigmoid(-logits)], dim=-2)
     return logits.log_softmax(-1).unsqueeze(-1)
 
 
-def _kl(full: Tensor, other: Tensor, labels: bool) -> Tensor:
-    p, q = _logs(full, labels), _logs(other, labels)
-    return (p.exp() * (p - q)).sum((-2, -1)).clamp(min=0)
-
-
-def _js(full: Tensor, other: Tensor, labels: bool) -> Tensor:
-    p, q = _logs(full, labels), _logs(other, labels)
+def _divergence(p: Tensor, q: Tensor, delta: Delta) -> Tensor:
+    """Of two laws by their logarithms."""
+    if delta == "kl":
+        return (p.exp() * (p - q)).sum((-2, -1)).clamp(min=0)
+    if delta == "tv":
+        return 0.5 * (p.exp() - q.exp()).abs().sum((-2, -1))
     middle = torch.logaddexp(p, q) - log(2)
     return 0.5 * (p.exp() * (p - middle) + q.exp() * (q - middle)).sum((-2, -1)).clamp(min=0)
-
-
-def _tv(full: Tensor, other: Tensor, labels: bool) -> Tensor:
-    return 0.5 * (_logs(full, labels).exp() - _logs(other, labels).exp()).abs().sum((-2, -1))
-
-
-def _logit(full: Tensor, other: Tensor, labels: bool) -> Tensor:
-    return (full - other).abs().mean(-1)
-
-
-_CHANGES = {"kl": _kl, "js": _js, "tv": _tv, "logit": _logit}
 
 
 def _loss(logits: Tensor, target: Tensor, task: Task) -> Tensor:
@@ -181,7 +151,7 @@ def _wrong(logits: Tensor, target: Tensor, task: Task) -> Tensor:
 
 def _shapley(values: dict[View, Tensor], names: tuple[str, ...], m: str) -> Tensor:
     others = [name for name in names if name != m]
-    total = torch.zeros_like(next(iter(values.values())))
+    total = torch.zeros_like(values[View.only()])
     for size in range(len(names)):
         share = factorial(size) * factorial(len(names) - 1 - size) / factorial(len(names))
         for chosen in combinations(others, size):

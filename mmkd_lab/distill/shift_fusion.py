@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmkd_lab.core.check import LabError, flat, listing, of_type, real, require, whole
+from mmkd_lab.core.check import real, require, whole
 from mmkd_lab.models.initialise import initialise
 
 _TINY = 1e-12
@@ -19,25 +19,15 @@ class ShiftFusion(nn.Module):
     """{modality: embedding (B, F)} -> logits (B, K), by a bounded shift of the strong modality's embedding.
 
     h = LN(MHA(weak) + weak), g = ReLU(W [h; t]), d = g · (W' h), a = min(scale · ||t|| / ||d||, 1), and the
-    logits are read from LN(t + a · d): the shift is never longer than `scale` times the strong embedding t.
-    Source: Yun et al. 2024 (TelME). There the weak embeddings [v; a] enter the attention; here
+    logits are read from LN(t + a · d): the shift is never longer than `scale` (0.1 in TelME) times the strong
+    embedding t. Source: Yun et al. 2024 (TelME). There the weak embeddings [v; a] enter the attention; here
     they are its tokens, one per modality, so that the logits of a sample depend on that sample alone.
 
-    The encoders are not part of it: give it features that frozen encoders computed, for instance as the
-    modalities of a dataset, and train it with `fit` like any network.
+    The encoders are not part of it: give it features F that frozen encoders computed, for instance as the
+    modalities of a dataset, and train it with `fit` like any network. The seed is the run's.
 
-    Args:
-        strong: the modality whose embedding is shifted.
-        weak: the others, at least one.
-        features: F, the length of every embedding.
-        num_outputs: K.
-        heads: heads of the attention; must divide F.
-        scale: the longest shift, as a share of the strong embedding's length; 0.1 in TelME.
-        seed: the run's seed; the weights come from its 'init' stream.
-
-    Raises:
-        LabError: a modality named twice, heads that do not divide F, a count or scale out of range; when
-            called, an embedding that is missing or of another length.
+    Raises `LabError` for a modality named twice, heads that do not divide F, a count or scale out of range,
+    and when called for an embedding that is missing or of another length.
     """
 
     def __init__(
@@ -52,23 +42,21 @@ class ShiftFusion(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        listed = flat("weak", weak, "a list of modality names")
-        names = tuple(of_type("weak", name, str, "modality names") for name in listed)
-        require(len(names) > 0, "weak", weak, "must name at least one modality")
-        self.strong, self.weak = of_type("strong", strong, str, "a modality name"), names
-        distinct = len({strong, *names}) == 1 + len(names)
-        require(distinct, "weak", names, f"must not repeat a name, nor name the strong one, {strong!r}")
+        self.strong, self.weak = strong, tuple(weak)
+        self.modalities = tuple(sorted({strong, *self.weak}))
+        distinct = len(self.modalities) == 1 + len(self.weak) > 1
+        rule = f"must name at least one modality, each once, and not the strong one, {strong!r}"
+        require(distinct, "weak", self.weak, rule)
         width, self.heads = whole("features", features), whole("heads", heads)
         require(width % self.heads == 0, "heads", heads, f"must divide the {width} features")
         self.scale = real("scale", scale, above=0.0)
-        self.modalities = tuple(sorted((strong, *names)))
         self.out_features = width
         with torch.random.fork_rng(devices=[]):  # torch's own first draw is thrown away
             self.project = nn.Linear(width, 3 * width)
             self.out = nn.Linear(width, width)
             self.weak_norm, self.norm = nn.LayerNorm(width), nn.LayerNorm(width)
-            self.gate = nn.Linear((len(names) + 1) * width, width)
-            self.displace = nn.Linear(len(names) * width, width)
+            self.gate = nn.Linear((len(self.weak) + 1) * width, width)
+            self.displace = nn.Linear(len(self.weak) * width, width)
             self.head = nn.Linear(width, whole("num_outputs", num_outputs))
         initialise(self, seed=whole("seed", seed, at_least=0))
 
@@ -105,9 +93,7 @@ class ShiftFusion(nn.Module):
         return out
 
     def _embedding(self, x: Mapping[str, Tensor], name: str) -> Tensor:
-        if name not in x:
-            raise LabError("x", sorted(x), f"this fusion reads {listing(self.modalities)}")
-        values = x[name]
-        fits = values.ndim >= 2 and values.shape[-1] == self.out_features
-        require(fits, f"x[{name!r}]", tuple(values.shape), f"must be (batch, {self.out_features})")
-        return values
+        rule = f"must hold {list(self.modalities)}, each (batch, {self.out_features})"
+        fits = name in x and x[name].ndim >= 2 and x[name].shape[-1] == self.out_features
+        require(fits, "x", {name: tuple(one.shape) for name, one in x.items()}, rule)
+        return x[name]

@@ -8,8 +8,6 @@ from typing import Literal
 from mmkd_lab.core.check import flat, of_type, one_of, require
 from mmkd_lab.models.views import View
 
-KINDS = ("only", "drop")
-
 
 def msd_views(modalities: Iterable[str], *, kind: Literal["only", "drop"] = "only") -> tuple[View, ...]:
     """One view per modality: 'only' keeps it alone, 'drop' keeps all but it.
@@ -17,7 +15,7 @@ def msd_views(modalities: Iterable[str], *, kind: Literal["only", "drop"] = "onl
     "Modality-specific prediction" (Jin et al. 2021) reads as 'only'. For two modalities both give the same
     two views; for more they differ. Raises `LabError` for fewer than two modalities or an unknown kind.
     """
-    one_of("kind", kind, KINDS)
+    one_of("kind", kind, ("only", "drop"))
     names = modality_names(modalities)
     return tuple(View.only(m) if kind == "only" else View.drop(m, of=names) for m in names)
 
@@ -25,8 +23,7 @@ def msd_views(modalities: Iterable[str], *, kind: Literal["only", "drop"] = "onl
 def modality_names(modalities: Iterable[str]) -> tuple[str, ...]:
     """Sorted. Raises `LabError` for fewer than two distinct names."""
     rule = "a list of modality names"
-    listed = [of_type("modalities", m, str, rule) for m in flat("modalities", list(modalities), rule)]
-    names = tuple(sorted(listed))
+    names = sorted(of_type("modalities", m, str, rule) for m in flat("modalities", list(modalities), rule))
     rule = "must be at least two distinct names, or there is nothing to tell apart"
     require(len(set(names)) == len(names) >= 2, "modalities", names, rule)
-    return names
+    return tuple(names)

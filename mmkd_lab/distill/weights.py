@@ -33,28 +33,18 @@ class Weighting:
     With s_{m,i} the saliency of modality m for sample i, sbar its mean over the training split, M modalities:
 
     - 'uniform': 1
-    - 'fixed': the numbers of `fixed`, scaled to mean 1
+    - 'fixed': the numbers of `fixed`, {view label: weight}, scaled to mean 1
     - 'population': M · sbar_m / sum_j sbar_j
     - 'normalised': M · s_{m,i} / sum_j s_{j,i}, by instance
-    - 'softmax': M · softmax_m(s_{m,i} / kappa), by instance
+    - 'softmax': M · softmax_m(s_{m,i} / kappa), by instance; kappa > 0 in the units of delta
     - 'tanh': tanh(max(0, s_{m,i})), by instance, scaled to mean 1
 
     A negative s_{m,i} counts 0 by instance, except in 'softmax', which orders all; in 'population' a negative
     sbar_m, the mean of signed saliencies, does. A view that keeps several modalities has the mean of their
-    saliencies. Where all are below 1e-8, weights are equal.
+    saliencies. Where all are below 1e-8, weights are equal. For `delta` and `credit` see `saliency`.
 
-    Args:
-        scheme: see above.
-        delta: how saliency is measured, see `saliency`.
-        credit: 'drop', 'only' or 'shapley', see `saliency`.
-        kappa: temperature of 'softmax', above 0, in the units of delta.
-        fixed: {view label: weight} of 'fixed'.
-        control: 'shuffled' hands every sample the weights of another training sample; 'wrong' gives each view
-            the weights of the next one. Both keep the distribution of weights and break what they mean.
-
-    Raises:
-        LabError: an unknown name, a kappa that is not above 0, fixed weights that are negative or all 0, or
-            missing, or given to another scheme.
+    `control`: 'shuffled' hands every sample the weights of another training sample; 'wrong' gives each view
+    the weights of the next one. Both keep the distribution of weights and break what they mean.
     """
 
     scheme: Literal["uniform", "fixed", "population", "normalised", "softmax", "tanh"] = "uniform"
@@ -79,50 +69,38 @@ def weigh(
     seed: int = 0,
     gate: Mapping[View, Tensor] | None = None,
 ) -> TeacherOutputs:
-    """The teacher's outputs with a weight for every view and sample.
+    """The outputs of R teachers with a weight for every view and sample.
 
     Args:
-        teacher: R teachers.
         views: those the student mimics, see `msd_views`.
-        weighting: the scheme.
         data: its modalities, its task, and the training split over which means are taken.
         seed: of the control 'shuffled'.
         gate: {view: (R,) in [0, 1]}, what is left of a view's weights because its teacher is unreliable; see
             `reliability.gates`. The mean weight then falls below 1: less is learnt from such a teacher. Gates
             of views that the teacher knows and the student does not mimic are ignored.
 
-    Raises:
-        LabError: views the teacher was not asked about or given twice, samples that are not the data's, a
-            gate for a view that the teacher does not know, or out of range.
+    Raises `LabError` for views the teacher was not asked about or given twice, samples that are not the
+    data's, a gate for a view that the teacher does not know, or out of range.
     """
-    listed = list(views)
-    distinct = len(set(listed)) == len(listed) > 0
-    require(distinct, "views", [view.label for view in listed], "must be at least one view, each given once")
+    views, labels = tuple(views), [view.label for view in views]
+    require(len(set(views)) == len(views) > 0, "views", labels, "must be at least one, each given once")
     train = torch.isin(teacher.index, data.sample_index[data.positions("train")].to(teacher.index.device))
-    require(
-        bool(train.any()),
-        "teacher",
-        f"{len(teacher.index)} samples",
-        f"must know training samples of {data.name}",
-    )
-    raw = _raw(teacher, listed, weighting, data, train)  # (V, R, N)
+    shown, rule = f"{len(teacher.index)} samples", f"must know training samples of {data.name}"
+    require(bool(train.any()), "teacher", shown, rule)
+    raw = _raw(teacher, views, weighting, data, train)  # (V, R, N)
     if weighting.control == "wrong":
         raw = raw.roll(1, dims=0)
     if weighting.control == "shuffled":
         raw = _shuffled(raw, train, seed)
-    found = teacher.weighted(dict(zip(listed, raw.unbind(0), strict=True)))
-    if not gate:
-        return found
+    named = dict(zip(views, raw.unbind(0), strict=True))
     # A gate may shut all views of a teacher: its student then learns from full outputs alone.
-    named = dict(found.weights)
-    for view, share in gate.items():
-        known = list(dict.fromkeys([*listed, *teacher.views]))
+    for view, share in (gate or {}).items():
+        known = list(dict.fromkeys([*views, *teacher.views]))
         require(view in known, "gate", view.label, f"must be for one of {[v.label for v in known]}")
-        if view not in named:
-            continue
         fine = share.shape == (len(teacher),) and bool(((share >= 0) & (share <= 1)).all())
         require(fine, "gate", share.tolist(), f"must be {len(teacher)} numbers in [0, 1]")
-        named[view] = named[view] * share.to(raw)[:, None]
+        if view in named:
+            named[view] = named[view] * share.to(raw)[:, None]
     return replace(teacher, weights=named)
 
 
@@ -133,20 +111,21 @@ def effective_sample_size(weights: Tensor) -> Tensor:
 
 
 def _raw(
-    teacher: TeacherOutputs, views: list[View], weighting: Weighting, data: PairedData, train: Tensor
+    teacher: TeacherOutputs, views: Sequence[View], weighting: Weighting, data: PairedData, train: Tensor
 ) -> Tensor:
     """(V, R, N) with mean 1 over views and training samples."""
-    shape = (len(views), *teacher.logits.shape[:2])
+    shape, labels = (len(views), *teacher.logits.shape[:2]), [view.label for view in views]
     if weighting.scheme == "uniform":
         return teacher.logits.new_ones(shape)
     if weighting.scheme == "fixed":
-        return _fixed(weighting, views, teacher).expand(shape)
-    known = saliency(
-        teacher, data.modalities, delta=weighting.delta, credit=weighting.credit, task=data.task, data=data
-    )
-    for view in views:
-        require(len(view) > 0, "views", view.label, "must keep a modality, for its saliency to weigh it")
-    scores = torch.stack([torch.stack([known[m] for m in view]).mean(0) for view in views])
+        if sorted(weighting.fixed) != sorted(labels):
+            raise LabError("fixed", dict(weighting.fixed), f"must name the views {labels}")
+        values = teacher.logits.new_tensor([weighting.fixed[label] for label in labels])
+        return (values / values.mean())[:, None, None].expand(shape)
+    require(all(views), "views", labels, "must keep a modality each, for its saliency to weigh it")
+    how = {"delta": weighting.delta, "credit": weighting.credit}
+    by_name = saliency(teacher, data.modalities, task=data.task, data=data, **how)  # type: ignore[arg-type]
+    scores = torch.stack([torch.stack([by_name[m] for m in view]).mean(0) for view in views])
     if weighting.scheme == "softmax":
         return len(views) * (scores / weighting.kappa).softmax(0)
     if weighting.scheme == "population":
@@ -159,14 +138,6 @@ def _raw(
         return torch.where(mean > EPSILON, scores / mean.clamp(min=EPSILON), 1.0)
     total = scores.sum(0, keepdim=True)
     return torch.where(total > EPSILON, len(views) * scores / total.clamp(min=EPSILON), 1.0)
-
-
-def _fixed(weighting: Weighting, views: list[View], teacher: TeacherOutputs) -> Tensor:
-    labels = [view.label for view in views]
-    if sorted(weighting.fixed) != sorted(labels):
-        raise LabError("fixed", dict(weighting.fixed), f"must name the views {labels}")
-    values = teacher.logits.new_tensor([weighting.fixed[label] for label in labels])
-    return (values / values.mean())[:, None, None]
 
 
 def _shuffled(raw: Tensor, train: Tensor, seed: int) -> Tensor:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from itertools import combinations
 
 import pytest
-import torch
 
 from mmkd_lab.core.fingerprint import canonical
-from mmkd_lab.data.task import Task
 from mmkd_lab.distill import (
     ARMS,
     Arm,
@@ -18,7 +16,6 @@ from mmkd_lab.distill import (
     TeacherKind,
     Term,
     Weighting,
-    check_arms,
     msd_views,
     register_arm,
 )
@@ -67,9 +64,7 @@ def test_shares_complete_each_other_and_strengths_are_shared():
     assert weights("no_kd", kd=0.9) == [1.0]
     assert weights("cm_kd") == [0.5, 0.5]
     assert weights("kl_only", kd=0.2) == [1.0]
-    assert weights("kd", kd=0.9) == pytest.approx([0.1, 0.9], abs=1e-7)
-    # As in single precision, in which tables were computed: 1 - 0.9 is not the nearest number to 0.1 there.
-    assert torch.tensor(weights("kd", kd=0.9)[0]) == 1 - torch.tensor(0.9)
+    assert weights("kd", kd=0.9) == [1 - 0.9, 0.9]
     assert weights("sp") == [0.5, 0.5, 3000.0]
     assert weights("msd_wrong", kd=0.25, msd=4.0, sp=7.0) == [0.75, 0.25, 4.0]
     assert weights("dkd", kd=0.9, dkd=0.25) == [1.0, 0.25]
@@ -106,20 +101,13 @@ def test_weights_by_name_change_the_studys_own_scheme():
         assert loss.learned == (weighting if isinstance(weighting, LearnedWeights) else None)
 
 
-def test_arms_come_in_the_order_asked_for_and_for_their_tasks():
-    assert [arm.name for arm in check_arms(["kl_only", "no_kd"])] == ["kl_only", "no_kd"]
-    assert not ARMS["dkd"].serves(Task.MULTI_LABEL)
-    assert not ARMS["multi_teacher"].serves(Task.DENSE)
-    assert ARMS["kd"].serves(Task.DENSE)
-
-
 def test_your_own_arm():
     arm = Arm("ours", "ours", "KD at a strength of our own.", "#000000", TeacherKind("other"), (Term("kd"),))
     try:
         register_arm(arm)
         again = register_arm(Arm("ours", "ours", "", "#000000", None, (Term("ce", Strength("x", 2.0, ())),)))
-        assert ARMS["ours"] is again
         assert again.origin == __name__
+        assert ARMS["ours"] is again
         assert again.distillation(CONTEXT).terms[0][0] == 2.0
     finally:
         ARMS.forget("ours")

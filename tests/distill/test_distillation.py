@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-import json
-import math
-
 import pytest
 import torch
 import torch.nn.functional as F
 
-from mmkd_lab.core.check import LabError
 from mmkd_lab.data.task import Task
 from mmkd_lab.distill import (
     KD,
+    Context,
     CrossEntropy,
     Distillation,
-    LearnedWeights,
     Msd,
     Needs,
     Outputs,
     cross_entropy,
 )
+from mmkd_lab.distill.distance import Distance
 from mmkd_lab.distill.losses.hints import Hints
 from mmkd_lab.distill.losses.rkd import RKD
 from mmkd_lab.distill.method import HEAD
 from mmkd_lab.distill.views import msd_views
-from mmkd_lab.models import Mean, Zeros
+from mmkd_lab.distill.weights import Weighting, weigh
+from mmkd_lab.models import View, Zeros
+from tests.distill.pairs import pairs, said
 from tests.distill.samples import draw
 
 ONE = Task.SINGLE_LABEL
-VIEWS = msd_views("ab")
+VIEWS = A, B = msd_views("ab")
 TARGET = torch.tensor([[0, 1, 2, 3, 0], [3, 2, 1, 0, 3]])
 CE, KD3, MSD = CrossEntropy(ONE), KD(3.0, "kl", ONE), Msd(VIEWS, temperature=2.0, task=ONE)
 
 
-def sides():
-    full, a, b, other, other_a, other_b = draw(2, 5, 4, count=6)
-    views, others = dict(zip(VIEWS, (a, b), strict=True)), dict(zip(VIEWS, (other_a, other_b), strict=True))
-    return Outputs(full, views), Outputs(other, others)
+def sides(task=ONE, *, weights=False):
+    shape = (2, 5, 4, 2, 3) if task is Task.DENSE else (2, 5, 4)
+    full, a, b, other, other_a, other_b = draw(*shape, count=6)
+    w = {A: draw(2, 5, count=1)[0].abs(), B: draw(2, 5, seed=1, count=1)[0].abs()} if weights else {}
+    return Outputs(full, {A: a, B: b}), Outputs(other, {A: other_a, B: other_b}, weights=w)
 
 
 def loss_of(c=1.0, *, ce=0.4, kd=0.6, msd=MSD):
@@ -71,16 +71,6 @@ def test_the_loss_is_the_sum_of_its_terms_and_one_replica_of_several_is_its_own(
             torch.testing.assert_close(value, found[name][[r]])
 
 
-def test_a_replica_of_weight_zero_gets_exactly_the_gradient_of_the_others():
-    student, teacher = sides()
-    loss = Distillation(((torch.tensor([1.0, 0.5]), CE), (torch.tensor([0.0, 0.5]), KD3)))
-    together = student.logits.clone().requires_grad_(True)
-    loss(Outputs(together), TARGET, teacher, {})["loss"].sum().backward()
-    alone = student.logits[:1].clone().requires_grad_(True)
-    cross_entropy(alone, TARGET[:1]).sum().backward()
-    assert torch.equal(together.grad[:1], alone.grad)
-
-
 def test_needs_join_and_parameters_reach_their_method():
     hints = Distillation(
         ((1.0, Hints()), (2.0, Hints(student_layer="conv", teacher_layer="block")), (0.1, RKD()))
@@ -107,26 +97,6 @@ def test_needs_join_and_parameters_reach_their_method():
         torch.testing.assert_close(found[f"hints {i}"], (mapped - y).square().mean((1, 2)))
 
 
-def test_describe_is_plain():
-    loss = loss_of(torch.tensor([0.5, 1.0]), msd=Msd(VIEWS, "kl", 2.0, ONE, LearnedWeights("instance")))
-    plain = loss.describe()
-    assert json.loads(json.dumps(plain)) == plain
-    assert plain["removal"] == "zeros"
-    assert plain["terms"][2]["weight"] == [0.5, 1.0]
-    assert plain["terms"][2]["weighting"]["level"] == "instance"
-    assert loss.learned.learning_rate == 0.001
-    mean = Distillation(((1.0, MSD),), Mean({"a": torch.zeros(6)}))
-    assert mean.describe()["removal"] == "mean"
-
-
-def test_uniform_outputs_cost_log_k_for_each_label():
-    zero = torch.zeros(2, 5, 7, dtype=torch.float64)
-    found = cross_entropy(zero, torch.zeros(2, 5, dtype=torch.int64))
-    torch.testing.assert_close(found, torch.full((2,), math.log(7), dtype=torch.float64))
-    found = cross_entropy(zero, torch.ones(2, 5, 7), task=Task.MULTI_LABEL)
-    torch.testing.assert_close(found, torch.full((2,), 7 * math.log(2), dtype=torch.float64))
-
-
 @pytest.mark.parametrize(("task", "none"), [(ONE, -100), (Task.DENSE, -1)], ids=["single", "dense"])
 def test_what_has_no_label_is_left_out_of_the_mean_of_its_replica(task, none):
     shape = (2, 3, 4, 5, 5) if task is Task.DENSE else (2, 6, 4)
@@ -140,9 +110,72 @@ def test_what_has_no_label_is_left_out_of_the_mean_of_its_replica(task, none):
     assert cross_entropy(logits, torch.full_like(target, none), task=task).tolist() == [0.0, 0.0]
 
 
-def test_labels_out_of_range_are_named():
-    for wrong in (4, -1):
-        with pytest.raises(
-            LabError, match=rf"target = '.*{wrong}.*': must be class numbers, 0 to 3, or -100"
-        ):
-            cross_entropy(torch.zeros(1, 2, 4), torch.tensor([[0, wrong]]))
+def test_views_of_two_agree_and_of_three_differ():
+    assert set(msd_views("ab", kind="only")) == set(msd_views("ab", kind="drop"))
+    assert View.only("a") == View.drop("b", of="ab")
+    only, drop = msd_views("abc", kind="only"), msd_views("abc", kind="drop")
+    assert [view.label for view in only] == ["a", "b", "c"]
+    assert [view.label for view in drop] == ["b+c", "a+c", "a+b"]
+    assert msd_views("ba") == msd_views("ab")
+
+
+@pytest.mark.parametrize("task", list(Task), ids=[task.name for task in Task])
+@pytest.mark.parametrize("distance", ["kl", "mse", "dist"])
+def test_a_term_is_the_weighted_distance_of_its_view(distance, task):
+    student, teacher = sides(task, weights=True)
+    found = Msd((A, B), distance, temperature={A: 2.0}, task=task)(student, TARGET, teacher, {})
+    assert list(found) == ["msd", "msd/a", "msd/b"]
+    torch.testing.assert_close(found["msd"], found["msd/a"] + found["msd/b"])
+    for view, t in ((A, 2.0), (B, 1.0)):
+        measure = Distance(distance, temperature=t, task=task)
+        want = measure(student.views[view], teacher.views[view], weights=teacher.weights[view])
+        torch.testing.assert_close(found[f"msd/{view.label}"], want)
+
+
+def test_temperatures_may_name_views_by_their_labels():
+    one, two = (Msd((A, B), temperature=t, task=Task.SINGLE_LABEL) for t in ({A: 2.0}, {"a": 2.0}))
+    assert [two.measure(view).temperature for view in (A, B)] == [2.0, 1.0]
+    assert one.describe() == two.describe()
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+def test_gradient_of_kl_is_temperature_times_the_difference_of_softmaxes(temperature):
+    student, teacher = sides(weights=True)
+    s = student.views[A].clone().requires_grad_()
+    term = Msd((A,), "kl", temperature, ONE)(Outputs(s, {A: s}), TARGET, teacher, {})["msd"]
+    (gradient,) = torch.autograd.grad(term.sum(), s)
+    softened = (s / temperature).softmax(-1) - (teacher.views[A] / temperature).softmax(-1)
+    want = temperature * softened * teacher.weights[A][..., None] / 5
+    torch.testing.assert_close(gradient, want, rtol=1e-10, atol=1e-14)
+
+
+def test_a_student_is_handed_its_views_and_their_weights():
+    data = pairs()
+    views = msd_views(data.modalities)
+    teacher = said(data, views, replicas=1)
+    gate = {views[0]: torch.tensor([0.5]), views[1]: torch.tensor([1.0]), View.only(): torch.tensor([0.0])}
+    context = Context(Task.SINGLE_LABEL, 2.0, "kl", views, ("a", "b"), data=data, gate=gate)
+    own = Weighting("normalised")
+    found = Msd(weighting=own).bind(context).prepare(teacher, context, seed=0)
+    want = weigh(teacher, views, own, data=data, gate={view: gate[view] for view in views})
+    for view in views:
+        assert torch.equal(found.views[view], teacher.views[view])
+        assert torch.equal(found.weights[view], want.weights[view])
+    full = Msd(weighting="uniform", target="full").bind(context).prepare(teacher, context, seed=0)
+    assert all(torch.equal(values, teacher.logits) for values in full.views.values())
+    assert [float(full.weights[view].unique()) for view in views] == [0.5, 1.0]
+    one, two, again = (
+        Msd(weighting="shuffled").bind(context).prepare(teacher, context, seed=seed).digest()
+        for seed in (0, 1, 0)
+    )
+    assert one == again != two
+    bare = Msd().bind(context)
+    assert bare.weighting is None
+    assert not bare.prepare(teacher, context, seed=0).weights
+
+
+def test_the_teacher_is_asked_what_saliency_reads():
+    context = Context(Task.SINGLE_LABEL, 2.0, "kl", msd_views("ab"), ("a", "b"))
+    assert Msd(weighting="uniform").bind(context).asks(context) == msd_views("ab")
+    shapley = Msd(weighting=Weighting("tanh", credit="shapley")).bind(context)
+    assert set(shapley.asks(context)) == {A, B, View.only()}

@@ -16,12 +16,11 @@ from mmkd_lab.distill import (
     Distillation,
     Method,
     Msd,
-    Needs,
     Outputs,
     msd_views,
     register_method,
 )
-from mmkd_lab.distill.method import OPEN, OpenTemperature, source_digest
+from mmkd_lab.distill.method import OPEN, Open, source_digest
 from mmkd_lab.models import Zeros
 from tests.distill.samples import draw
 
@@ -31,7 +30,6 @@ CONTEXT = Context(Task.SINGLE_LABEL, 3.0, "released", msd_views("ab"), ("a", "b"
 @pytest.mark.parametrize("name", list(METHODS))
 def test_every_field_is_in_the_key_and_every_open_one_can_be_bound(name):
     method = METHODS[name]().bind(CONTEXT)
-    method.require_bound()
     plain = method.describe()
     assert set(plain) == {"method", *(one.name for one in fields(method))}
     assert json.loads(json.dumps(plain)) == plain
@@ -40,17 +38,12 @@ def test_every_field_is_in_the_key_and_every_open_one_can_be_bound(name):
     assert METHODS[name].name == name
 
 
-def test_what_is_given_is_not_bound_anew():
-    given = METHODS["kd"](temperature=1.5).bind(CONTEXT)
-    assert (given.temperature, given.convention) == (1.5, "released")
-
-
 def test_a_method_of_your_own():
     @register_method("power")
     @config
     class Power(Method):
         power: Positive = 2.0
-        temperature: OpenTemperature = OPEN
+        temperature: Open[Positive] = OPEN
 
         def __call__(self, student, target, teacher, parameters):
             apart = (student.logits - teacher.logits).abs() ** self.power
@@ -88,12 +81,6 @@ def test_the_source_of_yours_is_part_of_the_key_and_the_labs_own_has_none():
         cells.append(source_digest(names["Cell"]))
     assert cells[0] == cells[2] != cells[1]
     assert source_digest(Msd) == ""
-
-
-def test_needs_join():
-    one = Needs(msd_views("ab"), ("x",), ("y",), teacher=False)
-    two = Needs(msd_views("ab")[:1], ("z",), ("y",), view_features=True)
-    assert one | two == Needs(msd_views("ab"), ("x", "z"), ("y",), view_features=True, teacher=True)
 
 
 def test_by_default_a_student_is_handed_what_is_needed():

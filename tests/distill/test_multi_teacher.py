@@ -6,10 +6,8 @@ import pytest
 import torch
 
 from mmkd_lab.data.task import Task
-from mmkd_lab.distill import Context, labels_only
-from mmkd_lab.distill.distance import Distance
+from mmkd_lab.distill import Context, labels_only, mix_teachers, soft_label_logits, trust
 from mmkd_lab.distill.losses.multi_teacher import MultiTeacher
-from mmkd_lab.distill.multi_teacher import mix_teachers, soft_label_logits, trust
 from mmkd_lab.distill.shift_fusion import ShiftFusion
 from mmkd_lab.training import Recipe, Replicas, fit
 from tests.distill.pairs import pairs, said
@@ -28,31 +26,9 @@ def test_the_mixture_is_the_weighted_mean_of_the_softened_outputs(task, temperat
     torch.testing.assert_close(law(mixed / temperature), expected)
 
 
-def test_kd_from_the_mixture_is_the_cross_entropy_with_the_mean_law_less_its_entropy():
-    student, *teachers = draw(2, 3, 4, count=3)
-    mixed = mix_teachers(teachers, temperature=2.0)
-    law = sum(x.div(2.0).softmax(-1) for x in teachers) / 2
-    expected = (law * (law.log() - student.div(2.0).log_softmax(-1))).sum(-1) * 4
-    torch.testing.assert_close(Distance("kl", temperature=2.0).each(student, mixed), expected)
-
-
-def test_one_teacher_or_equal_teachers_are_that_teacher():
-    teacher = draw(3, 4, count=1)[0]
-    for several in ([teacher], [teacher, teacher], [teacher + 2.0, teacher]):
-        found = mix_teachers(several, temperature=3.0)
-        torch.testing.assert_close(found.softmax(-1), teacher.softmax(-1))
-
-
-def test_a_teacher_of_weight_zero_is_not_heard_and_scale_does_not_matter():
-    one, other = draw(3, 4)
-    torch.testing.assert_close(mix_teachers([one, other], weights=[5.0, 0.0]), one.log_softmax(-1))
-    several = [mix_teachers([one, other], weights=w) for w in ([1.0, 3.0], [2.0, 6.0])]
-    torch.testing.assert_close(*several)
-
-
 def test_weights_per_sample():
     one, other = draw(3, 4)
-    weights = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]], dtype=torch.float64)
+    weights = torch.tensor([[4.0, 0.0, 0.5], [0.0, 1.0, 0.5]], dtype=torch.float64)
     found = mix_teachers([one, other], weights=weights).softmax(-1)
     p, q = one.softmax(-1), other.softmax(-1)
     torch.testing.assert_close(found, torch.stack([p[0], q[1], (p[2] + q[2]) / 2]))
@@ -125,20 +101,6 @@ def test_the_shift_is_never_longer_than_its_share_of_the_strong_embedding():
     torch.testing.assert_close(long.shift(x)[1].norm(dim=-1), 0.1 * strong.norm(dim=-1))
 
 
-def test_a_short_shift_is_left_alone_and_a_shut_gate_leaves_the_strong_embedding():
-    x, net = _embeddings(), _fusion(scale=1e6)
-    h = net.weak_norm(
-        net._attended(torch.stack([x["video"], x["audio"]], -2)) + torch.stack([x["video"], x["audio"]], -2)
-    )
-    h = h.flatten(-2)
-    d = torch.relu(net.gate(torch.cat([h, x["text"]], -1))) * net.displace(h)
-    torch.testing.assert_close(net.shift(x)[1], d)
-    with torch.no_grad():
-        net.gate.weight.zero_()
-        net.gate.bias.fill_(-1.0)
-    torch.testing.assert_close(net(x), net.head(net.norm(x["text"])))
-
-
 def test_the_attention_is_torchs():
     x, net = _embeddings(), _fusion()
     torchs = torch.nn.MultiheadAttention(6, 2, batch_first=True).double()
@@ -162,6 +124,6 @@ def test_it_is_trained_like_any_network():
     data = toy(image=(6,), speech=(6,), noise=0.5)
     nets = [ShiftFusion("speech", ["image"], features=6, num_outputs=4, seed=seed) for seed in (0, 1)]
     replicas = Replicas.of(nets, device="cpu")
-    done = fit(replicas, data, labels_only(), Recipe(epochs=40, lr=1e-2), mode="stacked", progress=False)
+    done = fit(replicas, data, labels_only(), Recipe(epochs=12, lr=3e-2), mode="stacked", progress=False)
     found = done.replicas.predict(data, split="test").argmax(-1)
     assert ((found == data.target[data.positions("test")]).float().mean(-1) > 0.7).all()

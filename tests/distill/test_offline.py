@@ -92,11 +92,11 @@ def _spoilt(**changes):
         (lambda: table().astype({"id": float}), ["the table['id']", "whole numbers"]),
         (lambda: table().astype({"class 1": str}), ["the table['class 1']", "must hold numbers"]),
         (lambda: _spoilt(class_1=np.nan), ["the table['class 1'] = nan", "sample 500"]),
-        (lambda: _spoilt(id=7), ["the table['id'] = 7", "no sample of pairs (1 such rows)"]),
+        (lambda: _spoilt(id=7), ["the table['id'] = [7]", "no sample of pairs (1 such rows)"]),
         (lambda: table().query("id > 520"), ["samples missing", "in 'train'"]),
         (
             lambda: pd.DataFrame({"id": [500], "label": ["cat"]}),
-            ["the table['label'] = 'cat'", "one of the classes"],
+            ["the table['label'] = ['cat']", "one of the classes"],
         ),
     ],
 )

@@ -1,7 +1,5 @@
 """The methods, one file each. Every file of this folder is imported, and registers what it holds."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from pkgutil import iter_modules
 

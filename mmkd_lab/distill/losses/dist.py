@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from torch import Tensor
 
-from mmkd_lab.core.config import NonNegative, config
+from mmkd_lab.core.config import NonNegative, Positive, config
+from mmkd_lab.data.task import Task
 from mmkd_lab.distill.distance import Distance
-from mmkd_lab.distill.method import OPEN, Method, OpenTask, OpenTemperature, Outputs, register_method
+from mmkd_lab.distill.method import OPEN, Method, Open, Outputs, Tensors, register_method
 
 
 @register_method("dist")
@@ -16,27 +15,19 @@ from mmkd_lab.distill.method import OPEN, Method, OpenTask, OpenTemperature, Out
 class Dist(Method):
     """T² · (β · [1 - mean_i ρ(y_s[i, :], y_t[i, :])] + γ · [1 - mean_k ρ(y_s[:, k], y_t[:, k])]).
 
-    y are the outputs softened by T, ρ is Pearson's correlation: the first term compares classes within a
-    sample ('dist/inter'), the second samples within a class ('dist/intra'). Source: Huang et al. 2022,
-    "Knowledge distillation from a stronger teacher". `Distance` says what becomes of two classes and of
-    constant outputs.
-
-    Args:
-        temperature: T, above 0.
-        inter: β, at least 0.
-        intra: γ, at least 0.
-        task: see `Distance`.
+    y are the outputs softened by T, ρ is Pearson's correlation: the first term (`inter` β) compares classes
+    within a sample, the second (`intra` γ) samples within a class. Source: Huang et al. 2022, "Knowledge
+    distillation from a stronger teacher". `Distance` says what becomes of two classes and of constant
+    outputs.
     """
 
-    temperature: OpenTemperature = OPEN
+    temperature: Open[Positive] = OPEN
     inter: NonNegative = 1.0
     intra: NonNegative = 1.0
-    task: OpenTask = OPEN
+    task: Open[Task] = OPEN
 
-    def __call__(
-        self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """'dist', 'dist/inter' and 'dist/intra', each (R,); the target is not read."""
+    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Tensors) -> Tensors:
+        """'dist', 'dist/inter' and 'dist/intra'."""
         distance = Distance("dist", temperature=self.temperature, task=self.task)
         inter = distance.each(student.logits, teacher.logits).mean(dim=-1)
         intra = distance.batch(student.logits, teacher.logits)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -10,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmkd_lab.core.check import require
-from mmkd_lab.core.config import NonNegative, config
+from mmkd_lab.core.config import NonNegative, Positive, config
 from mmkd_lab.data.task import Task
-from mmkd_lab.distill.method import OPEN, Method, OpenTemperature, Outputs, register_method
+from mmkd_lab.distill.method import OPEN, Method, Open, Outputs, Tensors, register_method
 from mmkd_lab.distill.operands import logits_pair
 
 
@@ -21,15 +20,10 @@ from mmkd_lab.distill.operands import logits_pair
 class DKD(Method):
     """α · TCKD + β · NCKD, both times T². Source: Zhao et al. 2022, "Decoupled knowledge distillation".
 
-    KL(teacher ‖ student) = TCKD + (1 - p_t) · NCKD with p_t the teacher's probability of the
-    label: plain KD silences what a sure teacher knows of the other classes. Here the two have weights of
-    their own. For a single label only.
-
-    Args:
-        temperature: T, above 0; 4 in the paper.
-        target_weight: α, at least 0; 1 in the paper.
-        other_weight: β, at least 0; 8 in most of the released configurations, not in all: the paper chooses
-            it by the teacher's certainty. With two classes NCKD is 0.
+    KL(teacher ‖ student) = TCKD + (1 - p_t) · NCKD with p_t the teacher's probability of the label: plain KD
+    silences what a sure teacher knows of the other classes. Here `target_weight` α (1 in the paper) and
+    `other_weight` β are apart; β is 8 in most of the released configurations, not in all: the paper chooses
+    it by the teacher's certainty. T is 4 there. With two classes NCKD is 0.
 
     A difference: the released code raises the whole term linearly from 0 over its first epochs (20 in most
     configurations); here it has its full strength from the first step.
@@ -37,14 +31,12 @@ class DKD(Method):
 
     tasks: ClassVar[tuple[Task, ...]] = (Task.SINGLE_LABEL,)
 
-    temperature: OpenTemperature = OPEN
+    temperature: Open[Positive] = OPEN
     target_weight: NonNegative = 1.0
     other_weight: NonNegative = 8.0
 
-    def __call__(
-        self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """'dkd', 'dkd/target' (TCKD · T²) and 'dkd/other' (NCKD · T²), each (R,)."""
+    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Tensors) -> Tensors:
+        """'dkd', 'dkd/target' (TCKD · T²) and 'dkd/other' (NCKD · T²)."""
         both = decoupled(student.logits, teacher.logits, target, temperature=self.temperature)
         one, other = (term.mean(dim=-1) * self.temperature**2 for term in both)
         total = self.target_weight * one + self.other_weight * other
@@ -56,10 +48,9 @@ def decoupled(
 ) -> tuple[Tensor, Tensor]:
     """(TCKD, NCKD) of every sample in nats, without the factor T²: logits (..., B, K) -> (..., B) twice.
 
-    TCKD is the divergence of the two-outcome law (label, any other class). NCKD is the divergence of the law
-    over the other classes, renormalised. Source: Zhao et al. 2022, section 3.
-
-    Raises `LabError` for logits that differ in shape or a target that is not (..., B) int64 class numbers.
+    TCKD is the divergence of the two-outcome law (label, any other class), NCKD that of the law over the
+    other classes, renormalised. Source: Zhao et al. 2022, section 3. Raises `LabError` for logits that differ
+    in shape or a target that is not (..., B) int64 class numbers.
     """
     s, t, _ = logits_pair(student, teacher, Task.SINGLE_LABEL)
     fits = target.shape == s.shape[:-1] and target.dtype == torch.int64

@@ -1,9 +1,7 @@
-"""Relations between modalities: how alike a sample looks under different views, for the teacher and for the
-student."""
+"""Relations between modalities: how alike a sample looks under different views, to teacher and student."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -11,8 +9,9 @@ from torch import Tensor
 
 from mmkd_lab.core.check import require
 from mmkd_lab.core.config import config
-from mmkd_lab.distill.method import HEAD, OPEN, Method, Needs, OpenViews, Outputs, register_method
+from mmkd_lab.distill.method import HEAD, OPEN, Method, Needs, Open, Outputs, Tensors, register_method
 from mmkd_lab.distill.operands import unit, widened
+from mmkd_lab.models.views import View
 
 
 @register_method("gram")
@@ -22,18 +21,13 @@ class ModalityGram(Method):
 
     Source of the idea: "Multi-modality distillation via learning the teacher's modality-level Gram matrix",
     arXiv 2112.11447. That the rows are of length 1 is chosen here, so that networks of unequal width can be
-    compared.
+    compared; logits are centred first, since a constant added to them says nothing.
 
-    Args:
-        views: the modality-specific views, at least one; usually `View.only` of each modality.
-        of: 'features' or 'logits'; logits are centred first, since a constant added to them says nothing.
-        full: whether the full input is a row of the matrix too.
-
-    Raises:
-        LabError: an unknown source, no view, a view named twice, or one row alone.
+    The rows are the views, usually `View.only` of each modality, and with `full` the full input too. Raises
+    `LabError` for a view named twice, or fewer than two rows.
     """
 
-    views: OpenViews = OPEN
+    views: Open[tuple[View, ...]] = OPEN
     of: Literal["features", "logits"] = "features"
     full: bool = True
 
@@ -49,35 +43,25 @@ class ModalityGram(Method):
         layers = (HEAD,) if self.of == "features" and self.full else ()
         return Needs(self.views, layers, layers, view_features=self.of == "features")
 
-    def __call__(
-        self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """'gram', (R,); the target is not read."""
+    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Tensors) -> Tensors:
+        """'gram'."""
         return {self.name: gram_relation(self._rows(student), self._rows(teacher))}
 
     def _rows(self, said: Outputs) -> Tensor:
         """(R, B, V, F)."""
         if self.of == "features":
             rows = [said.at()] if self.full else []
-            return torch.stack([*rows, *(said.features_under(view) for view in self.views)], dim=-2)
+            return torch.stack([*rows, *map(said.features_under, self.views)], dim=-2)
         rows = [said.logits] if self.full else []
-        every = [*rows, *(said.under(view) for view in self.views)]
-        stacked = torch.stack([row.flatten(2) for row in every], dim=-2)
+        stacked = torch.stack([row.flatten(2) for row in (*rows, *map(said.under, self.views))], dim=-2)
         return stacked - stacked.mean(dim=-1, keepdim=True)
 
 
 def gram_relation(student: Tensor, teacher: Tensor) -> Tensor:
     """mean_i ||G_student,i - G_teacher,i||² / V², where G_i[m, n] is the cosine between views m and n.
 
-    Args:
-        student: (..., B, V, F), one row per view of a sample.
-        teacher: (..., B, V, F'), the same views in the same order; the length may differ.
-
-    Returns:
-        one value per replica, (...); 0 when both find the views of every sample equally alike.
-
-    Raises:
-        LabError: other samples or views on one side than on the other.
+    (..., B, V, F), one row per view of a sample, the teacher's F may differ -> (...): 0 when both find the
+    views of every sample equally alike. Raises `LabError` for other samples or views on one side.
     """
     same = student.shape[:-1] == teacher.shape[:-1]
     rule = f"must hold the samples and views of the student, {tuple(student.shape)}"

@@ -15,18 +15,10 @@ from torch import Tensor
 
 from mmkd_lab.core.check import LabError, require
 from mmkd_lab.core.config import config
+from mmkd_lab.data.task import Task
 from mmkd_lab.distill.distance import Distance, DistanceKind
 from mmkd_lab.distill.learned import LearnedWeights
-from mmkd_lab.distill.method import (
-    OPEN,
-    Context,
-    Method,
-    Needs,
-    OpenTask,
-    OpenViews,
-    Outputs,
-    register_method,
-)
+from mmkd_lab.distill.method import OPEN, Context, Method, Needs, Open, Outputs, Tensors, register_method
 from mmkd_lab.distill.saliency import needed_views
 from mmkd_lab.distill.teacher_outputs import TeacherOutputs
 from mmkd_lab.distill.weights import Weighting, weigh
@@ -39,7 +31,7 @@ Scheme = Literal["uniform", "population", "instance", "shuffled", "wrong", "glob
 @register_method("msd")
 @config
 class Msd(Method):
-    """sum over views v of  mean_i w_{v,i} · D(T(keep_v x_i), S(keep_v x_i)).
+    """sum over views v of  mean_i w_{v,i} · D(T(keep_v x_i), S(keep_v x_i)), and each as 'msd/<view>'.
 
     The label takes no part: what a view keeps may not determine it. The weights travel with the teacher's
     outputs, where `prepare` puts them; a view without weights counts 1 for every sample. They are constants
@@ -52,21 +44,20 @@ class Msd(Method):
         temperature: T, one number or {view: T}; views, or their labels as in `Weighting.fixed`.
         task: what the outputs are.
         weighting: a `Weighting`; `LearnedWeights`, for weights that the training learns; or how to change the
-            study's own scheme, see `bind`: 'instance' as it is, 'uniform' 1 for all, 'population' means,
-            'shuffled' and 'wrong' the controls, 'global' and 'learned' (by instance) learned beside the
-            student. None: the study's; without a study, what the teacher's outputs bring along.
+            study's own scheme: 'instance' as it is, 'uniform' 1 for all, 'population' means, 'shuffled' and
+            'wrong' the controls, 'global' and 'learned' (by instance) learned beside the student. None: the
+            study's; without a study, what the teacher's outputs bring along.
         target: 'view': the teacher's output under the same view. 'full': the control, its output on the full
             input under every view.
 
-    Raises:
-        LabError: no view, an unknown distance, a temperature that is not above 0 or is for no view of these,
-            weights learned by instance with 'dist'.
+    Raises `LabError` for no view, an unknown distance, a temperature that is not above 0 or is for no view of
+    these, weights learned by instance with 'dist'.
     """
 
-    views: OpenViews = OPEN
+    views: Open[tuple[View, ...]] = OPEN
     distance: DistanceKind = "kl"
     temperature: Any = OPEN
-    task: OpenTask = OPEN
+    task: Open[Task] = OPEN
     weighting: Weighting | LearnedWeights | Scheme | None = None
     target: Literal["view", "full"] = "view"
 
@@ -141,10 +132,8 @@ class Msd(Method):
         t = self.temperature.get(view, 1.0) if isinstance(self.temperature, Mapping) else self.temperature
         return Distance(self.distance, temperature=t, task=self.task)
 
-    def __call__(
-        self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """'msd' and one term 'msd/<view>' per view, each (R,)."""
+    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Tensors) -> Tensors:
+        """'msd' and one term 'msd/<view>' per view."""
         parts = {f"{self.name}/{view.label}": self.term(view, student, teacher) for view in self.views}
         return {self.name: torch.stack(list(parts.values())).sum(0), **parts}
 
@@ -160,8 +149,7 @@ def _by_view(given: Mapping[Any, float], views: tuple[View, ...]) -> dict[View, 
     for name, temperature in given.items():
         view = labelled.get(name, name) if isinstance(name, str) else name
         if view not in views or view in found:
-            shown = name.label if isinstance(name, View) else name
-            rule = f"must be for one of {list(labelled)}, each named once"
-            raise LabError("temperature", shown, rule, "Name views by themselves or by their labels.")
+            rule = f"must be for one of {list(labelled)}, by itself or its label, each named once"
+            raise LabError("temperature", getattr(name, "label", name), rule)
         found[view] = temperature
     return found

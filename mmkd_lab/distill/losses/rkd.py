@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mmkd_lab.core.check import require
 from mmkd_lab.core.config import NonNegative, config
-from mmkd_lab.distill.method import FeatureMethod, Outputs, register_method
+from mmkd_lab.distill.method import FeatureMethod, Outputs, Tensors, register_method
 from mmkd_lab.distill.operands import features_pair, unit
 
 #: Lengths below this are those of coincident samples.
@@ -23,16 +21,13 @@ class RKD(FeatureMethod):
     """distance · RKD-D + angle · RKD-A. Source: Park et al. 2019, "Relational knowledge distillation".
 
     Args:
-        distance: weight of `distance_relation`, at least 0; with 0 it is not computed.
-        angle: weight of `angle_relation`, at least 0; with 0 it is not computed. Its time and memory grow
+        distance: weight of `distance_relation` ('rkd/distance'); with 0 it is not computed.
+        angle: weight of `angle_relation` ('rkd/angle'); with 0 it is not computed. Its time and memory grow
             with the cube of the batch.
         diagonal: whether means run over all pairs and triples of the batch, also those of a sample with
             itself, whose terms are 0, as the loss of the released codes does (the mean distance is over
-            different samples there too); otherwise over pairs and triples of different samples. It makes the
-            distance term (B - 1) / B times, and the angle term (B - 1)(B - 2) / B² times as large.
-
-    Raises:
-        LabError: a negative weight, or both weights 0.
+            different samples there too). It makes the distance term (B - 1) / B times, and the angle term
+            (B - 1)(B - 2) / B² times as large. At least one weight must be above 0.
     """
 
     distance: NonNegative = 25.0
@@ -43,18 +38,13 @@ class RKD(FeatureMethod):
         alive = self.distance + self.angle > 0
         require(alive, "distance and angle", "both 0", "must not both be 0, or nothing is learnt")
 
-    def __call__(
-        self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """'rkd', and 'rkd/distance' and 'rkd/angle' where they count, each (R,); the target is not read."""
+    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Tensors) -> Tensors:
+        """'rkd', and 'rkd/distance' and 'rkd/angle' where they count."""
         pair = self.pair(student, teacher)
-        terms, weighted = {}, []
-        if self.distance > 0:
-            terms["rkd/distance"] = distance_relation(*pair, diagonal=self.diagonal)
-            weighted.append(self.distance * terms["rkd/distance"])
-        if self.angle > 0:
-            terms["rkd/angle"] = angle_relation(*pair, diagonal=self.diagonal)
-            weighted.append(self.angle * terms["rkd/angle"])
+        parts = {"distance": (self.distance, distance_relation), "angle": (self.angle, angle_relation)}
+        alive = {name: part for name, part in parts.items() if part[0] > 0}
+        terms = {f"rkd/{name}": of(*pair, diagonal=self.diagonal) for name, (_, of) in alive.items()}
+        weighted = [weight * terms[f"rkd/{name}"] for name, (weight, _) in alive.items()]
         return {self.name: torch.stack(weighted).sum(0), **terms}
 
 
@@ -98,6 +88,5 @@ def _relative(features: Tensor) -> Tensor:
 
 def _cosines(features: Tensor) -> Tensor:
     """(..., B, B, B): at [j, i, k] the cosine of the angle at sample j between i and k."""
-    towards = features[..., None, :, :] - features[..., :, None, :]
-    directions = unit(towards)
+    directions = unit(features[..., None, :, :] - features[..., :, None, :])
     return directions @ directions.mT

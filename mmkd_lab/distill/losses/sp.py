@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from torch import Tensor
 
 from mmkd_lab.core.config import config
-from mmkd_lab.distill.method import FeatureMethod, Outputs, register_method
+from mmkd_lab.distill.method import FeatureMethod, Outputs, Tensors, register_method
 from mmkd_lab.distill.operands import features_pair, unit
 
 
@@ -16,10 +14,8 @@ from mmkd_lab.distill.operands import features_pair, unit
 class SimilarityPreserving(FeatureMethod):
     """See `similarity_relation`. Features may differ in length."""
 
-    def __call__(
-        self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """'sp', (R,); the target is not read."""
+    def __call__(self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Tensors) -> Tensors:
+        """'sp'."""
         return {self.name: similarity_relation(*self.pair(student, teacher))}
 
 

@@ -1,15 +1,19 @@
-"""Distances per sample and per batch against closed forms, plain loops and the KD divergence."""
+"""What compares outputs (KD, distances, DKD), against closed forms, plain loops and torch's own loss."""
 
 from __future__ import annotations
+
+from math import log
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from mmkd_lab.data.task import Task
 from mmkd_lab.distill import kd_divergence
 from mmkd_lab.distill.distance import Distance
 from mmkd_lab.distill.losses.dist import Dist
+from mmkd_lab.distill.losses.dkd import DKD, decoupled
 from mmkd_lab.distill.method import Outputs
 from tests.distill.samples import draw
 
@@ -79,16 +83,6 @@ def test_weights_of_one_change_nothing_and_weights_scale_the_whole(kind, task):
     assert distance(student, teacher, weights=0 * ones).tolist() == [0.0, 0.0]
 
 
-@pytest.mark.parametrize("kind", ["kl", "mse"])
-def test_weights_multiply_sample_by_sample(kind):
-    student, teacher = draw(2, 5, 4)
-    weights = torch.rand(2, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    distance = Distance(kind, temperature=2.0)
-    expected = (weights * distance.each(student, teacher)).mean(-1)
-    torch.testing.assert_close(distance(student, teacher, weights=weights), expected)
-    assert distance.batch(student, teacher).tolist() == [0.0, 0.0]
-
-
 @pytest.mark.parametrize(("kind", "task"), BOTH, ids=IDS)
 def test_equal_outputs_are_at_distance_exactly_zero(kind, task):
     for values in (draw(*SHAPES[task])[0], torch.zeros(SHAPES[task])):  # also where nothing varies
@@ -129,15 +123,6 @@ def test_stacked_equals_looped(kind, task):
             torch.testing.assert_close(each[i, j], distance.each(student[i, j], teacher[i, j]))
 
 
-def test_dist_does_not_mind_a_shift_of_logits_and_finds_an_affine_law_alike():
-    student, teacher = draw(2, 5, 4)
-    distance = Distance("dist", temperature=2.0)
-    torch.testing.assert_close(distance(student + 3.0, teacher - 5.0), distance(student, teacher))
-    law = teacher.softmax(-1)
-    weaker = (0.3 * law + 0.7 / 4).log()  # an affine image of every probability: perfectly correlated
-    torch.testing.assert_close(Distance("dist")(weaker, teacher), torch.zeros(2, dtype=torch.float64))
-
-
 def test_two_classes_have_a_correlation_of_one_either_way_and_no_gradient_from_it():
     student, teacher = torch.tensor([[3.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [2.0, 0.0]])
     student.requires_grad_(True)
@@ -171,3 +156,118 @@ def test_half_precision_is_computed_in_single():
         found = Distance(kind, temperature=2.0)(student, teacher)
         assert found.dtype == torch.float32
         torch.testing.assert_close(found, Distance(kind, temperature=2.0)(student.float(), teacher.float()))
+
+
+def _pair(*shape: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    student, teacher = draw(*shape, seed=seed)
+    return 2 * student, 2 * teacher
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0, 20.0])
+def test_gradient_is_t_times_the_difference_of_the_softened_outputs(temperature):
+    student, teacher = _pair(6, 5)
+    student.requires_grad_(True)
+    kd_divergence(student, teacher, temperature=temperature).backward()
+    soft = torch.softmax(student.detach() / temperature, -1) - torch.softmax(teacher / temperature, -1)
+    torch.testing.assert_close(student.grad, temperature * soft / 6, atol=1e-14, rtol=1e-10)
+
+
+def test_high_temperature_is_half_the_squared_distance_of_centred_logits_over_classes():
+    # Hinton et al. 2015, section 2.1: T -> infinity matches logits, 1 / (2 K) of their squared distance.
+    student, teacher = _pair(16, 6)
+    centred = (student - student.mean(-1, keepdim=True)) - (teacher - teacher.mean(-1, keepdim=True))
+    limit = centred.square().sum(-1).mean() / (2 * 6)
+    errors = [float(kd_divergence(student, teacher, temperature=t) / limit) - 1 for t in (1e2, 1e3, 1e4)]
+    # The next term of the series is of order 1 / T, and double precision keeps it in sight.
+    assert errors[0] / errors[1] == pytest.approx(10, rel=0.05)
+    assert errors[1] / errors[2] == pytest.approx(10, rel=0.05)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_kl_is_torch_batchmean_times_t_squared(temperature):
+    student, teacher = _pair(7, 3)
+    torchs = torch.nn.KLDivLoss(reduction="batchmean")(
+        F.log_softmax(student / temperature, -1), F.softmax(teacher / temperature, -1)
+    )
+    torch.testing.assert_close(
+        kd_divergence(student, teacher, temperature=temperature), torchs * temperature**2
+    )
+
+
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
+@pytest.mark.parametrize("classes", [2, 8])
+def test_released_convention_is_torchs_default_reduction(classes):
+    student, teacher = _pair(7, classes)
+    torchs = torch.nn.KLDivLoss(reduction="mean")(F.log_softmax(student, -1), F.softmax(teacher, -1))
+    torch.testing.assert_close(kd_divergence(student, teacher, convention="released"), torchs)
+
+
+def test_multi_label_outputs_near_certainty_stay_finite():
+    student = torch.tensor([[80.0, -80.0]], requires_grad=True)
+    found = kd_divergence(student, torch.tensor([[-80.0, 80.0]]), task=Task.MULTI_LABEL)
+    torch.testing.assert_close(found, torch.tensor(160.0))
+    found.backward()
+    torch.testing.assert_close(student.grad, torch.tensor([[1.0, -1.0]]))
+
+
+def test_multi_label_with_one_label_is_the_two_class_divergence():
+    student, teacher = _pair(6, 1)
+    pairs = [torch.cat([x, torch.zeros_like(x)], dim=-1) for x in (student, teacher)]
+    two = [torch.cat([x, x], dim=-1) for x in (student, teacher)]  # two equal labels: twice the divergence
+    found = kd_divergence(*two, temperature=2.0, task=Task.MULTI_LABEL)
+    torch.testing.assert_close(found, 2 * kd_divergence(*pairs, temperature=2.0))
+
+
+def _batch(*shape):
+    generator = torch.Generator().manual_seed(3)
+    return *draw(*shape), torch.randint(shape[-1], shape[:-1], generator=generator)
+
+
+def test_dkd_by_hand():
+    # Teacher (1/2, 1/4, 1/4), student (1/3, 1/3, 1/3), label 0.
+    teacher = torch.tensor([0.5, 0.25, 0.25], dtype=torch.float64).log()
+    student = torch.zeros(3, dtype=torch.float64)
+    tckd, nckd = decoupled(student[None], teacher[None], torch.tensor([0]))
+    assert float(tckd) == pytest.approx(0.5 * log(1.5) + 0.5 * log(0.75))
+    assert float(nckd) == pytest.approx(0.0, abs=1e-15)  # both split the other two evenly
+    tckd, nckd = decoupled(student[None], teacher[None], torch.tensor([1]))
+    assert float(tckd) == pytest.approx(0.25 * log(0.75) + 0.75 * log(0.75 * 1.5))
+    assert float(nckd) == pytest.approx(2 / 3 * log(4 / 3) + 1 / 3 * log(2 / 3))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_the_divergence_is_tckd_plus_the_rest_of_the_teachers_mass_times_nckd(temperature):
+    student, teacher, target = _batch(2, 6, 5)
+    tckd, nckd = decoupled(student, teacher, target, temperature=temperature)
+    sure = (teacher / temperature).softmax(-1).gather(-1, target[..., None])[..., 0]
+    whole = Distance("kl", temperature=temperature).each(student, teacher) / temperature**2
+    torch.testing.assert_close(tckd + (1 - sure) * nckd, whole)
+
+
+def test_dkd_terms_and_their_weights():
+    student, teacher, target = _batch(3, 6, 5)
+    method = DKD(temperature=2.0, target_weight=0.5, other_weight=3.0)
+    terms = method(Outputs(student), target, Outputs(teacher), {})
+    tckd, nckd = decoupled(student, teacher, target, temperature=2.0)
+    torch.testing.assert_close(terms["dkd/target"], 4 * tckd.mean(-1))
+    torch.testing.assert_close(terms["dkd/other"], 4 * nckd.mean(-1))
+    torch.testing.assert_close(terms["dkd"], 0.5 * terms["dkd/target"] + 3 * terms["dkd/other"])
+
+
+def test_dkd_by_finite_differences():
+    student, teacher, target = _batch(2, 3, 4)
+    for part in (0, 1):
+        assert torch.autograd.gradcheck(
+            lambda s, part=part: decoupled(s, teacher, target, temperature=2.0)[part],
+            student.clone().requires_grad_(True),
+        )
+    teacher.requires_grad_(True)
+    sum(x.sum() for x in decoupled(student.requires_grad_(True), teacher, target)).backward()
+    assert teacher.grad is None
+
+
+def test_certain_dkd_outputs_stay_finite():
+    certain = torch.tensor([[200.0, 0.0, -200.0]], requires_grad=True)
+    both = decoupled(certain, torch.tensor([[-200.0, 0.0, 200.0]]), torch.tensor([2]))
+    sum(both).sum().backward()
+    assert all(torch.isfinite(x).all() for x in (*both, certain.grad))
