@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mmkd_lab.attribution.captum_case import CaptumCase, selected
-from mmkd_lab.attribution.networks import BATCH, Network, Output, logits, scores
+from mmkd_lab.attribution.networks import Network, Question, batches, logits, scores
 from mmkd_lab.core.check import LabError, one_of, require, whole
 
 #: The lab's own, then Captum's.
@@ -21,18 +21,14 @@ _GRADING = 4
 
 
 def integrated_gradients(
-    net: Network,
-    x: Mapping[str, Tensor],
+    asked: Question,
     baseline: Mapping[str, Tensor],
-    target: Tensor,
     *,
     explained: Sequence[str] | None = None,
-    output: Output = "logit",
     steps: int = 64,
     nodes: Nodes = "graded",
-    batch_size: int = BATCH,
 ) -> dict[str, Tensor]:
-    """{modality: (N, ...)}: integrated gradients from `baseline` to `x`, along a straight line.
+    """{modality: (N, ...)}: integrated gradients along the straight line from `baseline` to the samples.
 
     Sundararajan et al. 2017, section 3. Captum's nodes lie evenly along the path; a network that normalises
     its activations turns within the first hundredth of a path that begins at zero, where they miss most of
@@ -40,15 +36,11 @@ def integrated_gradients(
     hundredth.
 
     Args:
-        net: takes {modality: (B, ...)}, gives (B, K).
-        x: {modality: (N, ...)}.
-        baseline: where the path begins, shapes as x.
-        target: (N,) classes.
-        explained: the modalities that move; the others stay as in `x`. By default all.
-        output: 'logit', 'probability' or 'log_probability'.
-        steps: how many nodes.
+        asked: the network, the samples and the output.
+        baseline: {modality: (N, ...)} where the path begins.
+        explained: the modalities that move, by default all; the others stay.
+        steps: how many nodes; each is one row per sample that passes through the network.
         nodes: where they lie: 'graded', or one of Captum's methods, which gives Captum's numbers.
-        batch_size: rows that pass through the network at once; a sample has one row per node.
 
     Raises `LabError` for modalities without a gradient: integers, and those that `check_flow` refuses.
     """
@@ -56,9 +48,9 @@ def integrated_gradients(
 
     def one(case: CaptumCase, some: slice) -> tuple[Tensor, ...]:
         total = [torch.zeros_like(v) for v in case.inputs]
-        ask, n = selected(case, target[some], output=output), len(case.inputs[0])
+        ask, n = selected(case, asked.target[some], output=asked.output), len(case.inputs[0])
         base = [baseline[name][some] for name in case.names]
-        together = max(1, batch_size // n)
+        together = max(1, asked.batch_size // n)
         for k in range(0, steps, together):
             at, by = place[k : k + together], weight[k : k + together]
             path = [_along(b, v.detach(), at) for b, v in zip(base, case.inputs, strict=True)]
@@ -69,8 +61,7 @@ def integrated_gradients(
                 share += (v.detach() - b) * torch.tensordot(by.to(each), each, dims=1)
         return tuple(total)
 
-    names = tuple(x) if explained is None else tuple(explained)
-    return _batched(one, net, x, names, size=batch_size)
+    return _batched(one, asked, explained)
 
 
 def check_nodes(steps: int, nodes: str, *, layer: bool = False) -> None:
@@ -97,59 +88,45 @@ def _along(base: Tensor, end: Tensor, at: Tensor) -> Tensor:
     return (base + places * (end - base)).flatten(0, 1).requires_grad_()
 
 
-def gradient_x_input(
-    net: Network,
-    x: Mapping[str, Tensor],
-    target: Tensor,
-    *,
-    explained: Sequence[str] | None = None,
-    output: Output = "logit",
-    batch_size: int = BATCH,
-) -> dict[str, Tensor]:
+def gradient_x_input(asked: Question, *, explained: Sequence[str] | None = None) -> dict[str, Tensor]:
     """{modality: (N, ...)}: the gradient of the output, times the input (Shrikumar et al. 2016; Captum).
 
-    Raises `LabError` for modalities without a gradient: integers, and those that `check_flow` refuses.
+    Raises `LabError` as `integrated_gradients` does.
     """
     from captum.attr import InputXGradient  # a second to import
 
     def one(case: CaptumCase, some: slice) -> tuple[Tensor, ...]:
-        method = InputXGradient(selected(case, target[some], output=output))
+        method = InputXGradient(selected(case, asked.target[some], output=asked.output))
         return tuple(method.attribute(case.inputs, additional_forward_args=case.fixed))
 
-    names = tuple(x) if explained is None else tuple(explained)
-    return _batched(one, net, x, names, size=batch_size)
+    return _batched(one, asked, explained)
 
 
 def token_gradients(
-    net: Network,
-    x: Mapping[str, Tensor],
+    asked: Question,
     baseline: Mapping[str, Tensor],
-    target: Tensor,
     *,
     modality: str,
     layer: nn.Module,
-    output: Output = "logit",
     steps: int = 64,
     nodes: Nodes = "gausslegendre",
-    batch_size: int = BATCH,
 ) -> Tensor:
-    """(N, L): integrated gradients of a token modality (N, L), taken at its embedding layer and summed over
-    it.
+    """(N, L): integrated gradients of a token modality (N, L), at its embedding layer and summed over it.
 
-    The path runs between the embeddings of `baseline` and of `x`; the other modalities stay as they are.
-    (Captum's LayerIntegratedGradients.) Raises `LabError` when the layer's output has no row per token, or
-    when no gradient flows back to it.
+    The path runs between the embeddings of `baseline` and of the samples; the other modalities stay as they
+    are. (Captum's LayerIntegratedGradients.) Raises `LabError` when the layer's output has no row per token,
+    or when no gradient flows back to it.
     """
     from captum.attr import LayerIntegratedGradients
 
-    _check_layer(net, {name: v[:batch_size] for name, v in x.items()}, layer)
-    size = max(1, batch_size // steps)
+    net, x = _passing_copies(asked.net, layer), asked.x
+    _check_layer(net, {name: v[: asked.batch_size] for name, v in x.items()}, layer)
+    size = max(1, asked.batch_size // steps)
     parts: list[Tensor] = []
-    for i in range(0, len(target), size):
-        some = slice(i, i + size)
-        given = {name: v[some] for name, v in x.items()}
-        case = CaptumCase.of(_passing_copies(net, layer), given, explained=[modality])
-        method = LayerIntegratedGradients(selected(case, target[some], output=output), layer)
+    for k, given in enumerate(batches(x, size)):
+        some = slice(k * size, (k + 1) * size)
+        case = CaptumCase.of(net, given, explained=[modality])
+        method = LayerIntegratedGradients(selected(case, asked.target[some], output=asked.output), layer)
         with torch.enable_grad():
             found = method.attribute(
                 case.inputs,
@@ -168,27 +145,24 @@ def token_gradients(
 
 def _batched(
     method: Callable[[CaptumCase, slice], tuple[Tensor, ...]],
-    net: Network,
-    x: Mapping[str, Tensor],
-    explained: tuple[str, ...],
-    *,
-    size: int,
+    asked: Question,
+    explained: Sequence[str] | None,
 ) -> dict[str, Tensor]:
-    for name in explained:
+    net, x, size = asked.net, asked.x, asked.batch_size
+    names = tuple(x if explained is None else explained)
+    for name in names:
         if not x[name].is_floating_point():
             way_out = "Use shapley, ablation or permutation; for tokens, within_modality(layer=<embedding>)."
             raise LabError(f"data[{name!r}]", x[name].dtype, "whole numbers have no gradient", way_out)
-    check_flow(net, x, explained, batch_size=size)
+    check_flow(net, x, names, batch_size=size)
     parts: list[tuple[Tensor, ...]] = []
-    for i in range(0, len(next(iter(x.values()))), size):
-        some = slice(i, i + size)
+    for k, given in enumerate(batches(x, size)):
         # Captum asks for gradients on what it is given: copies leave the caller's tensors alone.
-        given = {name: v[some] for name, v in x.items()}
-        given.update({name: given[name].clone().requires_grad_() for name in explained})
+        given.update({name: given[name].clone().requires_grad_() for name in names})
         with torch.enable_grad():
-            found = method(CaptumCase.of(net, given, explained=explained), some)
+            found = method(CaptumCase.of(net, given, explained=names), slice(k * size, (k + 1) * size))
         parts.append(tuple(one.detach() for one in found))
-    return {name: torch.cat([part[k] for part in parts]) for k, name in enumerate(explained)}
+    return {name: torch.cat([part[k] for part in parts]) for k, name in enumerate(names)}
 
 
 def check_flow(net: Network, x: Mapping[str, Tensor], names: Sequence[str], *, batch_size: int) -> None:
@@ -197,8 +171,8 @@ def check_flow(net: Network, x: Mapping[str, Tensor], names: Sequence[str], *, b
     Autograd would call its gradient 0, as it does that of a modality that the network ignores. Looked for in
     the first batch; a modality that is cut off on one of several ways to the logits is not found.
     """
-    first = {name: v[:batch_size] for name, v in x.items()}
-    leaves = {name: first[name].detach().clone().requires_grad_() for name in names}
+    first = next(batches(x, batch_size))
+    leaves = {name: first[name].clone().requires_grad_() for name in names}
     with torch.enable_grad():
         z = scores(net, {**first, **leaves})
     for name, leaf in leaves.items():
@@ -234,24 +208,24 @@ def _moves(net: Network, x: Mapping[str, Tensor], other: Mapping[str, Tensor], *
 
 def _check_layer(net: Network, x: Mapping[str, Tensor], layer: nn.Module) -> None:
     """Raise `LabError` when a layer is not used, or when no gradient of the logits flows back to it."""
-    said: list[object] = []
+    leaves: list[Tensor | None] = []
 
     def from_here(_module: nn.Module, _args: object, out: object) -> object:
         sound = isinstance(out, Tensor) and out.is_floating_point()
-        said.append(out.detach().clone().requires_grad_() if isinstance(out, Tensor) and sound else out)
-        return said[-1]
+        leaves.append(out.detach().clone().requires_grad_() if isinstance(out, Tensor) and sound else None)
+        return out if leaves[-1] is None else leaves[-1]
 
     hook = layer.register_forward_hook(from_here)
     try:
         with torch.enable_grad():
-            z = scores(_passing_copies(net, layer), dict(x))
+            z = scores(net, x)
     finally:
         hook.remove()
     shown, way_out = type(layer).__name__, "Use method='ablation', or another layer."
-    require(len(said) > 0, "layer", shown, "must be used by the network", way_out)
-    leaves = [one for one in said if isinstance(one, Tensor) and one.requires_grad]
+    require(len(leaves) > 0, "layer", shown, "must be used by the network", way_out)
+    found = [leaf for leaf in leaves if leaf is not None]
     # A layer that passes anything else is refused later on, for its shape.
-    flows = not leaves or any(_slope(z, leaf) is not None for leaf in leaves)
+    flows = not found or any(_slope(z, leaf) is not None for leaf in found)
     require(flows, "layer", shown, "no gradient of the logits flows back to it", way_out)
 
 

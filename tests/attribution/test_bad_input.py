@@ -304,7 +304,7 @@ CASES = {
     ),
     "a teacher's modality missing": (
         lambda: by_channel(Conv(), Student(), {"b": X["b"]}),
-        r"data = 'a': must be one of 'b'",
+        r"data = \['b'\]: must hold 'a', which the network reads",
     ),
     "top of more than there are": (
         lambda: by_channel(Conv(), Student(), IMAGES, layer="act").top(9),
@@ -340,7 +340,7 @@ CASES = {
         r"target = 'labels from 2 to 2': must lie between 0 and 1 \(2 classes\)",
     ),
     "too few seeds": (linear_worlds(seeds=[0]), r"seeds = \[0\]: must be 2, one per world"),
-    "a rate of zero": (linear_worlds(lr=0.0), r"lr = 0.0: must be greater than 0"),
+    "a rate of zero": (linear_worlds(lr=0.0), r"lr = 0.0: must be above 0"),
 }
 
 
