@@ -31,13 +31,7 @@ Floats = npt.NDArray[np.float64]
 class Alignment:
     """L = ce_teacher CE(f_a) + ce_student CE(f_b) + agreement MSE(logits): Xue et al. 2023, Algorithm 1.
 
-    Args:
-        ce_teacher: weight of the teacher's cross-entropy.
-        ce_student: weight of the student's cross-entropy.
-        agreement: weight of the mean over samples and classes of the squared difference of logits; 0 trains
-            both independently.
-
-    Raises `LabError` for a weight that is negative or not finite, or all of them 0.
+    The MSE is a mean over samples and classes; agreement=0 trains both independently.
     """
 
     ce_teacher: NonNegative = 1.0
@@ -66,15 +60,9 @@ class Alignment:
 class Joint:
     """How an aligned pair is trained, by SGD whose last step counts.
 
-    The defaults are those of the authors' RAVDESS experiment (Xue et al. 2023); `batch_size=None` with
-    `epochs=1000` are those of their Gaussian one.
-
-    Args:
-        epochs: passes over the training split.
-        batch_size: samples a step; None for all. The last batch of an epoch may be smaller.
-        lr: learning rate.
-        momentum: of SGD.
-        objective: the weights of the three terms.
+    The defaults are those of the authors' RAVDESS experiment (Xue et al. 2023); `epochs=1000` with
+    `batch_size=None`, all samples in a step, are those of their Gaussian one. An epoch's last batch may be
+    smaller.
     """
 
     epochs: Count = 100
@@ -102,15 +90,9 @@ def align(
 ) -> Aligned:
     """Train copies of two untrained networks jointly on the training split, each in its own precision.
 
-    Args:
-        teacher: {modality: (B, ...)} -> (B, K); untrained.
-        student: the same; it may read other modalities.
-        data: single-label data with a training split.
-        joint: how.
-        seed: of the order of the samples, and of dropout.
-
-    Raises `LabError` for one network given twice, a task other than single-label, a batch of one sample where
-    a network normalises by batch, a loss that is not finite.
+    Both take {modality: (B, ...)}, of which they may read different ones, and give (B, K). The order of the
+    samples and dropout come from `seed`. Raises `LabError` for one network given twice, a task other
+    than single-label, a batch of one sample where a network normalises by batch, a loss that is not finite.
     """
     joint = joint or Joint()
     require(teacher is not student, "student", "the teacher", "must be a network of its own")
@@ -166,13 +148,9 @@ def _step(
 
 @dataclass(frozen=True, eq=False)
 class LinearPairs:
-    """W pairs of linear classifiers, one pair a world, in double precision.
+    """W pairs of linear classifiers, a teacher of a and a student of b in each world, in double precision.
 
-    Attributes:
-        weight_a: (W, K, d_a) the teachers' weights.
-        bias_a: (W, K).
-        weight_b: (W, K, d_b) the students' weights.
-        bias_b: (W, K).
+    Weights are (W, K, d_a) and (W, K, d_b), biases (W, K).
     """
 
     weight_a: Tensor
@@ -222,8 +200,7 @@ def align_linear(
         classes: K.
         agreement: weight of the MSE between logits.
         steps: of gradient descent; 0 gives the start.
-        lr: learning rate.
-        momentum: of SGD.
+        lr, momentum: of SGD.
 
     Raises `LabError` for shapes that do not pair up, values that are not finite, labels or settings out of
     range, weights that run away.

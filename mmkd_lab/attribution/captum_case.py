@@ -7,13 +7,13 @@ removed together, and each is given the value of the pair. `feature_masks` numbe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mmkd_lab.attribution.networks import Network, Output, output_of, scores
+from mmkd_lab.attribution.networks import Network, Question, output_of, scores
 from mmkd_lab.core.check import LabError, listing, require, whole
 
 
@@ -94,20 +94,25 @@ def check_regions(regions: Tensor, values: Tensor) -> Tensor:
     return regions.to(torch.int64)
 
 
-def selected(case: CaptumCase, target: Tensor, *, output: Output) -> Callable[..., Tensor]:
-    """M tensors -> (B,): the output of each sample's class, for gradients and ablations.
+def cases(
+    asked: Question, explained: Sequence[str], *, size: int | None = None
+) -> Iterator[tuple[CaptumCase, Callable[..., Tensor], slice]]:
+    """Batch by batch: the case, the output asked for, M tensors -> (B,), and which samples these are.
 
     Captum stacks copies of the batch along the first axis, copy after copy; the classes are repeated so.
     """
+    for i in range(0, len(asked.target), size or asked.batch_size):
+        some = slice(i, i + (size or asked.batch_size))
+        case = CaptumCase.of(asked.net, {n: v[some] for n, v in asked.x.items()}, explained=explained)
 
-    def forward(*values: Tensor) -> Tensor:
-        z = case.forward(*values)
-        # A modality that the network ignores has gradient 0, which autograd must be able to say. It cannot
-        # tell one that is cut off by detach or no_grad from that: `gradients.check_flow` does, before.
-        unused = sum((0.0 * v.sum() for v in values), start=z.new_zeros(()))
-        return output_of(z, target.repeat(len(z) // len(target)), output=output) + unused
+        def forward(*values: Tensor, case: CaptumCase = case, some: slice = some) -> Tensor:
+            z, target = case.forward(*values), asked.target[some]
+            # A modality that the network ignores has gradient 0, which autograd must be able to say. It
+            # cannot tell one that is cut off by detach or no_grad from that: `gradients.check_flow` does.
+            unused = sum((0.0 * v.sum() for v in values), start=z.new_zeros(()))
+            return output_of(z, target.repeat(len(z) // len(target)), output=asked.output) + unused
 
-    return forward
+        yield case, forward, some
 
 
 def window(shape: Sequence[int], patch: int | Sequence[int]) -> tuple[int, ...]:

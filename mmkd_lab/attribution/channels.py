@@ -31,14 +31,11 @@ class ChannelSaliency:
     Attributes:
         values: (d,) D_i - D_0, signed, in units of the distance. Below 0: permuting the channel brings the
             teacher closer to the student.
-        standard_error: (d,) of the mean over permutations; 0 for the closed form, NaN for a single
-            permutation.
+        standard_error: (d,) of the mean over permutations; 0 for the closed form, NaN for one permutation.
         start: D_0, the distance without a permutation.
-        layer: the layer's name; `side` says whether its input or its output.
-        side: 'input' or 'output'.
+        layer, side: the layer's name, and whether its 'input' or its 'output'.
         axis: of the channels in what passes there, at least 1.
-        method: 'closed_form' or 'permutation'.
-        distance: 'mse', 'l1' or 'kl'.
+        method, distance: 'closed_form' or 'permutation'; 'mse', 'l1' or 'kl'.
         permutations: how many; None for the closed form, which is their mean over all of them.
         n: samples.
         constant: (d,) bool; a channel that is the same for every sample has saliency 0 exactly.
@@ -117,7 +114,7 @@ def by_channel(
     Args:
         teacher: the network whose channels are ranked; {modality: (B, ...)} -> logits (B, K).
         student: the other one; it may read other modalities.
-        data: paired samples: a dataset, of which `split` is used, or {modality: (N, ...)}.
+        data: a dataset, of which `split` is used, or {modality: (N, ...)}.
         layer: a layer of the teacher, by the name that your module has for it ('layer1'); None for the input
             of its linear head.
         side: 'output' or 'input' of that layer.
@@ -128,8 +125,7 @@ def by_channel(
             The result says which it was.
         distance: between logits: 'mse', 'l1', or 'kl' = KL(teacher || student) in nats.
         permutations: how many, or (M, N) int64, each row a permutation of the samples.
-        split: of a `PairedData`.
-        seed: of the permutations.
+        split, seed: of a `PairedData`; of the permutations.
         batch_size: samples that pass through a network at once.
 
     Raises `LabError` for a layer that does not exist (those that do are listed), no linear head to start

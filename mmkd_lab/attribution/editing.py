@@ -49,16 +49,10 @@ class Edited(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Editor:
-    """A teacher cut at a layer, ready to lose channels there. It is asked in evaluation mode.
+    """A teacher cut at a layer of its author's name, ready to lose channels there.
 
-    Args:
-        net: any module that takes {modality: (B, ...)} and gives (B, K).
-        data: the samples; means come from the training split.
-        layer: the layer, by the user's own name.
-        side: 'output' or 'input' of that layer.
-        axis: of the channels; None finds it, see `layers.channel_axis`.
-
-    Raises `LabError` for a layer that does not exist.
+    It takes {modality: (B, ...)}, gives (B, K), and is asked in evaluation mode. Means come from the training
+    split. The axis of the channels is found where it is None, see `layers.channel_axis`.
     """
 
     net: nn.Module
@@ -77,10 +71,8 @@ class Editor:
     ) -> Edited:
         """What the teacher says with these channels alone; None keeps all.
 
-        Args:
-            channels: those that stay.
-            replace: what stands in for the others: 'mean' is the training mean of each, 'zeros' zero.
-            features: the splits whose features are wanted.
+        What stands in for the others, `replace`, is the training 'mean' of each, or 'zeros'. Features are
+        given of the splits named in `features`.
         """
         one_of("replace", replace, get_args(Stand))
         instead: Tensor | None = None

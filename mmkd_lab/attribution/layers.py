@@ -107,13 +107,7 @@ def layer_kinds(net: nn.Module) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """A network cut at a layer.
-
-    Args:
-        net: takes {modality: (B, ...)}, gives (B, K).
-        layer: the layer's name, as the user's module has it.
-        side: 'output' cuts after the layer, 'input' before it.
-    """
+    """A network cut at a layer of its author's name: after it ('output'), or before it ('input')."""
 
     net: nn.Module
     layer: str

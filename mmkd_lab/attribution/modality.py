@@ -89,12 +89,10 @@ def by_modality(
         subjects: (N,) int64, who each sample comes from (a speaker); a `PairedData` brings its groups.
             Samples of one subject are not independent, and intervals are then over subjects.
         split: of a `PairedData`.
-        steps: how many nodes the integral has.
-        nodes: where they lie, see `gradients.integrated_gradients`: 'graded', or one of Captum's methods
-            ('gausslegendre', 'riemann_left', 'riemann_right', 'riemann_middle', 'riemann_trapezoid').
+        steps, nodes: how many nodes the integral has, and where they lie, see
+            `gradients.integrated_gradients`: 'graded', or one of Captum's methods.
         draws: permutations.
-        interval: 't' or 'bootstrap', over samples or subjects, see `tables.tabulate`.
-        level: coverage of the intervals.
+        interval, level: 't' or 'bootstrap', over samples or subjects, see `tables.tabulate`; coverage.
         seed: of permutations and bootstrap.
         batch_size: samples that pass through the network at once.
 

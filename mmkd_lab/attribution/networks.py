@@ -32,11 +32,7 @@ _HALF = (torch.float16, torch.bfloat16)
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """N samples {modality: (N, ...)} that a network is asked about, in its precision and on its device.
-
-    `labels` and `subjects` (who a sample comes from) are (N,) int64 or None, `index` (N,) names the rows of
-    tables, and `classes` are names, or () to go by number.
-    """
+    """What a network is asked about: N samples in its precision, on its device, with their own numbers."""
 
     x: dict[str, Tensor]
     labels: Tensor | None
@@ -57,11 +53,7 @@ class Samples:
         subjects: Tensor | None = None,
         split: str = "test",
     ) -> Samples:
-        """The samples of a split, or of a plain mapping; only the modalities that the network reads.
-
-        Raises `LabError` for no modality or sample, a modality that is missing, unequal lengths, values that
-        are not finite, labels or subjects that are not (N,) int64.
-        """
+        """The samples of a split, or of a plain mapping; only the modalities that the network reads."""
         classes: tuple[str, ...] = ()
         if isinstance(data, PairedData):
             positions = data.positions(split)
@@ -73,9 +65,8 @@ class Samples:
         elif isinstance(data, Mapping):
             require(len(data) > 0, "data", dict(data), "must hold at least one modality")
             for name, values in data.items():
-                sound = isinstance(values, Tensor) and values.ndim > 0
-                rule = "must be a tensor, one row per sample"
-                require(sound, f"data[{name!r}]", type(values).__name__, rule)
+                fine, shown = isinstance(values, Tensor) and values.ndim > 0, type(values).__name__
+                require(fine, f"data[{name!r}]", shown, "must be a tensor, one row per sample")
             x = {name: full(values) for name, values in data.items()}
             index = torch.arange(len(next(iter(x.values()))))
         else:
@@ -90,16 +81,16 @@ class Samples:
             require(len(values) == n, what, tuple(values.shape), f"must hold {n} rows, one per sample")
             fine = not values.is_floating_point() or bool(torch.isfinite(values).all())
             require(fine, what, "NaN or infinite values", "must be finite", "Drop or repair these samples.")
-        for argument, each in (("labels", labels), ("subjects", subjects)):
-            if each is not None:
-                _numbers_of(argument, each, n, "numbers")
+        for argument, numbers in (("labels", labels), ("subjects", subjects)):
+            if numbers is not None:
+                _int64(argument, numbers, n)
         return cls({name: x[name].detach() for name in names}, labels, index, classes, subjects)
 
 
-def _numbers_of(argument: str, values: Tensor, n: int, what: str) -> None:
+def _int64(argument: str, values: Tensor, n: int) -> None:
     sound = isinstance(values, Tensor) and values.shape == (n,) and values.dtype == torch.int64
     shown = f"{values.dtype} {tuple(values.shape)}" if isinstance(values, Tensor) else values
-    require(sound, argument, shown, f"must be ({n},) int64 {what}")
+    require(sound, argument, shown, f"must be ({n},) int64 numbers")
 
 
 def full(values: Tensor) -> Tensor:
@@ -109,22 +100,16 @@ def full(values: Tensor) -> Tensor:
 
 def precision_of(net: Network) -> torch.dtype:
     """The type of a network's numbers; single precision where it has none."""
-    one = _parameter(net)
-    return torch.float32 if one is None else one.dtype
-
-
-def _parameter(net: Network) -> nn.Parameter | None:
     parameters = net.parameters() if isinstance(net, nn.Module) else iter(())
-    return next((parameter for parameter in parameters if parameter.is_floating_point()), None)
+    return next((one.dtype for one in parameters if one.is_floating_point()), torch.float32)
 
 
 def onto(net: Network, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`x` on the device of a network's parameters; floating modalities in their precision."""
-    one, found = _parameter(net), dict(x)
+    one, kind = next(net.parameters(), None) if isinstance(net, nn.Module) else None, precision_of(net)
+    found = dict(x)
     if one is not None:
-        found = {
-            name: v.to(one.device, one.dtype if v.is_floating_point() else v.dtype) for name, v in x.items()
-        }
+        found = {name: v.to(one.device, kind if v.is_floating_point() else v.dtype) for name, v in x.items()}
     if isinstance(net, ModelAdapter) and net.calling is None:  # its tries would count as uses of a layer
         net.prepare({name: v[:4] for name, v in found.items()})
     return found
@@ -195,15 +180,7 @@ def scores(net: Network, x: Mapping[str, Tensor]) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """Which output of which class a network is asked for, sample by sample.
-
-    Args:
-        net: {modality: (B, ...)} -> (B, K).
-        x: {modality: (N, ...)}.
-        target: (N,) classes.
-        output: 'logit', 'probability' or 'log_probability' (nats).
-        batch_size: samples that pass through the network at once.
-    """
+    """Which output of which class (N,) a network is asked for, {modality: (N, ...)} sample by sample."""
 
     net: Network
     x: dict[str, Tensor]
@@ -215,10 +192,7 @@ class Question:
     def of(
         cls, net: Network, samples: Samples, target: str | int | Tensor, output: Output, batch_size: int
     ) -> tuple[Question, Tensor]:
-        """The question, see `targets`, and the (N, K) logits.
-
-        Raises `LabError` for no output or class, or a softmax over one logit.
-        """
+        """The question, see `targets`, and the (N, K) logits. Refuses a softmax over one logit."""
         one_of("output", output, OUTPUTS)
         z = logits(net, samples.x, batch_size=batch_size)
         rule = "is the same for every input when the network gives one logit"
@@ -262,7 +236,7 @@ def targets(target: str | int | Tensor, z: Tensor, labels: Tensor | None) -> Ten
     elif not isinstance(target, Tensor):
         found = torch.full((n,), whole("target", target, at_least=0))
     assert isinstance(found, Tensor)
-    _numbers_of(argument, found, n, "class numbers")
+    _int64(argument, found, n)
     low, high = int(found.min()), int(found.max())
     shown = str(low) if low == high else f"classes {low} to {high}"
     require(low >= 0 and high < k, argument, shown, f"must lie between 0 and {k - 1} ({k} logits)")

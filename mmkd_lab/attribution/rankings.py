@@ -20,11 +20,8 @@ Channels = npt.NDArray[np.intp]
 class RankingContext:
     """What a ranking may go by.
 
-    Args:
-        saliency: of the teacher's channels, by Algorithm 1.
-        seed: the study's.
-        draw: tells several draws of a random ranking apart.
-        truth: the channels declared to be shared, sorted; None where nothing is declared.
+    `draw` tells several draws of a random ranking apart; `truth` holds the channels declared to be shared,
+    sorted, or None.
     """
 
     saliency: ChannelSaliency
@@ -39,13 +36,7 @@ Scores = Callable[[RankingContext], npt.ArrayLike]
 
 @dataclass(frozen=True)
 class Ranking:
-    """One way to rank channels.
-
-    Args:
-        scores: of the channels.
-        random: whether several draws tell more than one.
-        needs_truth: whether it is defined only where the shared channels are declared.
-    """
+    """One way to rank channels; `random` ones tell more in several draws, others may need declared truth."""
 
     scores: Scores
     random: bool = False

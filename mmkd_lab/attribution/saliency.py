@@ -89,12 +89,7 @@ def permuted_mse(features: Tensor, weight: Tensor, gap: Tensor, orders: Tensor) 
 
     With f' the permuted channel, D_i - D_0 = 2 / (N K) * sum over samples of (f' - f) r, where
     r = gap . W_i - |W_i|^2 f: one multiplication per sample and channel, whatever the number of classes.
-
-    Args:
-        features: (N, d).
-        weight: (K, d).
-        gap: (N, K) teacher's minus student's logits.
-        orders: (M, N) int64, each row a permutation; all channels are permuted by the same rows.
+    Arguments are those of `closed_form`, for one network, and (M, N) permutations, alike for all channels.
     """
     n, k = gap.shape
     f = features - features.mean(0)
@@ -152,18 +147,8 @@ def permuted_rest(
 
     Channels are stacked along the batch. Where the rest needs nothing but this layer, what lies before it is
     run on one sample only; otherwise (another modality joins later) on every sample again. Channels that are
-    constant are not run.
-
-    Args:
-        cut: the network and the layer.
-        x: {modality: (N, ...)}.
-        passed: (N, ...) what the layer says, channels along `axis`, which is at least 1.
-        z: (N, K) the teacher's logits.
-        student: (N, K) float64.
-        orders: (M, N) int64 permutations.
-        axis: of the channels.
-        kind: the distance.
-        batch_size: rows that pass through the rest at once.
+    constant are not run. `passed` (N, ...) is what the layer says, channels along `axis`; `z` (N, K) are the
+    teacher's logits, `student` the other's in float64, `orders` (M, N) the permutations.
     """
     still, alone, n = constant_channels(passed, axis), cut.alone(x, passed, z), len(passed)
     moving = torch.nonzero(~still).flatten()

@@ -30,13 +30,9 @@ _NUMBERS = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """What one method says, before it becomes a table.
+    """What one method says: {modality: (N, D)}, D draws per sample, D = 1 without chance.
 
-    Args:
-        method: its name.
-        by_modality: {modality: (N, D)}, D draws per sample; D = 1 for a method without chance.
-        total: (N, D) what the modalities must add up to, or None where no theory says so.
-        exact: whether they must add up exactly, or only as quadrature allows.
+    `total` (N, D) is what the modalities must add up to, exactly or as quadrature allows, or None.
     """
 
     method: str
@@ -78,10 +74,8 @@ class Attribution:
     def check(self, *, tolerance: float = 1e-4, quadrature: float = QUADRATURE) -> None:
         """Raise `LabError` unless shares add up, wherever theory says that they do.
 
-        Args:
-            tolerance: the largest residual of a sample where the claim is exact, relative to the values' size
-                (see `sums`).
-            quadrature: the mean residual where an integral is approximated by a sum, relative to the same.
+        Relative to the values' size (see `sums`), `tolerance` is the largest residual of a sample where the
+        claim is exact, `quadrature` the mean residual where an integral is approximated by a sum.
         """
         claimed: Any = self.sums[self.sums["claim"] != "none"]
         for row in claimed.itertuples():
@@ -122,17 +116,10 @@ def tabulate(
 ) -> Attribution:
     """Turn values into the tidy table, the check of sums and the shares.
 
-    Args:
-        found: one entry per method.
-        index: N numbers that name the samples.
-        target: (N,) the class each sample was asked about.
-        classes: class names; without them classes go by number.
-        subjects: (N,) who each sample comes from; None takes all samples as independent.
-        interval: 't' (Student's) or 'bootstrap' (percentiles of 2,000 resampled means), over samples or,
-            where there are several of one subject, over subjects: the variance is then that of the subjects'
-            sums about the mean (Cochran 1977, section 6.3), with one degree of freedom less than subjects.
-        level: the coverage of the intervals.
-        seed: of the bootstrap.
+    Rows are named by `index` (N,), and the class each sample was asked about, `target` (N,), by `classes`, or
+    by number. Intervals are 't' (Student's) or 'bootstrap' (percentiles of 2,000 resampled means), over
+    samples or, where there are several of one subject, over `subjects` (N,): the variance is then that of the
+    subjects' sums about the mean (Cochran 1977, section 6.3), with one degree of freedom less than subjects.
 
     Raises `LabError` for an unknown interval, a level outside (0, 1), values that are not finite, a class
     called 'all', a class without a name.
@@ -214,13 +201,9 @@ def _shares(found: Sequence[Values], means: Means) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class Means:
-    """Means over samples, each with the interval that was asked for.
+    """Means over samples with 't' or 'bootstrap' intervals over subjects, numbered (N,) in `who`.
 
-    Args:
-        interval: 't' or 'bootstrap'.
-        level: coverage.
-        seed: of the bootstrap; all means share its resamples as far as they are over the same subjects.
-        who: (N,) subject numbers from 0. With one sample a subject, intervals are the usual ones.
+    All means share the bootstrap's resamples as far as they are over the same subjects.
     """
 
     interval: str

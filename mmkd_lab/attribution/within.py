@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mmkd_lab.attribution.captum_case import CaptumCase, check_regions, grid, selected, window
+from mmkd_lab.attribution.captum_case import cases, check_regions, grid, window
 from mmkd_lab.attribution.gradients import (
     Nodes,
     check_nodes,
@@ -27,7 +27,6 @@ from mmkd_lab.attribution.networks import (
     Output,
     Question,
     Samples,
-    batches,
     evaluating,
     full,
     removal_of,
@@ -56,11 +55,9 @@ class Maps:
     Attributes:
         values: (N, ...) in the modality's own shape, in units of the output asked for.
         inputs: (N, ...) what was explained, for pictures.
-        modality: its name.
-        method: one of `MAP_METHODS`.
+        modality, method: their names.
         target: (N,) the class each map is about.
-        regions: (...) region numbers for ablation, else None. Every cell of a region holds the region's
-            value.
+        regions: (...) numbers for ablation, else None. Every cell of a region holds the region's value.
         residual: (N,) sum of the map minus (f(x) - f(x without the modality)) for integrated gradients, else
             None.
     """
@@ -137,23 +134,15 @@ def within_modality(
       the windows that covered it. (Zeiler and Fergus 2014, section 4.2)
 
     Args:
-        net: takes {modality: (B, ...)} and gives logits (B, K).
-        data: a dataset, of which `split` is used, or {modality: (N, ...)}.
-        modality: which one.
-        method: one of `MAP_METHODS`.
-        target: 'predicted', 'label', a class number, or (N,) int64.
-        output: 'logit', 'probability' or 'log_probability'.
+        net, data, target, output, labels, split, steps, batch_size: as in `by_modality`.
+        modality, method: which one, and one of `MAP_METHODS`.
         removal: 'zeros', 'mean', or an operator of either kind: what removed cells hold. Zero is token 0.
         patch: sides of a region or window, see `grid`. Default: 1 for one axis (tokens, columns), 4 for maps.
         stride: of the window; by default the patch, so that windows do not overlap.
         regions: (...) region numbers of one sample instead of patches, for ablation.
         layer: the name of the embedding of a token modality.
-        labels: (N,) int64 for target='label'.
-        split: of a `PairedData`.
-        steps: how many nodes the integral has.
         nodes: where they lie, as in `by_modality`; by default 'graded', and at a layer, where there are
             Captum's only, 'gausslegendre'.
-        batch_size: samples that pass through the network at once.
 
     Raises `LabError` for an unknown modality, method, class, layer or removal, regions of another shape,
     tokens without a layer, or patch, stride, regions or layer given to a method that does not use them.
@@ -169,7 +158,7 @@ def within_modality(
     one_of("modality", modality, list(samples.x))
     base = still(removal_of(removal, data, net), samples.x, [modality])
     values = samples.x[modality]
-    shape, residual, cut, alone = tuple(values.shape[1:]), None, None, [modality]
+    residual, cut, alone = None, None, [modality]
     with evaluating(net):
         asked, z = Question.of(net, samples, target, output, batch_size)
         if method == "integrated_gradients":
@@ -183,29 +172,8 @@ def within_modality(
         elif method == "gradient_x_input":
             maps = gradient_x_input(asked, explained=alone)[modality]
         else:
-            way_out = "by_modality ablates the modality as a whole."
-            rule = "one number a sample has no regions to remove one by one"
-            require(len(shape) > 0, f"data[{modality!r}]", tuple(values.shape), rule, way_out)
-            side = (1 if len(shape) < 2 else 4) if patch is None else patch
-            if method == "ablation":
-                require(
-                    patch is None or regions is None,
-                    "patch",
-                    patch,
-                    "must not be given together with regions",
-                )
-                cut = grid(shape, side) if regions is None else check_regions(regions, values)
-                # Captum walks through all numbers, lowest to highest, those that do not occur too.
-                mask = torch.unique(cut, return_inverse=True)[1].unsqueeze(0).to(values.device)
-                maps = _perturbed("FeatureAblation", asked, base, modality, feature_mask=mask)
-            else:
-                covers = window(shape, side)
-                moves = window(shape, side if stride is None else stride)
-                fits = all(move <= cover for move, cover in zip(moves, covers, strict=True))
-                rule, way_out = "must leave no cell between two windows", "Use a stride of at most the patch."
-                require(fits, "stride", stride, rule, way_out)
-                places = {"sliding_window_shapes": covers, "strides": moves}
-                maps = _perturbed("Occlusion", asked, base, modality, **places)
+            settings, cut = _pieces(method, values, modality, patch, stride, regions)
+            maps = _perturbed(method, asked, base, modality, settings)
     return Maps(
         maps.double().cpu().numpy(),
         full(values).cpu().numpy(),
@@ -217,24 +185,48 @@ def within_modality(
     )
 
 
+def _pieces(
+    method: MapMethod,
+    values: Tensor,
+    modality: str,
+    patch: int | Sequence[int] | None,
+    stride: int | Sequence[int] | None,
+    regions: Tensor | None,
+) -> tuple[dict[str, object], Tensor | None]:
+    """What Captum is told of the pieces that are removed one by one, and the regions of an ablation."""
+    shape = tuple(values.shape[1:])
+    rule, way_out = (
+        "one number a sample has no regions to remove",
+        "by_modality ablates the modality as a whole.",
+    )
+    require(len(shape) > 0, f"data[{modality!r}]", tuple(values.shape), rule, way_out)
+    side = (1 if len(shape) < 2 else 4) if patch is None else patch
+    if method == "ablation":
+        both = patch is not None and regions is not None
+        require(not both, "patch", patch, "must not be given together with regions")
+        cut = grid(shape, side) if regions is None else check_regions(regions, values)
+        # Captum walks through all numbers, lowest to highest, those that do not occur too.
+        dense = torch.unique(cut, return_inverse=True)[1]
+        return {"feature_mask": dense.unsqueeze(0).to(values.device)}, cut
+    covers, moves = window(shape, side), window(shape, side if stride is None else stride)
+    fits = all(move <= cover for move, cover in zip(moves, covers, strict=True))
+    way_out = "Use a stride of at most the patch."
+    require(fits, "stride", stride, "must leave no cell between two windows", way_out)
+    return {"sliding_window_shapes": covers, "strides": moves}, None
+
+
 def _perturbed(
-    method: str, asked: Question, base: dict[str, Tensor], modality: str, **settings: object
+    method: str, asked: Question, base: dict[str, Tensor], modality: str, settings: dict[str, object]
 ) -> Tensor:
     """Captum's perturbations, several at a time for few samples, and few samples at a time for many."""
-    from captum import attr  # a second to import
+    from captum.attr import FeatureAblation, Occlusion  # a second to import
 
-    size, parts = asked.batch_size, []
-    for k, given in enumerate(batches(asked.x, size)):
-        some = slice(k * size, (k + 1) * size)
-        target = asked.target[some]
-        case = CaptumCase.of(asked.net, given, explained=[modality])
+    kind, parts = FeatureAblation if method == "ablation" else Occlusion, []
+    for case, ask, some in cases(asked, [modality]):
+        together = max(1, asked.batch_size // len(case.inputs[0]))
+        given = {"additional_forward_args": case.fixed, "perturbations_per_eval": together}
         with torch.no_grad():
-            found = getattr(attr, method)(selected(case, target, output=asked.output)).attribute(
-                case.inputs[0],
-                baselines=base[modality][some],
-                additional_forward_args=case.fixed,
-                perturbations_per_eval=max(1, size // len(target)),
-                **settings,
+            parts.append(
+                kind(ask).attribute(case.inputs[0], baselines=base[modality][some], **given, **settings)
             )
-        parts.append(found)
     return torch.cat(parts)
