@@ -10,29 +10,11 @@ from captum.attr import FeaturePermutation
 from mmkd_lab.attribution import by_channel, closed_form, minmax, top_k_precision, weight_magnitude
 from mmkd_lab.attribution.saliency import distance, permuted_mse
 from mmkd_lab.models import NetSpec, build
-from tests.attribution.tiny import Conv, Joined, Linear, Student, draw
+from tests.attribution.tiny import Conv, Joined, Linear, Student, draw, plain_loop, some_orders
 
 
 def every_order(n):
     return torch.tensor(list(permutations(range(n))))
-
-
-def some_orders(n, count, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    return torch.stack([torch.randperm(n, generator=g) for _ in range(count)])
-
-
-def plain_loop(rest, passed, student, orders, *, kind="mse", axis=1):
-    """Algorithm 1 as it is written: permute a channel, run the rest, measure; nothing is shared."""
-    start = distance(rest(passed).double(), student, kind=kind).mean()
-    found = torch.zeros(len(orders), passed.shape[axis], dtype=torch.float64)
-    for m, order in enumerate(orders):
-        for i in range(passed.shape[axis]):
-            moved = passed.clone().movedim(axis, 0)
-            moved[i] = moved[i][order]
-            again = rest(moved.movedim(0, axis)).double()
-            found[m, i] = distance(again, student, kind=kind).mean() - start
-    return found.detach()
 
 
 @pytest.mark.parametrize("classes", [2, 3])
