@@ -24,12 +24,9 @@ class CaptumCase:
     Any of Captum's methods can be used: `Method(case.forward).attribute(case.inputs, feature_mask=case.masks,
     additional_forward_args=case.fixed, target=...)`.
 
-    Attributes:
-        forward: the tensors of `inputs`, then those of `fixed` -> (B, K) logits.
-        inputs: one tensor per modality that is explained.
-        fixed: one tensor per modality that is not; None when all are explained.
-        masks: one integer tensor (1, ...) per input; one feature per modality, numbered from 0.
-        names: the modalities that are explained.
+    `forward` takes the tensors of `inputs`, one per modality in `names`, which are explained, then those of
+    `fixed`, one per other modality (None without any), and gives (B, K) logits. `masks` holds one integer
+    tensor (1, ...) per input: one feature per modality, numbered from 0.
     """
 
     forward: Callable[..., Tensor]
@@ -132,16 +129,13 @@ def window(shape: Sequence[int], patch: int | Sequence[int]) -> tuple[int, ...]:
 def grid(shape: Sequence[int], patch: int | Sequence[int]) -> Tensor:
     """Region numbers for a sample of `shape`, cut into patches along its last axes.
 
-    Args:
-        shape: of one sample: (C, H, W), (1, bands, frames), (tokens,), (columns,).
-        patch: side lengths of a patch along the last axes, or one for all axes but channels. Axes before them
-            (the channels of an image) belong to one region together. A last patch may be smaller.
+    A sample is (C, H, W), (1, bands, frames), (tokens,) or (columns,). `patch` has side lengths along the last
+    axes, or one for all axes but channels. Axes before them (the channels of an image) belong to one region
+    together; a last patch may be smaller. Raises `LabError` for more sides than axes, or a side that is not a
+    whole number of at least 1.
 
-    Raises `LabError` for more sides than axes, or a side that is not a whole number of at least 1.
-
-    Example:
-        `grid((1, 28, 28), 7)` has 16 regions; `grid((1, 40, 100), (40, 10))` has 10 stretches of time;
-        `grid((50,), 1)` has one region per column.
+    Example: `grid((1, 28, 28), 7)` has 16 regions; `grid((1, 40, 100), (40, 10))` has 10 stretches of time;
+    `grid((50,), 1)` has one region per column.
     """
     numbers = torch.zeros(tuple(shape), dtype=torch.int64)
     for axis, (size, side) in enumerate(zip(shape, window(shape, patch), strict=True)):

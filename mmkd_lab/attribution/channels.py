@@ -128,9 +128,8 @@ def by_channel(
         split, seed: of a `PairedData`; of the permutations.
         batch_size: samples that pass through a network at once.
 
-    Raises `LabError` for a layer that does not exist (those that do are listed), no linear head to start
-    from, the closed form where it does not hold, fewer than 2 samples, nets with different numbers of logits,
-    bad orders.
+    Raises `LabError` for a layer that does not exist, no linear head to start from, the closed form where it
+    does not hold, fewer than 2 samples, nets with different numbers of logits, bad orders.
     """
     one_of("method", method, CHANNEL_METHODS)
     one_of("distance", distance, DISTANCES)

@@ -35,11 +35,8 @@ Stand = Literal["mean", "zeros"]
 class Edited(NamedTuple):
     """What a teacher says, in its own precision (half precision as single).
 
-    Attributes:
-        logits: {split: (N, K)}, on the CPU.
-        features: {split: (N, F)} what its linear head reads; without one, the edited layer's channels, means
-            over their positions.
-        head: (K, F) the head's weight, or None where there is no linear head.
+    Logits {split: (N, K)} lie on the CPU; features {split: (N, F)} are what its linear head reads, whose
+    weight is `head` (K, F). Without one, features are the edited layer's channels, means over positions.
     """
 
     logits: dict[str, Tensor]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from mmkd_lab.attribution.captum_case import CaptumCase, cases
 from mmkd_lab.attribution.networks import Network, Question, batches, logits, scores
 from mmkd_lab.core.check import LabError, one_of, require, whole
+from mmkd_lab.models.removal import Removal
+from mmkd_lab.models.views import View
 
 #: The lab's own, then Captum's.
 Nodes = Literal[
@@ -20,6 +23,17 @@ Nodes = Literal[
 ]
 Forward = Callable[..., Tensor]
 _GRADING = 4
+
+
+def still(operator: Removal, x: Mapping[str, Tensor], remove: Sequence[str]) -> dict[str, Tensor]:
+    """`x` with the modalities in `remove` replaced by their fixed baseline, for methods that need one.
+
+    Raises `LabError` for a removal that replaces nothing (attention, learned) or by chance (permutation).
+    """
+    rule = "gives no fixed value in place of a modality, which this method needs"
+    fixed = operator.name in ("zeros", "mean")
+    require(fixed, "removal", operator.name, rule, "Use 'zeros' or 'mean'.")
+    return operator.apply(x, View.drop(*remove, of=x))
 
 
 def integrated_gradients(
@@ -37,14 +51,9 @@ def integrated_gradients(
     the integral. 'graded' takes the fourth power of Gauss-Legendre's nodes: a third of them lie in the first
     hundredth.
 
-    Args:
-        asked: the network, the samples and the output.
-        baseline: {modality: (N, ...)} where the path begins.
-        explained: the modalities that move, by default all; the others stay.
-        steps: how many nodes; each is one row per sample that passes through the network.
-        nodes: where they lie: 'graded', or one of Captum's methods, which gives Captum's numbers.
-
-    Raises `LabError` for modalities without a gradient: integers, and those that `check_flow` refuses.
+    The modalities `explained`, by default all, move; the others stay. Each of `steps` nodes is one row per
+    sample that passes through the network; they lie as 'graded' says, or as one of Captum's methods, which
+    gives Captum's numbers. Raises `LabError` for integers and for modalities that `check_flow` refuses.
     """
     place, weight = _places(steps, nodes)
 
@@ -183,10 +192,9 @@ def check_flow(asked: Question, names: Sequence[str]) -> None:
         # A flat network moves with zeros too where its gradient is 0 by right; not from sample to sample.
         others = [x[name].roll(1, 0)] + ([torch.zeros_like(x[name])] if slope is None else [])
         for other in others:
-            try:
+            again = before + torch.inf  # logits that other values make infinite depend on them
+            with suppress(LabError):
                 again = logits(net, {**x, name: other}, batch_size=size)
-            except LabError:  # logits that other values make infinite depend on them
-                again = before + torch.inf
             # By more than a rounding: kernels that add in no fixed order are no dependence.
             if (again - before).abs().max() <= 1e-6 * before.abs().max():
                 continue

@@ -187,7 +187,7 @@ class Cut:
 class Readout:
     """Logits that are a sum over channels and positions: z[n, c] = sum of weight[c, i, p] features[n, i, p].
 
-    Both are float64: features (N, d, P), P = 1 for a vector, and weight (K, d, P).
+    Both are float64, (K, d, P) and (N, d, P), P = 1 for a vector.
     """
 
     features: Tensor

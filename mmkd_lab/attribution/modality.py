@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmkd_lab.attribution.gradients import Nodes, check_nodes, gradient_x_input, integrated_gradients
+from mmkd_lab.attribution.gradients import Nodes, check_nodes, gradient_x_input, integrated_gradients, still
 from mmkd_lab.attribution.networks import (
     BATCH,
     Network,
@@ -23,7 +23,6 @@ from mmkd_lab.attribution.networks import (
     evaluating,
     logits,
     removal_of,
-    still,
     targets,
 )
 from mmkd_lab.attribution.tables import Attribution, Values, tabulate
@@ -88,18 +87,15 @@ def by_modality(
         labels: (N,) int64, for target='label' and the perceptual score; a `PairedData` brings its own.
         subjects: (N,) int64, who each sample comes from (a speaker); a `PairedData` brings its groups.
             Samples of one subject are not independent, and intervals are then over subjects.
-        split: of a `PairedData`.
-        steps, nodes: how many nodes the integral has, and where they lie, see
-            `gradients.integrated_gradients`: 'graded', or one of Captum's methods.
+        steps, nodes: of the integral, see `gradients.integrated_gradients`.
         draws: permutations.
         interval, level: 't' or 'bootstrap', over samples or subjects, see `tables.tabulate`; coverage.
         seed: of permutations and bootstrap.
         batch_size: samples that pass through the network at once.
 
-    With one modality, it is given the whole sum. Raises `LabError` for an unknown method, class, output or
-    removal, a removal that the network does not heed, missing labels, more than 12 modalities, permutations
-    of fewer than 2 samples, values that are not finite, a probability or an accuracy of one logit, gradients
-    that do not reach a modality on which the logits depend.
+    Raises `LabError` for an unknown word, a removal that the network does not heed, missing labels, more than
+    12 modalities, permutations of fewer than 2 samples, values that are not finite, a probability or accuracy
+    of one logit, gradients that do not reach a modality on which the logits depend.
     """
     chosen = (methods,) if isinstance(methods, str) else tuple(methods)
     for method in chosen:
@@ -114,16 +110,7 @@ def by_modality(
         asked, z = Question.of(net, samples, target, output, batch_size)
         case = _Case(asked, z, samples.labels, operator, (steps, nodes), draws, seed)
         found = [_METHODS[method](case) for method in chosen]
-    return tabulate(
-        found,
-        index=samples.index.tolist(),
-        target=asked.target.cpu().numpy(),
-        classes=samples.classes,
-        subjects=None if samples.subjects is None else samples.subjects.cpu().numpy(),
-        interval=interval,
-        level=level,
-        seed=seed,
-    )
+    return tabulate(found, samples, asked.target, interval=interval, level=level, seed=seed)
 
 
 @dataclass(eq=False)
@@ -173,14 +160,13 @@ def _shapley(case: _Case) -> Values:
     rule = f"must hold at most {MOST_MODALITIES} for all views"
     require(m <= MOST_MODALITIES, "data", f"{m} modalities", rule)
     v = case.views(all_views(names))
-    shares = {}
+    weight = [factorial(k) * factorial(m - k - 1) / factorial(m) for k in range(m)]
+    shares = dict.fromkeys(names, np.zeros_like(v[View.only()]))
     for name in names:
-        total = np.zeros_like(v[View.only()])
         for view in v:
             if name not in view:
-                weight = factorial(len(view)) * factorial(m - len(view) - 1) / factorial(m)
-                total += weight * (v[View(view.kept | {name})] - v[view])
-        shares[name] = total
+                gain = v[View(view.kept | {name})] - v[view]
+                shares[name] = shares[name] + weight[len(view)] * gain
     return Values("shapley", shares, v[View.full(names)] - v[View.only()])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -17,7 +17,6 @@ from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.models import ModelAdapter
 from mmkd_lab.models.removal import Removal, check_heeded, removal_named
-from mmkd_lab.models.views import View
 
 #: {modality: (B, ...)} -> logits (B, K). An nn.Module is put into evaluation mode while it is asked.
 Network = Callable[[dict[str, Tensor]], Tensor]
@@ -253,14 +252,3 @@ def removal_of(removal: str | Removal, data: object, net: Network, *, seed: int 
         removal = removal_named(removal, paired, seed=derive(seed, "attribute", "views"))
     check_heeded(removal, net)
     return removal
-
-
-def still(operator: Removal, x: Mapping[str, Tensor], remove: Sequence[str]) -> dict[str, Tensor]:
-    """`x` with the modalities in `remove` replaced by their fixed baseline, for methods that need one.
-
-    Raises `LabError` for a removal that replaces nothing (attention, learned) or by chance (permutation).
-    """
-    rule = "gives no fixed value in place of a modality, which this method needs"
-    fixed = operator.name in ("zeros", "mean")
-    require(fixed, "removal", operator.name, rule, "Use 'zeros' or 'mean'.")
-    return operator.apply(x, View.drop(*remove, of=x))

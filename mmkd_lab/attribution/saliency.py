@@ -50,13 +50,9 @@ def closed_form(features: Tensor, weight: Tensor, gap: Tensor) -> Tensor:
     mean over c of [2 W_ci^2 var(f_i) - 2 W_ci cov(f_i, gap_c)], with variances over N, not N - 1. Since a
     uniform permutation pairs every two samples alike, E[f_perm] is the mean and E[(f_perm - f)^2] = 2 var.
 
-    Args:
-        features: (..., N, d) channels that the head reads; leading axes are worlds or replicas.
-        weight: (..., K, d) the head's weight.
-        gap: (..., N, K) teacher's minus student's logits; the result has its precision.
-
-    Returns (..., d); exactly 0 for a channel that is constant. Raises `LabError` when the shapes do not go
-    together.
+    Of the channels that the head reads, features (..., N, d), the head's weight (..., K, d) and the gap
+    (..., N, K), teacher's minus student's logits, whose precision the result (..., d) has. Leading axes are
+    worlds or replicas. Exactly 0 for a channel that is constant. Raises `LabError` for other shapes.
     """
     n, d = features.shape[-2:]
     fits = weight.shape[-1] == d and tuple(gap.shape[-2:]) == (n, weight.shape[-2])
@@ -200,15 +196,10 @@ def minmax(values: Tensor) -> Tensor:
 
 
 def top_k_precision(values: Tensor, truth: Tensor, *, k: int | None = None) -> Tensor:
-    """Share of truly general channels among the k most salient: (..., d) -> (...).
+    """Share of truly general channels, bool (..., d), among the k most salient: (..., d) -> (...).
 
-    Args:
-        values: (..., d) saliency.
-        truth: (..., d) bool, the channels that are truly modality-general.
-        k: how many are taken; by default as many as are true.
-
-    Raises `LabError` for another shape, a k not between 1 and d, or, without k, worlds that differ in their
-    number of true ones.
+    By default k is how many are true. Raises `LabError` for another shape, a k not between 1 and d, or,
+    without k, worlds that differ in their number of true ones.
     """
     require(values.shape == truth.shape, "truth", tuple(truth.shape), f"must be {tuple(values.shape)}")
     if k is None:

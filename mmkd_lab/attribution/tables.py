@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from torch import Tensor
 
+from mmkd_lab.attribution.networks import Numbers, Samples
 from mmkd_lab.core.check import LabError, one_of, real, require, whole
 from mmkd_lab.core.seed import derive
 from mmkd_lab.core.stats import Interval
 
-Numbers = npt.NDArray[np.float64]
 Row = tuple[str, str, str, str, float, float, float, int]
 
 COLUMNS = ("method", "modality", "sample", "target", "value", "low", "high", "n")
@@ -46,19 +47,18 @@ class Attribution:
     """How much each modality counts, by one or more methods.
 
     Attributes:
-        table: columns `COLUMNS`. A row is one modality of one sample (`sample` is the sample's index as text,
-            `n` the number of random draws) or of the whole set (`sample` = 'all', `n` the number of samples;
-            `target` = 'all', and one row per target class when there are several). Without chance a sample's
-            row has no interval: low and high are NaN; nor has a mean of one sample, or of one subject. Units:
-            those of the output asked for; the perceptual score is in points of accuracy.
+        table: columns `COLUMNS`. A row is one modality of one sample (`sample` is its index as text, `n` the
+            number of random draws) or of the whole set (`sample` = 'all', `n` the number of samples; `target`
+            = 'all', and one row per target class when there are several). No interval (NaN) has a sample's
+            row without chance, or a mean of one sample or subject. Units: those of the output asked for; the
+            perceptual score is in points of accuracy.
         sums: one row per method: whether theory says that modalities add up (`claim`: 'exact', 'quadrature',
             'none'), the mean `total` they add up to, the mean `sum` of the values, what is left between the
-            two over the samples (`residual` its largest, `mean_residual` its mean absolute value), and the
-            `size` that this is to be compared with: the mean over samples of the values' absolute sum, or of
-            the absolute total where this is larger. NaN where there is no claim.
+            two (`residual` the largest of a sample, `mean_residual` the mean absolute one), and its measure
+            `size`: the mean over samples of the values' absolute sum, or of the absolute total where this is
+            larger. NaN where there is no claim.
         shares: one row per method and modality: mean over samples of |value| / sum of |values|, with its
-            interval (MM-SHAP: Parcalabescu and Frank 2023). Samples on which all modalities have
-            value 0 have no share; `n` counts the others.
+            interval (MM-SHAP: Parcalabescu and Frank 2023), over the `n` samples that have any value.
     """
 
     table: pd.DataFrame
@@ -105,21 +105,19 @@ class Attribution:
 
 def tabulate(
     found: Sequence[Values],
+    samples: Samples,
+    target: Tensor,
     *,
-    index: Sequence[int],
-    target: npt.NDArray[np.int64],
-    classes: Sequence[str] = (),
-    subjects: npt.NDArray[np.int64] | None = None,
     interval: str = "t",
     level: float = 0.95,
     seed: int = 0,
 ) -> Attribution:
     """Turn values into the tidy table, the check of sums and the shares.
 
-    Rows are named by `index` (N,), and the class each sample was asked about, `target` (N,), by `classes`, or
-    by number. Intervals are 't' (Student's) or 'bootstrap' (percentiles of 2,000 resampled means), over
-    samples or, where there are several of one subject, over `subjects` (N,): the variance is then that of the
-    subjects' sums about the mean (Cochran 1977, section 6.3), with one degree of freedom less than subjects.
+    `target` (N,) is the class each sample was asked about. Intervals are 't' (Student's) or 'bootstrap'
+    (percentiles of 2,000 resampled means), over samples or, where there are several of one subject, over
+    subjects: the variance is then that of the subjects' sums about the mean (Cochran 1977, section 6.3), with
+    one degree of freedom less than subjects.
 
     Raises `LabError` for an unknown interval, a level outside (0, 1), values that are not finite, a class
     called 'all', a class without a name.
@@ -129,12 +127,12 @@ def tabulate(
     one_of("interval", interval, INTERVALS)
     real("level", level, above=0.0, at_most=0.9999)
     whole("seed", seed, at_least=0)
-    names = _names(target, classes)
+    names, index = _names(target.cpu().numpy(), samples.classes), samples.index.tolist()
     kinds = sorted(set(names.tolist()))
     require(
         ALL not in kinds, "classes", ALL, "is what the row over all classes is called", "Rename the class."
     )
-    who = np.arange(len(names)) if subjects is None else np.unique(subjects, return_inverse=True)[1].ravel()
+    who = np.arange(len(names)) if samples.subjects is None else samples.subjects.cpu().numpy()
     means = Means(interval, level, seed, who)
     groups = {ALL: names == names, **({kind: names == kind for kind in kinds} if len(kinds) > 1 else {})}
     rows: list[Row] = []
@@ -168,22 +166,15 @@ def _names(target: npt.NDArray[np.int64], classes: Sequence[str]) -> npt.NDArray
 
 
 def _sum(values: Values) -> dict[str, object]:
-    name = {"method": values.method}
     if values.total is None:
         gone = dict.fromkeys(("total", "sum", "residual", "mean_residual", "size"), float("nan"))
-        return {**name, "claim": "none", **gone}
+        return {"method": values.method, "claim": "none", **gone}
     each = np.stack(list(values.by_modality.values()))
-    added, sizes = each.sum(0), np.abs(each).sum(0)
-    left = np.abs(added - values.total)
-    return {
-        **name,
-        "claim": "exact" if values.exact else "quadrature",
-        "total": float(values.total.mean()),
-        "sum": float(added.mean()),
-        "residual": float(left.max()),
-        "mean_residual": float(left.mean()),
-        "size": float(np.maximum(sizes, np.abs(values.total)).mean()),
-    }
+    left, size = np.abs(each.sum(0) - values.total), np.maximum(np.abs(each).sum(0), np.abs(values.total))
+    found = {"total": values.total.mean(), "sum": each.sum(0).mean(), "residual": left.max()}
+    claim = "exact" if values.exact else "quadrature"
+    numbers = {**found, "mean_residual": left.mean(), "size": size.mean()}
+    return {"method": values.method, "claim": claim, **numbers}
 
 
 def _shares(found: Sequence[Values], means: Means) -> pd.DataFrame:
@@ -201,7 +192,7 @@ def _shares(found: Sequence[Values], means: Means) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class Means:
-    """Means over samples with 't' or 'bootstrap' intervals over subjects, numbered (N,) in `who`.
+    """Means over samples with 't' or 'bootstrap' intervals over subjects, whose numbers (N,) are in `who`.
 
     All means share the bootstrap's resamples as far as they are over the same subjects.
     """
@@ -209,7 +200,7 @@ class Means:
     interval: str
     level: float
     seed: int
-    who: npt.NDArray[np.intp]
+    who: npt.NDArray[np.int64]
 
     def __call__(self, each: Numbers, some: npt.NDArray[np.bool_]) -> Interval:
         """The mean of (N,) values over `some` samples, which `n` counts.

@@ -17,6 +17,7 @@ from mmkd_lab.attribution.gradients import (
     check_nodes,
     gradient_x_input,
     integrated_gradients,
+    still,
     token_gradients,
 )
 from mmkd_lab.attribution.layers import module_named
@@ -30,7 +31,6 @@ from mmkd_lab.attribution.networks import (
     evaluating,
     full,
     removal_of,
-    still,
 )
 from mmkd_lab.attribution.tables import QUADRATURE, ROUNDING
 from mmkd_lab.core.check import LabError, one_of, require

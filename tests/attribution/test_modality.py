@@ -3,12 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from captum.attr import (
-    FeatureAblation,
-    InputXGradient,
-    IntegratedGradients,
-    ShapleyValues,
-)
+from captum.attr import FeatureAblation, InputXGradient, IntegratedGradients, ShapleyValues
 
 from mmkd_lab.attribution import METHODS, CaptumCase, by_modality, check_masks, feature_masks
 from mmkd_lab.attribution.gradients import integrated_gradients
