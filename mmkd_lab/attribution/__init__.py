@@ -9,7 +9,6 @@ from mmkd_lab.attribution.alignment import (
     LinearPairs,
     align,
     align_linear,
-    aligned_pair,
 )
 from mmkd_lab.attribution.captum_case import CaptumCase, check_masks, feature_masks, grid
 from mmkd_lab.attribution.channels import CHANNEL_METHODS, ChannelSaliency, by_channel
@@ -47,7 +46,6 @@ __all__ = [
     "RankingContext",
     "align",
     "align_linear",
-    "aligned_pair",
     "by_channel",
     "by_modality",
     "check_masks",

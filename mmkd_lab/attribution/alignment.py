@@ -7,7 +7,7 @@ logits together. It pushes the teacher onto directions that the student can expr
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
@@ -18,33 +18,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmkd_lab.attribution.networks import onto, read_by
-from mmkd_lab.core import check
+from mmkd_lab.attribution.networks import batch_of
 from mmkd_lab.core.check import LabError, require, whole
 from mmkd_lab.core.config import Count, Fraction, NonNegative, Positive, config
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData, Task
-from mmkd_lab.models import NetSpec
-from mmkd_lab.training.replicas import Replicas
 
-Floats = npt.NDArray[np.float32]
-#: A network before training: its description, or a function that makes it anew from a seed.
-Untrained = NetSpec | Callable[[int], nn.Module]
+Floats = npt.NDArray[np.float64]
 
 
 @config
 class Alignment:
-    """L = ce_teacher CE(f_a) + ce_student CE(f_b) + agreement MSE(logits): Xue et al. 2023 (MFH), Algorithm
-    1.
+    """L = ce_teacher CE(f_a) + ce_student CE(f_b) + agreement MSE(logits): Xue et al. 2023, Algorithm 1.
 
-    Args:
-        ce_teacher: weight of the teacher's cross-entropy.
-        ce_student: weight of the student's cross-entropy.
-        agreement: weight of the mean over samples and classes of the squared difference of logits; 0 trains
-            both independently.
-
-    Raises:
-        LabError: a weight that is negative or not finite, or all of them 0.
+    The MSE is a mean over samples and classes; agreement=0 trains both independently.
     """
 
     ce_teacher: NonNegative = 1.0
@@ -65,7 +52,7 @@ class Alignment:
             "ce_student": F.cross_entropy(student, target),
             "agreement": F.mse_loss(teacher, student),
         }
-        loss = sum((getattr(self, name) * term for name, term in terms.items()), start=terms["agreement"] * 0)
+        loss = torch.stack([getattr(self, name) * term for name, term in terms.items()]).sum()
         return {**terms, "loss": loss}
 
 
@@ -73,18 +60,9 @@ class Alignment:
 class Joint:
     """How an aligned pair is trained, by SGD whose last step counts.
 
-    The defaults are those of the authors' RAVDESS experiment (Xue et al. 2023); `batch_size=None` with
-    `epochs=1000` are those of their Gaussian one.
-
-    Args:
-        epochs: passes over the training split.
-        batch_size: samples a step; None for all. The last batch of an epoch may be smaller.
-        lr: learning rate.
-        momentum: of SGD.
-        objective: the weights of the three terms.
-
-    Raises:
-        LabError: a setting out of range.
+    The defaults are those of the authors' RAVDESS experiment (Xue et al. 2023); `epochs=1000` with
+    `batch_size=None`, all samples in a step, are those of their Gaussian one. An epoch's last batch may be
+    smaller.
     """
 
     epochs: Count = 100
@@ -107,51 +85,14 @@ class Aligned:
     history: pd.DataFrame
 
 
-def aligned_pair(
-    data: PairedData,
-    teacher: Untrained,
-    student: Untrained,
-    *,
-    streams: tuple[int, int],
-    joint: Joint | None = None,
-    device: str | torch.device = "cpu",
-) -> Aligned:
-    """A teacher and a student trained together from the weights of two seeds: Algorithm 1, step 1.
-
-    Args:
-        data: single-label data with a training split.
-        teacher: a description, or a function from a seed to a fresh network.
-        student: the same; it may read other modalities.
-        streams: the seeds of the teacher's weights, and of the student's and the order of samples.
-        joint: how they are trained.
-        device: where.
-
-    Raises `LabError` as `align` does.
-    """
-    nets = []
-    for source, stream in zip((teacher, student), streams, strict=True):
-        if isinstance(source, NetSpec):
-            nets.append(Replicas.build(source, data, seeds=[stream], device=device).module())
-        else:
-            nets.append(source(stream).to(device))
-    return align(nets[0], nets[1], data, joint, seed=streams[1])
-
-
 def align(
     teacher: nn.Module, student: nn.Module, data: PairedData, joint: Joint | None = None, *, seed: int = 0
 ) -> Aligned:
-    """Train copies of two untrained networks jointly on the training split.
+    """Train copies of two untrained networks jointly on the training split, each in its own precision.
 
-    Args:
-        teacher: {modality: (B, ...)} -> (B, K); untrained.
-        student: the same; it may read other modalities.
-        data: single-label data with a training split.
-        joint: how.
-        seed: of the order of the samples, and of dropout.
-
-    Raises:
-        LabError: one network given twice, a task other than single-label, a batch of one sample where a
-            network normalises by batch, a loss that is not finite.
+    Both take {modality: (B, ...)}, of which they may read different ones, and give (B, K). The order of the
+    samples and dropout come from `seed`. Raises `LabError` for one network given twice, a task other
+    than single-label, a batch of one sample where a network normalises by batch, a loss that is not finite.
     """
     joint = joint or Joint()
     require(teacher is not student, "student", "the teacher", "must be a network of its own")
@@ -167,8 +108,7 @@ def align(
         total: dict[str, Tensor] = {}
         with _seeded(nets, seed, epoch):
             for batch in torch.split(order, size):
-                with _told_of_single_samples(batch, size):
-                    found = _step(nets, data, batch, joint.objective, optimiser)
+                found = _step(nets, data, batch, joint, optimiser)
                 total = {name: total.get(name, 0) + term * len(batch) for name, term in found.items()}
         means = {name: float(term) / len(positions) for name, term in total.items()}
         rule = f"must stay finite (epoch {epoch})"
@@ -187,24 +127,19 @@ def _seeded(nets: nn.Module, seed: int, epoch: int) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _told_of_single_samples(batch: Tensor, size: int) -> Iterator[None]:
-    """Batch normalisation refuses a batch of one sample, in words that do not name the setting behind it."""
+def _step(
+    nets: nn.ModuleList, data: PairedData, batch: Tensor, joint: Joint, optimiser: torch.optim.Optimizer
+) -> dict[str, Tensor]:
     try:
-        yield
+        z = [net(batch_of(net, data, batch)) for net in nets]
     except ValueError as error:
         if isinstance(error, LabError) or len(batch) > 1:
             raise
+        # Batch normalisation says so in words that do not name the setting behind it.
         rule = f"leaves a batch of one sample, which a network refuses: {error}"
         way_out = "Choose another, or None for all samples at once."
-        raise LabError("batch_size", size, rule, way_out) from error
-
-
-def _step(
-    nets: nn.ModuleList, data: PairedData, batch: Tensor, terms: Alignment, optimiser: torch.optim.Optimizer
-) -> dict[str, Tensor]:
-    z = [net(onto(net, data.batch(batch, read_by(net)))) for net in nets]
-    found = terms(z[0], z[1], data.target[batch].to(z[0].device))
+        raise LabError("batch_size", joint.batch_size, rule, way_out) from error
+    found = joint.objective(z[0], z[1], data.target[batch].to(z[0].device))
     optimiser.zero_grad()
     torch.autograd.backward(found["loss"])
     optimiser.step()
@@ -213,13 +148,9 @@ def _step(
 
 @dataclass(frozen=True, eq=False)
 class LinearPairs:
-    """W pairs of linear classifiers, one pair a world.
+    """W pairs of linear classifiers, a teacher of a and a student of b in each world, in double precision.
 
-    Attributes:
-        weight_a: (W, K, d_a) the teachers' weights.
-        bias_a: (W, K).
-        weight_b: (W, K, d_b) the students' weights.
-        bias_b: (W, K).
+    Weights are (W, K, d_a) and (W, K, d_b), biases (W, K).
     """
 
     weight_a: Tensor
@@ -232,11 +163,11 @@ class LinearPairs:
 
     def logits_a(self, x: Tensor) -> Tensor:
         """(W, N, d_a) -> (W, N, K)."""
-        return x @ self.weight_a.transpose(1, 2) + self.bias_a.unsqueeze(1)
+        return x.to(self.weight_a) @ self.weight_a.mT + self.bias_a.unsqueeze(1)
 
     def logits_b(self, x: Tensor) -> Tensor:
         """(W, N, d_b) -> (W, N, K)."""
-        return x @ self.weight_b.transpose(1, 2) + self.bias_b.unsqueeze(1)
+        return self.swapped().logits_a(x)
 
     def swapped(self) -> LinearPairs:
         """The same pairs with students as teachers, to rank the channels of modality b."""
@@ -255,8 +186,7 @@ def align_linear(
     lr: float = 0.01,
     momentum: float = 0.9,
 ) -> LinearPairs:
-    """Train a linear teacher and a linear student for each of W worlds, jointly, by full-batch SGD, from
-    scratch.
+    """Train a linear teacher and student for each of W worlds, jointly, by full-batch SGD, from scratch.
 
     The defaults are those of the authors' Gaussian experiment (Xue et al. 2023). `agreement=0` gives the
     independently trained pair. Weights start as `nn.Linear`'s do, from the 'align' stream of each world's
@@ -270,47 +200,47 @@ def align_linear(
         classes: K.
         agreement: weight of the MSE between logits.
         steps: of gradient descent; 0 gives the start.
-        lr: learning rate.
-        momentum: of SGD.
+        lr, momentum: of SGD.
 
-    Raises:
-        LabError: shapes that do not pair up, values that are not finite, labels out of range, settings out of
-            range, weights that run away.
+    Raises `LabError` for shapes that do not pair up, values that are not finite, labels or settings out of
+    range, weights that run away.
     """
     from mmkd_lab.training.linear_kernel import by_feature, descend_jointly  # numba takes a second to import
 
     how = Joint(lr=lr, momentum=momentum, objective=Alignment(agreement=agreement))
-    xa, xb = _stacked("a", a), _stacked("b", b)
+    x = {"a": _stacked("a", a), "b": _stacked("b", b)}
     given = _plain(target)
     kind = np.issubdtype(given.dtype, np.integer) or given.dtype == bool
     require(bool(kind) and given.size > 0, "target", given.dtype, "must hold class numbers")
     labels = np.ascontiguousarray(given, dtype=np.int64)
-    (w, n), k = xa.shape[:2], whole("classes", classes, at_least=2)
-    require(xb.shape[:2] == (w, n), "b", xb.shape, f"must hold {w} worlds of {n} samples, as a does")
+    (w, n), k = x["a"].shape[:2], whole("classes", classes, at_least=2)
+    require(x["b"].shape[:2] == (w, n), "b", x["b"].shape, f"must hold {w} worlds of {n} samples, as a does")
     require(labels.shape == (w, n), "target", labels.shape, f"must be ({w}, {n})")
     inside = labels.min() >= 0 and labels.max() < k
     shown = f"labels from {labels.min()} to {labels.max()}"
     require(bool(inside), "target", shown, f"must lie between 0 and {k - 1} ({k} classes)")
-    starts = [check.whole("seeds", seed, at_least=0) for seed in seeds]
+    starts, many = [whole("seeds", seed, at_least=0) for seed in seeds], whole("steps", steps, at_least=0)
     require(len(starts) == w, "seeds", starts, f"must be {w}, one per world")
-    wa, wb = _start(starts, "a", xa.shape[2], k), _start(starts, "b", xb.shape[2], k)
-    strength, many = how.objective.agreement, whole("steps", steps, at_least=0)
-    for i in range(w):
-        pair = [by_feature(x[i]) for x in (xa, xb)]
-        own = [np.zeros((k, len(x))) for x in pair]
-        for mine, start in zip(own, (wa[i], wb[i]), strict=True):
-            mine[:, : start.shape[1]] = start
-        descend_jointly(*pair, labels[i], *own, strength, many, how.lr, how.momentum)
-        wa[i], wb[i] = (mine[:, : start.shape[1]] for mine, start in zip(own, (wa[i], wb[i]), strict=True))
-    if not (np.isfinite(wa).all() and np.isfinite(wb).all()):
+    ends: dict[str, list[Floats]] = {"a": [], "b": []}
+    for i, seed in enumerate(starts):
+        inputs, weights = [by_feature(each[i]) for each in x.values()], []
+        for modality, values, packed in zip(x, x.values(), inputs, strict=True):
+            d = values.shape[2]
+            draw = np.random.default_rng(derive(seed, "align", modality))
+            weight = np.zeros((k, len(packed)))  # the bias comes after the columns, then the kernel's padding
+            weight[:, : d + 1] = draw.uniform(-1, 1, (d + 1, k)).T / np.sqrt(d)
+            weights.append(weight)
+            ends[modality].append(weight[:, : d + 1])
+        descend_jointly(*inputs, labels[i], *weights, how.objective.agreement, many, how.lr, how.momentum)
+    wa, wb = (torch.from_numpy(np.stack(each)) for each in ends.values())
+    if not (wa.isfinite().all() and wb.isfinite().all()):
         raise LabError("lr", lr, "makes the weights run away", "Lower it.")
-    ta, tb = torch.from_numpy(wa).float(), torch.from_numpy(wb).float()
-    return LinearPairs(ta[..., :-1], ta[..., -1], tb[..., :-1], tb[..., -1])
+    return LinearPairs(wa[..., :-1], wa[..., -1], wb[..., :-1], wb[..., -1])
 
 
 def _stacked(name: str, values: npt.ArrayLike | Tensor) -> Floats:
-    """(W, N, d) float32."""
-    found = np.asarray(_plain(values), dtype=np.float32)
+    """(W, N, d) float64."""
+    found = np.asarray(_plain(values), dtype=np.float64)
     require(found.ndim == 3 and found.size > 0, name, found.shape, "must be (worlds, samples, columns)")
     require(bool(np.isfinite(found).all()), name, "NaN or infinite values", "must be finite")
     return found
@@ -318,9 +248,3 @@ def _stacked(name: str, values: npt.ArrayLike | Tensor) -> Floats:
 
 def _plain(values: npt.ArrayLike | Tensor) -> npt.NDArray[np.generic]:
     return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
-
-
-def _start(seeds: Sequence[int], modality: str, d: int, k: int) -> npt.NDArray[np.float64]:
-    """(W, K, d + 1) uniform in ±1 / sqrt(d), biases last."""
-    draws = [np.random.default_rng(derive(seed, "align", modality)) for seed in seeds]
-    return np.stack([draw.uniform(-1, 1, (d + 1, k)).T / np.sqrt(d) for draw in draws])

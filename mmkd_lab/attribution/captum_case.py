@@ -1,5 +1,4 @@
-"""Named modalities as Captum wants them: a tuple of tensors, and masks in which no two modalities share a
-feature.
+"""Named modalities as Captum wants them: a tuple of tensors, and masks of features.
 
 In Captum 0.9 a feature number that occurs in the masks of two input tensors is one feature: both are then
 removed together, and each is given the value of the pair. `feature_masks` numbers the modalities apart, and
@@ -8,13 +7,13 @@ removed together, and each is given the value of the pair. `feature_masks` numbe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mmkd_lab.attribution.networks import Network, Output, output_of, scores
+from mmkd_lab.attribution.networks import Network, Question, output_of, scores
 from mmkd_lab.core.check import LabError, listing, require, whole
 
 
@@ -25,12 +24,9 @@ class CaptumCase:
     Any of Captum's methods can be used: `Method(case.forward).attribute(case.inputs, feature_mask=case.masks,
     additional_forward_args=case.fixed, target=...)`.
 
-    Attributes:
-        forward: the tensors of `inputs`, then those of `fixed` -> (B, K) logits.
-        inputs: one tensor per modality that is explained.
-        fixed: one tensor per modality that is not; None when all are explained.
-        masks: one integer tensor (1, ...) per input; one feature per modality, numbered from 0.
-        names: the modalities that are explained.
+    `forward` takes the tensors of `inputs`, one per modality in `names`, which are explained, then those of
+    `fixed`, one per other modality (None without any), and gives (B, K) logits. `masks` holds one integer
+    tensor (1, ...) per input: one feature per modality, numbered from 0.
     """
 
     forward: Callable[..., Tensor]
@@ -46,10 +42,9 @@ class CaptumCase:
         """The case of {modality: (B, ...)}; by default all modalities are explained."""
         names = tuple(x if explained is None else explained)
         others = tuple(name for name in x if name not in names)
-        order = (*names, *others)
 
         def forward(*values: Tensor) -> Tensor:
-            return scores(net, dict(zip(order, values, strict=True)))
+            return scores(net, dict(zip((*names, *others), values, strict=True)))
 
         masks = feature_masks({name: x[name] for name in names})
         fixed = tuple(x[name] for name in others) or None
@@ -59,9 +54,8 @@ class CaptumCase:
 def feature_masks(x: Mapping[str, Tensor], regions: Mapping[str, Tensor] | None = None) -> tuple[Tensor, ...]:
     """One mask (1, ...) per modality: one feature each, or the numbered regions of those named in `regions`.
 
-    Numbers run on from one modality to the next, so that none is used twice.
-
-    Raises `LabError` for regions of an unknown modality, of another shape, or with negative numbers.
+    Numbers run on from one modality to the next, so that none is used twice. Raises `LabError` for regions of
+    an unknown modality, of another shape, or with negative numbers.
     """
     given = dict(regions or {})
     for name in given:
@@ -73,7 +67,6 @@ def feature_masks(x: Mapping[str, Tensor], regions: Mapping[str, Tensor] | None 
             mask = check_regions(given[name], values).to(values.device)
         masks.append((mask + first).unsqueeze(0))
         first += int(mask.max()) + 1
-    check_masks(masks, list(x))
     return tuple(masks)
 
 
@@ -89,7 +82,7 @@ def check_masks(masks: Sequence[Tensor], names: Sequence[str]) -> None:
 
 
 def check_regions(regions: Tensor, values: Tensor) -> Tensor:
-    """(...) int64 region numbers of one sample, or `LabError`."""
+    """(...) int64 region numbers of one sample of `values` (N, ...), or `LabError`."""
     sound = isinstance(regions, Tensor) and not regions.is_floating_point()
     require(sound, "regions", getattr(regions, "dtype", type(regions).__name__), "must be whole numbers")
     shown, shape = tuple(regions.shape), tuple(values.shape[1:])
@@ -98,38 +91,29 @@ def check_regions(regions: Tensor, values: Tensor) -> Tensor:
     return regions.to(torch.int64)
 
 
-def selected(case: CaptumCase, target: Tensor, *, output: Output) -> Callable[..., Tensor]:
-    """M tensors -> (B,): the output of each sample's class, for gradients and ablations.
+def cases(
+    asked: Question, explained: Sequence[str], *, size: int | None = None
+) -> Iterator[tuple[CaptumCase, Callable[..., Tensor], slice]]:
+    """Batch by batch: the case, the output asked for, M tensors -> (B,), and which samples these are.
 
-    Captum stacks several copies of the batch along the first axis, copy after copy; the classes are repeated
-    so.
+    Captum stacks copies of the batch along the first axis, copy after copy; the classes are repeated so.
     """
+    for i in range(0, len(asked.target), size or asked.batch_size):
+        some = slice(i, i + (size or asked.batch_size))
+        case = CaptumCase.of(asked.net, {n: v[some] for n, v in asked.x.items()}, explained=explained)
 
-    def forward(*values: Tensor) -> Tensor:
-        z = case.forward(*values)
-        # A modality that the network ignores has gradient 0, which autograd must be able to say. It cannot
-        # tell one that is cut off by detach or no_grad from that: `gradients.check_flow` does, before.
-        unused = sum((0.0 * v.sum() for v in values), start=z.new_zeros(()))
-        return output_of(z, target.repeat(len(z) // len(target)), output=output) + unused
+        def forward(*values: Tensor, case: CaptumCase = case, some: slice = some) -> Tensor:
+            z, target = case.forward(*values), asked.target[some]
+            # A modality that the network ignores has gradient 0, which autograd must be able to say. It
+            # cannot tell one that is cut off by detach or no_grad from that: `gradients.check_flow` does.
+            unused = sum((0.0 * v.sum() for v in values), start=z.new_zeros(()))
+            return output_of(z, target.repeat(len(z) // len(target)), output=asked.output) + unused
 
-    return forward
+        yield case, forward, some
 
 
-def grid(shape: Sequence[int], patch: int | Sequence[int]) -> Tensor:
-    """Region numbers for a sample of `shape`, cut into patches along its last axes.
-
-    Args:
-        shape: of one sample: (C, H, W), (1, bands, frames), (tokens,), (columns,).
-        patch: side lengths of a patch along the last axes, or one for all axes but channels. Axes before them
-            (the channels of an image) belong to one region together. A last patch may be smaller.
-
-    Raises:
-        LabError: more sides than axes, or a side that is not a whole number of at least 1.
-
-    Example:
-        `grid((1, 28, 28), 7)` has 16 regions; `grid((1, 40, 100), (40, 10))` has 10 stretches of time;
-        `grid((50,), 1)` has one region per column.
-    """
+def window(shape: Sequence[int], patch: int | Sequence[int]) -> tuple[int, ...]:
+    """The sides of a patch over a sample of `shape`: `patch` along its last axes, whole along the others."""
     axes = len(shape)
     require(axes >= 1, "shape", tuple(shape), "must have at least one axis")
     if isinstance(patch, Sequence):
@@ -138,29 +122,23 @@ def grid(shape: Sequence[int], patch: int | Sequence[int]) -> Tensor:
         sides = [whole("patch", patch)] * (axes if axes < 3 else axes - 1)
     rule = f"must have 1 to {axes} sides, one per axis of {tuple(shape)}"
     require(1 <= len(sides) <= axes, "patch", patch, rule)
-    numbers = torch.zeros(tuple(shape), dtype=torch.int64)
-    for axis, side in zip(range(axes - len(sides), axes), sides, strict=True):
-        count = -(-shape[axis] // side)
-        along = torch.arange(shape[axis]) // side
-        numbers = numbers * count + along.reshape(-1, *[1] * (axes - 1 - axis))
-    return numbers
+    every = [*shape[: axes - len(sides)], *sides]
+    return tuple(min(side, size) for side, size in zip(every, shape, strict=True))
 
 
-def region_sums(values: Tensor, regions: Tensor) -> Tensor:
-    """(N, ...) values and (...) region numbers -> (N, R): the sum of each region's cells, regions by number.
+def grid(shape: Sequence[int], patch: int | Sequence[int]) -> Tensor:
+    """Region numbers for a sample of `shape`, cut into patches along its last axes.
 
-    Raises `LabError` when the two do not go together.
+    A sample is (C, H, W), (1, bands, frames), (tokens,) or (columns,). `patch` has sides along the last axes,
+    or one for all axes but channels. Axes before them (the channels of an image) belong to one region
+    together; a last patch may be smaller. Raises `LabError` for more sides than axes, or a side that is not a
+    whole number of at least 1.
+
+    Example: `grid((1, 28, 28), 7)` has 16 regions; `grid((1, 40, 100), (40, 10))` has 10 stretches of time;
+    `grid((50,), 1)` has one region per column.
     """
-    require(values.shape[1:] == regions.shape, "regions", tuple(regions.shape), "must have a sample's shape")
-    flat, numbers = values.flatten(1), regions.flatten().to(values.device)
-    _, rank = torch.unique(numbers, return_inverse=True)
-    return flat.new_zeros(len(flat), int(rank.max()) + 1).index_add_(1, rank, flat)
-
-
-def window(shape: Sequence[int], patch: int | Sequence[int]) -> tuple[int, ...]:
-    """The occlusion window over a sample of `shape`: `patch` along the last axes, whole along the others."""
-    grid(shape, patch)  # for its checks
-    axes = len(shape)
-    sides = list(patch) if isinstance(patch, Sequence) else [patch] * (axes if axes < 3 else axes - 1)
-    before = list(shape[: axes - len(sides)])
-    return tuple(before + [min(side, size) for side, size in zip(sides, shape[len(before) :], strict=True)])
+    numbers = torch.zeros(tuple(shape), dtype=torch.int64)
+    for axis, (size, side) in enumerate(zip(shape, window(shape, patch), strict=True)):
+        along = torch.arange(size) // side
+        numbers = numbers * -(-size // side) + along.reshape(-1, *[1] * (len(shape) - 1 - axis))
+    return numbers

@@ -12,20 +12,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from mmkd_lab.attribution import saliency
 from mmkd_lab.attribution.layers import Cut, Readout, Side, channel_axis, head_of, layer_kinds
-from mmkd_lab.attribution.networks import BATCH, Network, Numbers, Samples, evaluating, logits, read_by
-from mmkd_lab.attribution.saliency import (
-    DISTANCES,
-    Distance,
-    closed_form_of,
-    constant_channels,
-    distance,
-    minmax,
-    permuted_additive,
-    permuted_mse,
-    permuted_rest,
-    weight_magnitude,
-)
+from mmkd_lab.attribution.networks import BATCH, Network, Numbers, Samples, evaluating, logits
+from mmkd_lab.attribution.saliency import DISTANCES, Distance
 from mmkd_lab.core.check import LabError, one_of, require, whole
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
@@ -41,14 +31,11 @@ class ChannelSaliency:
     Attributes:
         values: (d,) D_i - D_0, signed, in units of the distance. Below 0: permuting the channel brings the
             teacher closer to the student.
-        standard_error: (d,) of the mean over permutations; 0 for the closed form, NaN for a single
-            permutation.
+        standard_error: (d,) of the mean over permutations; 0 for the closed form, NaN for one permutation.
         start: D_0, the distance without a permutation.
-        layer: the layer's name; `side` says whether its input or its output.
-        side: 'input' or 'output'.
+        layer, side: the layer's name, and whether its 'input' or its 'output'.
         axis: of the channels in what passes there, at least 1.
-        method: 'closed_form' or 'permutation'.
-        distance: 'mse', 'l1' or 'kl'.
+        method, distance: 'closed_form' or 'permutation'; 'mse', 'l1' or 'kl'.
         permutations: how many; None for the closed form, which is their mean over all of them.
         n: samples.
         constant: (d,) bool; a channel that is the same for every sample has saliency 0 exactly.
@@ -74,7 +61,7 @@ class ChannelSaliency:
     @property
     def normalised(self) -> Numbers:
         """(d,) in [0, 1] by min-max, as the paper has it; all 0 when equal. It hides the sign."""
-        return minmax(torch.from_numpy(self.values)).numpy()
+        return saliency.minmax(torch.from_numpy(self.values)).numpy()
 
     @property
     def order(self) -> npt.NDArray[np.intp]:
@@ -89,18 +76,9 @@ class ChannelSaliency:
     @property
     def table(self) -> pd.DataFrame:
         """One row per channel: channel, saliency, standard_error, normalised, rank (from 1), constant."""
-        rank = np.empty(len(self), dtype=np.int64)
-        rank[self.order] = np.arange(1, len(self) + 1)
-        table = pd.DataFrame(
-            {
-                "channel": np.arange(len(self)),
-                "saliency": self.values,
-                "standard_error": self.standard_error,
-                "normalised": self.normalised,
-                "rank": rank,
-                "constant": self.constant,
-            }
-        )
+        table = pd.DataFrame({"channel": np.arange(len(self)), "saliency": self.values})
+        table = table.assign(standard_error=self.standard_error, normalised=self.normalised)
+        table = table.assign(rank=np.argsort(self.order) + 1, constant=self.constant)
         return table if self.magnitude is None else table.assign(magnitude=self.magnitude)
 
     def __repr__(self) -> str:
@@ -136,7 +114,7 @@ def by_channel(
     Args:
         teacher: the network whose channels are ranked; {modality: (B, ...)} -> logits (B, K).
         student: the other one; it may read other modalities.
-        data: paired samples: a dataset, of which `split` is used, or {modality: (N, ...)}.
+        data: a dataset, of which `split` is used, or {modality: (N, ...)}.
         layer: a layer of the teacher, by the name that your module has for it ('layer1'); None for the input
             of its linear head.
         side: 'output' or 'input' of that layer.
@@ -147,84 +125,73 @@ def by_channel(
             The result says which it was.
         distance: between logits: 'mse', 'l1', or 'kl' = KL(teacher || student) in nats.
         permutations: how many, or (M, N) int64, each row a permutation of the samples.
-        split: of a `PairedData`.
-        seed: of the permutations.
+        split, seed: of a `PairedData`; of the permutations.
         batch_size: samples that pass through a network at once.
 
-    Raises:
-        LabError: a layer that does not exist (those that do are listed), no linear head to start from, the
-            closed form where it does not hold, fewer than 2 samples, nets with different numbers of logits,
-            bad orders.
+    Raises `LabError` for a layer that does not exist, no linear head to start from, the closed form where it
+    does not hold, fewer than 2 samples, nets with different numbers of logits, bad orders.
     """
     one_of("method", method, CHANNEL_METHODS)
     one_of("distance", distance, DISTANCES)
-    samples = Samples.of(data, split=split)
+    whole("seed", seed, at_least=0)
+    samples, others = (Samples.of(net, data, split=split) for net in (teacher, student))
     n = len(samples)
     require(n >= 2, "data", f"{n} sample", "must hold at least 2 samples to permute")
-    whole("seed", seed, at_least=0)
-    if not isinstance(permutations, Tensor):
+    drawn = not isinstance(permutations, Tensor)
+    if drawn:
         whole("permutations", permutations)
+    x = samples.x
     with evaluating(teacher), evaluating(student):
-        x = _for(teacher, samples)
         cut = _cut(teacher, x, layer, side)
-        passed, z = cut.read(x, batch_size=batch_size)
-        h = logits(student, _for(student, samples), batch_size=batch_size).double().to(z.device)
+        passed, said = cut.read(x, batch_size=batch_size)
+        z = said.double()
+        h = logits(student, others.x, batch_size=batch_size).to(z)
         rule = f"must give logits {tuple(z.shape)}, as the teacher"
         require(z.shape == h.shape, "student", tuple(h.shape), rule)
         way_out = "Use distance='mse', or networks of two logits."
         rule = "is 0 between any two networks of one logit"
         require(distance != "kl" or z.shape[1] > 1, "distance", distance, rule, way_out)
         at = channel_axis(cut, passed, axis)
-        readout = _readout(cut, x, passed, at, batch_size)
-        chosen = "permutation" if method == "auto" and isinstance(permutations, Tensor) else method
-        closed = _choose(chosen, distance, readout, cut)
-        still = constant_channels(passed, at)
-        if closed:
-            assert readout is not None
-            found = closed_form_of(readout, z.double() - h).unsqueeze(0)
+        readout = Readout.of(cut, x, passed, axis=at, batch_size=batch_size)
+        holds = distance == "mse" and readout is not None
+        if method == "closed_form" and not holds:
+            way_out = "Use method='permutation'."
+            require(distance == "mse", "distance", distance, "the closed form holds for 'mse' alone", way_out)
+            made_of = layer_kinds(cut.net)
+            rule = f"the closed form needs a linear head right after {cut.layer!r}; the layers are {made_of}"
+            raise LabError("method", method, rule, way_out)
+        closed = method == "closed_form" or (method == "auto" and holds and drawn)
+        if closed and readout is not None:
+            found = saliency.closed_form_of(readout, z - h).unsqueeze(0)
         else:
             orders = _orders(permutations, n, seed).to(z.device)
             if readout is None:
-                found = permuted_rest(
-                    cut, x, passed, z, h, orders, axis=at, kind=distance, batch_size=batch_size
+                size = batch_size
+                found = saliency.permuted_rest(
+                    cut, x, passed, said, h, orders, axis=at, kind=distance, batch_size=size
                 )
             elif distance == "mse" and readout.features.shape[2] == 1:
-                found = permuted_mse(readout.features[..., 0], readout.weight[..., 0], z.double() - h, orders)
+                found = saliency.permuted_mse(readout.features[..., 0], readout.weight[..., 0], z - h, orders)
             else:
-                found = permuted_additive(readout, z.double(), h, orders, kind=distance)
-    return _result(found, still, closed, cut, at, readout, distance, z.double(), h)
-
-
-def _result(
-    found: Tensor,
-    still: Tensor,
-    closed: bool,
-    cut: Cut,
-    axis: int,
-    readout: Readout | None,
-    kind: Distance,
-    z: Tensor,
-    h: Tensor,
-) -> ChannelSaliency:
-    m = len(found)
-    error = torch.zeros_like(found[0]) if closed else torch.full_like(found[0], torch.nan)
-    if m > 1:
-        error = found.std(0) / m**0.5
-    values = torch.where(still, 0.0, found.mean(0))
-    size = None if readout is None else weight_magnitude(readout.weight.movedim(2, 0)).norm(dim=0)
+                found = saliency.permuted_additive(readout, z, h, orders, kind=distance)
+    still, m = saliency.constant_channels(passed, at), len(found)
+    error = torch.full_like(found[0], 0.0 if closed else torch.nan) if m == 1 else found.std(0) / m**0.5
+    magnitude = None
+    if readout is not None:  # over a channel's positions, the norm of the norms
+        magnitude = saliency.weight_magnitude(readout.weight.movedim(2, 0)).norm(dim=0).cpu().numpy()
     return ChannelSaliency(
-        values=values.cpu().numpy(),
+        values=torch.where(still, 0.0, found.mean(0)).cpu().numpy(),
         standard_error=torch.where(still, 0.0, error).cpu().numpy(),
-        start=float(distance(z, h, kind=kind).mean()),
+        start=float(saliency.distance(z, h, kind=distance).mean()),
         layer=cut.layer,
         side=cut.side,
-        axis=axis,
+        axis=at,
         method="closed_form" if closed else "permutation",
-        distance=kind,
+        distance=distance,
         permutations=None if closed else m,
-        n=len(z),
+        n=n,
         constant=still.cpu().numpy(),
-        magnitude=None if size is None else size.cpu().numpy(),
+        magnitude=magnitude,
     )
 
 
@@ -235,35 +202,9 @@ def _cut(teacher: Network, x: Mapping[str, Tensor], layer: str | None, side: Sid
         return Cut(teacher, layer, side)
     head = head_of(teacher, x)
     if head is None:
-        way_out = "Name a layer, for example layer='features'."
         rule = f"has no linear head to start from; its layers are {layer_kinds(teacher)}"
-        raise LabError("teacher", type(teacher).__name__, rule, way_out)
+        raise LabError("teacher", type(teacher).__name__, rule, "Name a layer, for example layer='features'.")
     return Cut(teacher, head, "input")
-
-
-def _for(net: Network, samples: Samples) -> dict[str, Tensor]:
-    names = read_by(net) or tuple(samples.x)
-    for name in names:
-        one_of("data", name, list(samples.x))
-    there = samples.on(net)
-    return {name: there.x[name] for name in names}
-
-
-def _readout(cut: Cut, x: Mapping[str, Tensor], passed: Tensor, axis: int, batch_size: int) -> Readout | None:
-    found = Readout.of(cut, x, passed, axis=axis, batch_size=batch_size)
-    return None if found is None else Readout(found.features.double(), found.weight.double())
-
-
-def _choose(method: str, kind: Distance, readout: Readout | None, cut: Cut) -> bool:
-    if method != "closed_form":
-        return method == "auto" and kind == "mse" and readout is not None
-    way_out = "Use method='permutation'."
-    require(kind == "mse", "distance", kind, "the closed form holds for 'mse' alone", way_out)
-    if readout is None:
-        made_of = layer_kinds(cut.net)
-        rule = f"the closed form needs a linear head right after {cut.layer!r}; the layers are {made_of}"
-        raise LabError("method", method, rule, way_out)
-    return True
 
 
 def _orders(permutations: int | Tensor, n: int, seed: int) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mmkd_lab.attribution.channels import ChannelSaliency
 from mmkd_lab.attribution.layers import Cut, Side, channel_axis, head_of, module_named
-from mmkd_lab.attribution.networks import BATCH, evaluating, onto, read_by
+from mmkd_lab.attribution.networks import BATCH, batch_of, evaluating, full
 from mmkd_lab.attribution.rankings import Channels
 from mmkd_lab.core.check import LabError, one_of
 from mmkd_lab.data.paired import PairedData
@@ -30,17 +30,13 @@ from mmkd_lab.training.replicas import Replicas
 Array = npt.NDArray[np.generic]
 #: What stands in for a removed channel where the network stays as it is.
 Stand = Literal["mean", "zeros"]
-REPLACEMENTS = (*get_args(Stand), "retrain")
 
 
 class Edited(NamedTuple):
-    """What a teacher says.
+    """What a teacher says, in its own precision (half precision as single).
 
-    Attributes:
-        logits: {split: (N, K)}, on the CPU.
-        features: {split: (N, F)} what its linear head reads; without one, the edited layer's channels, means
-            over their positions.
-        head: (K, F) the head's weight, or None where there is no linear head.
+    Logits {split: (N, K)} lie on the CPU; features {split: (N, F)} are what its linear head reads, whose
+    weight is `head` (K, F). Without one, features are the edited layer's channels, means over positions.
     """
 
     logits: dict[str, Tensor]
@@ -50,16 +46,10 @@ class Edited(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Editor:
-    """A teacher cut at a layer, ready to lose channels there. It is asked in evaluation mode.
+    """A teacher cut at a layer of its author's name, ready to lose channels there.
 
-    Args:
-        net: any module that takes {modality: (B, ...)} and gives (B, K).
-        data: the samples; means come from the training split.
-        layer: the layer, by the user's own name.
-        side: 'output' or 'input' of that layer.
-        axis: of the channels; None finds it, see `layers.channel_axis`.
-
-    Raises `LabError` for a layer that does not exist.
+    It takes {modality: (B, ...)}, gives (B, K), and is asked in evaluation mode. Means come from the training
+    split. The axis of the channels is found where it is None, see `layers.channel_axis`.
     """
 
     net: nn.Module
@@ -78,10 +68,8 @@ class Editor:
     ) -> Edited:
         """What the teacher says with these channels alone; None keeps all.
 
-        Args:
-            channels: those that stay.
-            replace: what stands in for the others: 'mean' is the training mean of each, 'zeros' zero.
-            features: the splits whose features are wanted.
+        What stands in for the others, `replace`, is the training 'mean' of each, or 'zeros'. Features are
+        given of the splits named in `features`.
         """
         one_of("replace", replace, get_args(Stand))
         instead: Tensor | None = None
@@ -94,12 +82,16 @@ class Editor:
                 if instead is None:
                     instead = passed.mean(0) if replace == "mean" else torch.zeros_like(passed[0])
                 if channels is not None:
-                    passed = torch.where(self._gone(channels, passed), instead, passed)
+                    moved = torch.where(
+                        self._gone(channels, passed), self._at(instead[None]), self._at(passed)
+                    )
+                    passed = moved.movedim(1, self._axis(passed))
                 said, read = self._rerun(x, passed)
-                logits[split] = said.float().cpu()
+                logits[split] = full(said).cpu()
                 if split in features:
-                    kept[split] = read.float().cpu().numpy()
-        return Edited(logits, kept, self._weight)
+                    kept[split] = full(read).cpu().numpy()
+        head = None if self._head is None else full(self._head.weight.detach()).cpu().numpy()
+        return Edited(logits, kept, head)
 
     def retrained(
         self, channels: Channels | None, *, recipe: Recipe, stream: int, features: Sequence[str] = ()
@@ -108,27 +100,30 @@ class Editor:
 
         Raises `LabError` unless the channels are those that a linear head reads.
         """
-        whole = self.keeping(None, features=tuple(self.data.splits))
-        width = self._at(self._cut.read(self._few, batch_size=BATCH)[0]).shape[1]
-        if whole.head is None or whole.head.shape[1] != width:
+        before = self.keeping(None, features=tuple(self.data.splits))
+        with evaluating(self.net):
+            width = self._at(self._cut.read(self._few, batch_size=BATCH)[0]).shape[1]
+        if before.head is None or before.head.shape[1] != width:
             rule = f"a new head needs the channels that a linear head reads, and {self.layer!r} gives others"
             raise LabError("layer", self.layer, rule, "Use layer=None, or replace='mean'.")
         columns = np.arange(width) if channels is None else channels
-        values = torch.zeros(len(self.data), len(columns))
-        for split in self.data.splits:
-            found = np.ascontiguousarray(whole.features[split][:, columns])
-            values[self.data.positions(split).cpu()] = torch.from_numpy(found).float()
+        data, values = self.data, np.zeros((len(self.data), len(columns)), before.features["train"].dtype)
+        for split in data.splits:
+            values[data.positions(split).cpu().numpy()] = before.features[split][:, columns]
         reduced = PairedData(
-            name=f"{self.data.name} features",
-            modalities={"features": values},
-            target=self.data.target.cpu(),
-            splits={name: where.cpu() for name, where in self.data.splits.items()},
-            classes=self.data.classes,
-            index=self.data.sample_index.cpu(),
+            name=f"{data.name} features",
+            modalities={"features": torch.from_numpy(values)},
+            target=data.target.cpu(),
+            splits={name: where.cpu() for name, where in data.splits.items()},
+            classes=data.classes,
+            index=data.sample_index.cpu(),
         )
-        head = _new_head(reduced, recipe, stream)
+        spec = NetSpec(encoder="linear", standardise=False, modalities=("features",))
+        untrained = Replicas.build(spec, reduced, seeds=[stream], device="cpu")
+        loss = labels_only(reduced.task)
+        head = fit(untrained, reduced, loss, recipe, mode="looped", progress=False).replicas
         logits = {split: head.predict(reduced, split=split)[0] for split in reduced.splits}
-        kept = {split: values[reduced.positions(split)].numpy() for split in features}
+        kept: dict[str, Array] = {split: values[reduced.positions(split).numpy()] for split in features}
         return Edited(logits, kept, head.parameters["head.weight"][0].detach().numpy())
 
     @cached_property
@@ -140,35 +135,28 @@ class Editor:
         return {name: values[:8] for name, values in self._inputs("train").items()}
 
     @cached_property
-    def _head(self) -> nn.Module | None:
+    def _head(self) -> nn.Linear | None:
         """The linear layer whose output is the logits."""
         with evaluating(self.net):
             name = head_of(self.net, self._few)
-        return None if name is None else module_named(self.net, name)
-
-    @property
-    def _weight(self) -> Array | None:
-        if self._head is None:
-            return None
-        weight: Tensor = self._head.weight  # type: ignore[assignment]
-        found: Array = weight.detach().float().cpu().numpy()
-        return found
+        found = None if name is None else module_named(self.net, name)
+        return found if isinstance(found, nn.Linear) else None
 
     def _inputs(self, split: str) -> dict[str, Tensor]:
-        return onto(self.net, self.data.batch(self.data.positions(split), read_by(self.net)))
+        return batch_of(self.net, self.data, self.data.positions(split))
+
+    def _axis(self, passed: Tensor) -> int:
+        return channel_axis(self._cut, passed, self.axis)
 
     def _at(self, passed: Tensor) -> Tensor:
         """(N, ...) -> (N, d, ...): the channels along axis 1."""
-        return passed.movedim(channel_axis(self._cut, passed, self.axis), 1)
+        return passed.movedim(self._axis(passed), 1)
 
     def _gone(self, channels: Channels, passed: Tensor) -> Tensor:
-        """bool, True at removed channels, of a shape that broadcasts over the samples."""
-        axis = channel_axis(self._cut, passed, self.axis)
-        gone = torch.ones(passed.shape[axis], dtype=torch.bool, device=passed.device)
-        gone[torch.from_numpy(channels).to(gone.device)] = False
-        shape = [1] * (passed.ndim - 1)
-        shape[axis - 1] = len(gone)
-        return gone.reshape(shape)
+        """(1, d, 1, ...) bool, True at removed channels."""
+        d = passed.shape[self._axis(passed)]
+        gone = ~torch.isin(torch.arange(d), torch.from_numpy(channels))
+        return gone.to(passed.device).reshape(1, d, *[1] * (passed.ndim - 2))
 
     def _rerun(self, x: Mapping[str, Tensor], passed: Tensor) -> tuple[Tensor, Tensor]:
         """(N, K) logits and (N, F) features of the network from the cut on."""
@@ -187,9 +175,3 @@ class Editor:
             moved = self._at(passed)
             read = [moved if moved.ndim == 2 else moved.flatten(2).mean(2)]
         return torch.cat(said), torch.cat(read)
-
-
-def _new_head(data: PairedData, recipe: Recipe, stream: int) -> Replicas:
-    spec = NetSpec(encoder="linear", standardise=False, modalities=("features",))
-    untrained = Replicas.build(spec, data, seeds=[stream], device="cpu")
-    return fit(untrained, data, labels_only(data.task), recipe, mode="looped", progress=False).replicas

@@ -5,38 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from mmkd_lab.attribution.networks import Network, copied, scores
+from mmkd_lab.attribution.networks import Network, batches, scores
 from mmkd_lab.core.check import LabError, listing, one_of, require
 
 Side = Literal["output", "input"]
 #: Samples on which the rest of a network is tried before it is trusted.
 _TRIAL = 4
 #: What passes in and out of these has its channels along the first axis after the samples, or along the last.
-_FIRST = (
-    "Conv",
-    "BatchNorm",
-    "InstanceNorm",
-    "GroupNorm",
-    "MaxPool",
-    "AvgPool",
-    "AdaptiveMax",
-    "AdaptiveAvg",
-)
-_LAST = (
-    "Linear",
-    "LayerNorm",
-    "RMSNorm",
-    "Embedding",
-    "MultiheadAttention",
-    "TransformerEncoder",
-    "LSTM",
-    "GRU",
-)
+#: Conv1D is GPT-2's linear layer.
+_FIRST = ("Conv", "BatchNorm", "InstanceNorm", "GroupNorm", "MaxPool", "AvgPool", "Adaptive")
+_LAST = ("Conv1D", "Linear", "LayerNorm", "RMSNorm", "Embedding", "Multihead", "Transformer", "LSTM", "GRU")
 
 
 def user_module(net: nn.Module) -> nn.Module:
@@ -55,61 +39,65 @@ def module_named(net: Network, name: str) -> nn.Module:
         raise LabError("net", type(net).__name__, "has no layers by name; give an nn.Module")
     inner = user_module(net)
     known: dict[str, nn.Module] = {found: module for found, module in inner.named_modules() if found}
-    if not isinstance(name, str) or name not in known:
-        has = listing(sorted(known)) if known else "none"
+    if name not in known:
+        has = listing(sorted(known))
         raise LabError("layer", name, f"is no layer of this {type(inner).__name__}. It has {has}")
     return known[name]
 
 
 def channel_axis(cut: Cut, passed: Tensor, axis: int | None = None) -> int:
-    """The axis of the channels of what passes a cut, at least 1.
+    """The axis of the channels of what passes a cut, (N, ...), at least 1.
 
-    Args:
-        cut: where.
-        passed: (N, ...) what passes there.
-        axis: an answer to check; None works it out: (N, d) and maps (N, d, H, W) have channels along axis 1,
-            tokens (N, L, d) along the last. What a Linear or LayerNorm gives has them last in any shape, what
-            a convolution gives first.
+    With None, (N, d) and maps (N, d, H, W) have channels along axis 1, tokens (N, L, d) along the last. What
+    a Linear or LayerNorm gives has them last in any shape, what a convolution gives first.
 
-    Raises:
-        LabError: an axis that is none, or that of the samples; three axes in a network that has both
-            convolutions over one axis and layers over tokens, at a layer that is neither.
+    Raises `LabError` for an axis that is none, or that of the samples; and for three axes in a network that
+    has both convolutions over one axis and layers over tokens, at a layer that is neither.
     """
     if axis is not None:
         sound = isinstance(axis, int) and not isinstance(axis, bool) and -passed.ndim < axis < passed.ndim
         rule = f"must be an axis of {tuple(passed.shape)} other than 0, the samples"
         require(sound and axis != 0, "axis", axis, rule)
         return axis % passed.ndim
+    kind = type(cut.module).__name__
     if passed.ndim == 2:
         return 1
-    kind = type(cut.module).__name__
-    if kind.startswith(_LAST) or kind == "Conv1D":  # GPT-2's is a linear layer
+    if kind.startswith(_LAST):
         return passed.ndim - 1
-    if kind.startswith(_FIRST):
+    if kind.startswith(_FIRST) or passed.ndim > 3:
         return 1
-    if passed.ndim > 3:
-        return 1
-    kinds = [type(module).__name__ for module in user_module(cut.net).modules()]
+    convolved = any(type(one).__name__.startswith("Conv1d") for one in user_module(cut.net).modules())
     rule = f"cannot be told from the shape {tuple(passed.shape)} of {cut.layer!r}"
-    require(not any(one.startswith("Conv1d") for one in kinds), "axis", None, rule, "Give axis=1 or axis=-1.")
+    require(not convolved, "axis", None, rule, "Give axis=1 or axis=-1.")
     return passed.ndim - 1
 
 
 def head_of(net: Network, x: Mapping[str, Tensor]) -> str | None:
     """The name of the linear layer whose output is the network's logits; None when the head is not linear."""
-    seen: dict[str, list[Tensor]] = {}
+    seen: dict[str, list[object]] = {}
     named = user_module(net).named_modules() if isinstance(net, nn.Module) else ()
     linear = {name: module for name, module in named if name and isinstance(module, nn.Linear)}
-    hooks = [module.register_forward_hook(_keeper(seen, name)) for name, module in linear.items()]
+
+    hooks = [
+        module.register_forward_hook(
+            lambda _module, _args, out, name=name: _keep(seen.setdefault(name, []), out)
+        )
+        for name, module in linear.items()
+    ]
     try:
         with torch.no_grad():
-            z = scores(net, {name: v[:_TRIAL] for name, v in x.items()})
+            z = scores(net, next(batches(x, _TRIAL)))
     finally:
         for hook in hooks:
             hook.remove()
     once = {name: outs[0] for name, outs in seen.items() if len(outs) == 1}
-    ends = [name for name, out in once.items() if out.shape == z.shape and torch.equal(out, z)]
+    ends = [name for name, out in once.items() if isinstance(out, Tensor) and torch.equal(out, z)]
     return ends[-1] if ends else None
+
+
+def _keep(into: list[object], one: object) -> None:
+    """A copy: an activation that works in place would change what was kept."""
+    into.append(one.clone() if isinstance(one, Tensor) else one)
 
 
 def layer_kinds(net: nn.Module) -> str:
@@ -119,13 +107,7 @@ def layer_kinds(net: nn.Module) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """A network cut at a layer.
-
-    Args:
-        net: takes {modality: (B, ...)}, gives (B, K).
-        layer: the layer's name, as the user's module has it.
-        side: 'output' cuts after the layer, 'input' before it.
-    """
+    """A network cut at a layer of its author's name: after it ('output'), or before it ('input')."""
 
     net: nn.Module
     layer: str
@@ -139,31 +121,29 @@ class Cut:
     def read(self, x: Mapping[str, Tensor], *, batch_size: int) -> tuple[Tensor, Tensor]:
         """(N, ...) what passes the cut, and (N, K) logits.
 
-        Raises `LabError` when the layer is not used exactly once, or does not pass one tensor with a row per
-        sample.
+        Raises `LabError` when the layer is not used exactly once, or does not pass one finite tensor with a
+        row per sample.
         """
-        n = len(next(iter(x.values())))
         passed, said = [], []
-        for i in range(0, n, batch_size):
+        for some in batches(x, batch_size):
             seen: list[object] = []
-            with self._hooked(seen), torch.no_grad():
-                z = scores(self.net, {name: v[i : i + batch_size] for name, v in x.items()})
+            with self._hook(partial(_keep, seen)), torch.no_grad():
+                said.append(scores(self.net, some))
             rule = f"must be used once; this network uses it {len(seen)} times"
             require(len(seen) == 1, "layer", self.layer, rule)
             one = seen[0]
             shown = tuple(one.shape) if isinstance(one, Tensor) else type(one).__name__
-            if not isinstance(one, Tensor) or one.ndim < 2 or len(one) != len(z):
+            if not isinstance(one, Tensor) or one.ndim < 2 or len(one) != len(said[-1]):
                 rule = f"must pass one tensor (samples, channels, ...), not {shown}"
                 raise LabError("layer", self.layer, rule)
             require(bool(torch.isfinite(one).all()), "layer", self.layer, "passes NaN or infinite values")
             passed.append(one)
-            said.append(z)
         return torch.cat(passed), torch.cat(said)
 
     def rerun(self, x: Mapping[str, Tensor], passed: Tensor) -> Tensor:
         """(B, K) logits when the layer passes `passed` (B, ...), whatever it would have said of `x`."""
-        with self._replaced(passed), torch.no_grad():
-            z: Tensor = self.net(copied(x))
+        with self._hook(lambda _: passed.clone()), torch.no_grad():
+            z: Tensor = self.net({name: values.clone() for name, values in x.items()})
         return z
 
     def alone(self, x: Mapping[str, Tensor], passed: Tensor, z: Tensor) -> bool:
@@ -174,7 +154,8 @@ class Cut:
         """
         some = slice(1, 1 + _TRIAL)
         first = {name: v[:1] for name, v in x.items()}
-        made_up = {name: _other(v) for name, v in x.items()}
+        # Within the range of the data, which tokens must not leave.
+        made_up = {name: v.amin() + v.amax() - v[:1] for name, v in x.items()}
         try:
             again, other = (self.rerun(one, passed[some]) for one in (first, made_up))
         except Exception:  # torch, or the network itself, refuses one sample beside several
@@ -183,17 +164,6 @@ class Cut:
             return False
         # A branch of one sample may also be broadcast; then the logits move with an input that is made up.
         return torch.equal(other, again)
-
-    @contextmanager
-    def _hooked(self, seen: list[object]) -> Iterator[None]:
-        # Copies: an activation that works in place would change what was kept.
-        with self._hook(lambda one: seen.append(one.clone() if isinstance(one, Tensor) else one)):
-            yield
-
-    @contextmanager
-    def _replaced(self, passed: Tensor) -> Iterator[None]:
-        with self._hook(lambda _: passed.clone()):
-            yield
 
     @contextmanager
     def _hook(self, act: Callable[[object], Tensor | None]) -> Iterator[None]:
@@ -215,12 +185,9 @@ class Cut:
 
 @dataclass(frozen=True, eq=False)
 class Readout:
-    """Logits that are a sum over channels: logit c of sample n is sum over i and p of weight[c, i, p] f[n, i,
-    p].
+    """Logits that are a sum over channels and positions: z[n, c] = sum of weight[c, i, p] features[n, i, p].
 
-    Attributes:
-        features: (N, d, P) channels with P positions each; P = 1 for a vector.
-        weight: (K, d, P).
+    Both are float64, (K, d, P) and (N, d, P), P = 1 for a vector.
     """
 
     features: Tensor
@@ -230,8 +197,7 @@ class Readout:
     def of(
         cls, cut: Cut, x: Mapping[str, Tensor], passed: Tensor, *, axis: int, batch_size: int
     ) -> Readout | None:
-        """The readout when what passes the cut feeds the linear head as it is, flattened, or as means over
-        positions.
+        """The readout of what feeds the linear head as it is, flattened, or as means over positions.
 
         None when the head is not linear or something else stands between.
         """
@@ -247,9 +213,10 @@ class Readout:
                 return None
         pooled = _positions(passed, axis)
         if fed.shape == passed.flatten(1).shape and torch.equal(fed, passed.flatten(1)):
-            return cls(pooled, _positions(weight.reshape(len(weight), *passed.shape[1:]), axis))
+            by = _positions(weight.reshape(len(weight), *passed.shape[1:]), axis)
+            return cls(pooled.double(), by.double())
         if fed.shape == pooled.shape[:2] and torch.allclose(fed, pooled.mean(2), rtol=1e-5, atol=1e-6):
-            return cls(fed.unsqueeze(2), weight.unsqueeze(2))
+            return cls(fed.unsqueeze(2).double(), weight.unsqueeze(2).double())
         return None
 
     def contributions(self, channels: slice) -> Tensor:
@@ -261,15 +228,3 @@ def _positions(values: Tensor, axis: int) -> Tensor:
     """(N, ...) with channels along `axis` -> (N, d, P)."""
     moved = values.movedim(axis, 1)
     return moved.unsqueeze(2) if moved.ndim == 2 else moved.flatten(2)
-
-
-def _other(values: Tensor) -> Tensor:
-    """(1, ...) unlike the first sample, within the range of the data, which tokens must not leave."""
-    return values.amin() + values.amax() - values[:1]
-
-
-def _keeper(seen: dict[str, list[Tensor]], name: str) -> Callable[[nn.Module, object, Tensor], None]:
-    def keep(_module: nn.Module, _args: object, out: Tensor) -> None:
-        seen.setdefault(name, []).append(out.clone())
-
-    return keep

@@ -12,20 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmkd_lab.attribution.gradients import Nodes, check_nodes, gradient_x_input, integrated_gradients
+from mmkd_lab.attribution.gradients import Nodes, check_nodes, gradient_x_input, integrated_gradients, still
 from mmkd_lab.attribution.networks import (
     BATCH,
     Network,
     Numbers,
     Output,
+    Question,
     Samples,
-    check_output,
     evaluating,
     logits,
-    output_of,
-    read_by,
     removal_of,
-    still,
     targets,
 )
 from mmkd_lab.attribution.tables import Attribution, Values, tabulate
@@ -90,20 +87,15 @@ def by_modality(
         labels: (N,) int64, for target='label' and the perceptual score; a `PairedData` brings its own.
         subjects: (N,) int64, who each sample comes from (a speaker); a `PairedData` brings its groups.
             Samples of one subject are not independent, and intervals are then over subjects.
-        split: of a `PairedData`.
-        steps: how many nodes the integral has.
-        nodes: where they lie, see `gradients.integrated_gradients`: 'graded', or one of Captum's methods
-            ('gausslegendre', 'riemann_left', 'riemann_right', 'riemann_middle', 'riemann_trapezoid').
+        steps, nodes: of the integral, see `gradients.integrated_gradients`.
         draws: permutations.
-        interval: 't' or 'bootstrap', over samples or subjects, see `tables.tabulate`.
-        level: coverage of the intervals.
+        interval, level: 't' or 'bootstrap', over samples or subjects, see `tables.tabulate`; coverage.
         seed: of permutations and bootstrap.
         batch_size: samples that pass through the network at once.
 
-    With one modality, it is given the whole sum. Raises `LabError` for an unknown method, class, output or
-    removal, a removal that the network does not heed, missing labels, more than 12 modalities, permutations
-    of fewer than 2 samples, values that are not finite, a probability or an accuracy of one logit, gradients
-    that do not reach a modality on which the logits depend.
+    Raises `LabError` for an unknown word, a removal that the network does not heed, missing labels, more than
+    12 modalities, permutations of fewer than 2 samples, values that are not finite, a probability or accuracy
+    of one logit, gradients that do not reach a modality on which the logits depend.
     """
     chosen = (methods,) if isinstance(methods, str) else tuple(methods)
     for method in chosen:
@@ -112,82 +104,55 @@ def by_modality(
     require(0 < len(chosen) == len(set(chosen)), "methods", methods, rule)
     whole("draws", draws)
     check_nodes(steps, nodes)
-    samples = Samples.of(data, reads=read_by(net), labels=labels, subjects=subjects, split=split)
-    samples = samples.on(net)
+    samples = Samples.of(net, data, labels=labels, subjects=subjects, split=split)
     operator = removal_of(removal, data, net, seed=seed)
     with evaluating(net):
-        case = _Case(net, samples, operator, target, output, (steps, nodes), draws, seed, batch_size)
+        asked, z = Question.of(net, samples, target, output, batch_size)
+        case = _Case(asked, z, samples.labels, operator, (steps, nodes), draws, seed)
         found = [_METHODS[method](case) for method in chosen]
-    return tabulate(
-        found,
-        index=samples.index.tolist(),
-        target=case.target.cpu().numpy(),
-        classes=samples.classes,
-        subjects=None if samples.subjects is None else samples.subjects.cpu().numpy(),
-        interval=interval,
-        level=level,
-        seed=seed,
-    )
+    return tabulate(found, samples, asked.target, interval=interval, level=level, seed=seed)
 
 
 @dataclass(eq=False)
 class _Case:
-    """One network, its samples and the output asked for. Answers that several methods need are kept."""
+    """What the methods go by. Answers that several of them need are kept."""
 
-    net: Network
-    samples: Samples
+    asked: Question
+    z: Tensor
+    labels: Tensor | None
     operator: Removal
-    asked: str | int | Tensor
-    output: Output
     path: tuple[int, Nodes]
     draws: int
     seed: int
-    batch_size: int
-
-    def __post_init__(self) -> None:
-        self.z = logits(self.net, self.samples.x, batch_size=self.batch_size)
-        check_output(self.output, self.z)
-        self.target = targets(self.asked, self.z, self.samples.labels)
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(self.samples.x)
-
-    def value(self, x: Mapping[str, Tensor]) -> Numbers:
-        """(N,) the output asked for."""
-        return self.read(logits(self.net, x, batch_size=self.batch_size))
-
-    def read(self, z: Tensor) -> Numbers:
-        """(..., N, K) logits -> (..., N)."""
-        return output_of(z.double(), self.target, output=self.output).cpu().numpy()
+        return tuple(self.asked.x)
 
     @cached_property
     def permuted(self) -> dict[str, Tensor]:
         """{modality: (draws, N, K)} logits with one modality permuted over all samples."""
         operator = Permutation(seed=derive(self.seed, "attribute", "permutation"))
-        found = {}
-        for name in self.names:
-            view = View.drop(name, of=self.names)
-            found[name] = torch.stack([self._seen(operator, view) for _ in range(self.draws)])
-        return found
+        return {name: self._seen(operator, View.drop(name, of=self.names), self.draws) for name in self.names}
 
     def views(self, views: Sequence[View]) -> dict[View, Numbers]:
         """{view: (N, D)}: the output of each view, D = 1 unless the removal is by permutation."""
         repeat = self.draws if isinstance(self.operator, Permutation) else 1
-        full, found = View.full(self.names), {}
-        for view in views:
-            if view == full:
-                found[view] = np.repeat(self.read(self.z)[:, None], repeat, axis=1)
-                continue
-            each = [self.read(self._seen(self.operator, view)) for _ in range(repeat)]
-            found[view] = np.stack(each, axis=1)
-        return found
+        whole_view, full = View.full(self.names), self.z.expand(repeat, *self.z.shape)
+        return {
+            view: self.asked.read(full if view == whole_view else self._seen(self.operator, view, repeat)).T
+            for view in views
+        }
 
-    def _seen(self, operator: Removal, view: View) -> Tensor:
-        if isinstance(operator, Permutation):
-            n = len(self.samples)
-            require(n >= 2, "data", f"{n} sample", "must hold at least 2 samples to permute")
-        return logits(self.net, operator.apply(self.samples.x, view), batch_size=self.batch_size)
+    def _seen(self, operator: Removal, view: View, times: int) -> Tensor:
+        """(times, N, K)."""
+        x, n = self.asked.x, len(self.z)
+        lone = n < 2 and isinstance(operator, Permutation)
+        require(not lone, "data", f"{n} sample", "must hold at least 2 samples to permute")
+        size = self.asked.batch_size
+        return torch.stack(
+            [logits(self.asked.net, operator.apply(x, view), batch_size=size) for _ in range(times)]
+        )
 
 
 def _shapley(case: _Case) -> Values:
@@ -195,14 +160,13 @@ def _shapley(case: _Case) -> Values:
     rule = f"must hold at most {MOST_MODALITIES} for all views"
     require(m <= MOST_MODALITIES, "data", f"{m} modalities", rule)
     v = case.views(all_views(names))
-    shares = {}
+    weight = [factorial(k) * factorial(m - k - 1) / factorial(m) for k in range(m)]
+    shares = dict.fromkeys(names, np.zeros_like(v[View.only()]))
     for name in names:
-        total = np.zeros_like(v[View.only()])
         for view in v:
             if name not in view:
-                weight = factorial(len(view)) * factorial(m - len(view) - 1) / factorial(m)
-                total += weight * (v[View(view.kept | {name})] - v[view])
-        shares[name] = total
+                gain = v[View(view.kept | {name})] - v[view]
+                shares[name] = shares[name] + weight[len(view)] * gain
     return Values("shapley", shares, v[View.full(names)] - v[View.only()])
 
 
@@ -214,36 +178,31 @@ def _ablation(case: _Case) -> Values:
 
 
 def _permutation(case: _Case) -> Values:
-    before = case.read(case.z)[:, None]
-    return Values("permutation", {name: before - case.read(z).T for name, z in case.permuted.items()})
+    before = case.asked.read(case.z)[:, None]
+    return Values("permutation", {name: before - case.asked.read(z).T for name, z in case.permuted.items()})
 
 
 def _perceptual(case: _Case) -> Values:
-    labels = case.samples.labels
-    if labels is None:
+    if case.labels is None:
         raise LabError("labels", None, "must be given for the perceptual score, which is accuracy lost")
     way_out = "Give a network of two logits."
     require(case.z.shape[1] > 1, "net(x)", tuple(case.z.shape), "one logit has no accuracy to lose", way_out)
-    truth = targets("label", case.z, labels)
+    truth = targets("label", case.z, case.labels)
     right = (case.z.argmax(1) == truth).double()[:, None]
     lost = {name: 100.0 * (right - (z.argmax(-1) == truth).double().T) for name, z in case.permuted.items()}
     return Values("perceptual_score", {name: each.cpu().numpy() for name, each in lost.items()})
 
 
 def _integrated(case: _Case) -> Values:
-    net, x, (steps, nodes), size = case.net, case.samples.x, case.path, case.batch_size
-    base = still(case.operator, x, case.names)
-    found = integrated_gradients(
-        net, x, base, case.target, output=case.output, steps=steps, nodes=nodes, batch_size=size
-    )
-    total = case.read(case.z) - case.value(base)
+    asked, (steps, nodes) = case.asked, case.path
+    base = still(case.operator, asked.x, case.names)
+    found = integrated_gradients(asked, base, steps=steps, nodes=nodes)
+    total = asked.read(case.z) - asked.value(base)
     return Values("integrated_gradients", _summed(found), total[:, None], exact=False)
 
 
 def _gradient(case: _Case) -> Values:
-    x, size = case.samples.x, case.batch_size
-    found = gradient_x_input(case.net, x, case.target, output=case.output, batch_size=size)
-    return Values("gradient_x_input", _summed(found))
+    return Values("gradient_x_input", _summed(gradient_x_input(case.asked)))
 
 
 def _summed(found: Mapping[str, Tensor]) -> dict[str, Numbers]:
@@ -252,12 +211,11 @@ def _summed(found: Mapping[str, Tensor]) -> dict[str, Numbers]:
     return {name: each.sum(1, keepdim=True).cpu().numpy() for name, each in rows.items()}
 
 
-_KINDS: tuple[Callable[[_Case], Values], ...] = (
-    _shapley,
-    _ablation,
-    _permutation,
-    _integrated,
-    _gradient,
-    _perceptual,
-)
-_METHODS = dict(zip(METHODS, _KINDS, strict=True))
+_METHODS: dict[Method, Callable[[_Case], Values]] = {
+    "shapley": _shapley,
+    "ablation": _ablation,
+    "permutation": _permutation,
+    "integrated_gradients": _integrated,
+    "gradient_x_input": _gradient,
+    "perceptual_score": _perceptual,
+}

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmkd_lab.attribution.channels import ChannelSaliency
-from mmkd_lab.core import check
-from mmkd_lab.core.check import LabError, real, require
+from mmkd_lab.core.check import LabError, real, require, whole
 from mmkd_lab.core.registry import Registry
 from mmkd_lab.core.seed import derive
 
@@ -21,11 +20,8 @@ Channels = npt.NDArray[np.intp]
 class RankingContext:
     """What a ranking may go by.
 
-    Args:
-        saliency: of the teacher's channels, by Algorithm 1.
-        seed: the study's.
-        draw: tells several draws of a random ranking apart.
-        truth: the channels declared to be shared, sorted; None where nothing is declared.
+    `draw` tells several draws of a random ranking apart; `truth` holds the channels declared to be shared,
+    sorted, or None.
     """
 
     saliency: ChannelSaliency
@@ -40,13 +36,7 @@ Scores = Callable[[RankingContext], npt.ArrayLike]
 
 @dataclass(frozen=True)
 class Ranking:
-    """One way to rank channels.
-
-    Args:
-        scores: of the channels.
-        random: whether several draws tell more than one.
-        needs_truth: whether it is defined only where the shared channels are declared.
-    """
+    """One way to rank channels; `random` ones tell more in several draws, others may need declared truth."""
 
     scores: Scores
     random: bool = False
@@ -82,14 +72,12 @@ def register_ranking(
 def kept_channels(name: str, context: RankingContext, ratio: float) -> Channels:
     """The channels that a ranking keeps when int(ratio * d) of d are removed, sorted.
 
-    Raises:
-        LabError: an unknown ranking, a ratio outside [0, 1), no declared truth where one is needed, |W| asked
-            of a layer that does not feed a linear head, scores that are no (d,) numbers.
+    Raises `LabError` for an unknown ranking, a ratio outside [0, 1), no declared truth where one is needed,
+    |W| asked of a layer that does not feed a linear head, scores that are no (d,) numbers.
     """
     ranking, d = RANKINGS[name], len(context.saliency)
-    require(
-        real("ratio", ratio, at_least=0.0) < 1.0, "ratio", ratio, "must be below 1, or no channel is left"
-    )
+    inside = real("ratio", ratio, at_least=0.0) < 1.0
+    require(inside, "ratio", ratio, "must be below 1, or no channel is left")
     if ranking.needs_truth and context.truth is None:
         raise LabError("truth", None, f"the ranking {name!r} needs the channels declared to be shared")
     scores = np.asarray(ranking.scores(context), dtype=float)
@@ -102,10 +90,9 @@ def kept_channels(name: str, context: RankingContext, ratio: float) -> Channels:
 
 def truth_of(truth: Sequence[int], width: int) -> Channels:
     """The declared channels, sorted, or a `LabError` when they are none, repeated, or not of the layer."""
-    found = [check.whole("truth", i, at_least=0) for i in truth]
-    rule = f"must name channels of the layer, 0 to {width - 1}, each once"
+    found = [whole("truth", i, at_least=0) for i in truth]
     sound = len(found) > 0 and max(found) < width and len(set(found)) == len(found)
-    require(sound, "truth", found, rule)
+    require(sound, "truth", found, f"must name channels of the layer, 0 to {width - 1}, each once")
     return np.sort(np.array(found, dtype=np.intp))
 
 

@@ -1,9 +1,8 @@
-"""Channel saliency as pure tensor functions: MFH's Algorithm 1, step 2.
+"""Channel saliency as pure tensor functions: MFH's Algorithm 1, step 2 (Xue et al. 2023).
 
 D_i is the distance between the teacher's logits with channel i permuted over the samples, and the student's
 logits; D_0 is the distance without a permutation. All functions return D_i - D_0 with its sign: above 0,
-permuting the channel takes the teacher away from the student, so the channel carries what both know. Source:
-Xue et al. 2023 (MFH), Algorithm 1.
+permuting the channel takes the teacher away from the student, so the channel carries what both know.
 """
 
 from __future__ import annotations
@@ -30,16 +29,11 @@ def distance(teacher: Tensor, student: Tensor, *, kind: Distance = "mse") -> Ten
     'mse' and 'l1': mean over the classes of squared or absolute differences of logits. 'kl': KL(teacher ||
     student) of the softmax, in nats.
     """
-    return _measure(teacher, _known(student, kind, -1), kind, -1)
-
-
-def _known(student: Tensor, kind: Distance, axis: int) -> Tensor:
-    """What a distance needs of the student, classes along `axis`."""
-    return student.log_softmax(axis) if kind == "kl" else student
+    return _measure(teacher, student.log_softmax(-1) if kind == "kl" else student, kind, -1)
 
 
 def _measure(teacher: Tensor, known: Tensor, kind: Distance, axis: int) -> Tensor:
-    """The distance per sample, classes along `axis`."""
+    """The distance per sample, classes along `axis`; of the student 'kl' is given log-probabilities."""
     if kind == "mse":
         return (teacher - known).square_().mean(axis)
     if kind == "l1":
@@ -56,24 +50,19 @@ def closed_form(features: Tensor, weight: Tensor, gap: Tensor) -> Tensor:
     mean over c of [2 W_ci^2 var(f_i) - 2 W_ci cov(f_i, gap_c)], with variances over N, not N - 1. Since a
     uniform permutation pairs every two samples alike, E[f_perm] is the mean and E[(f_perm - f)^2] = 2 var.
 
-    Args:
-        features: (..., N, d) channels that the head reads; leading axes are worlds or replicas.
-        weight: (..., K, d) the head's weight.
-        gap: (..., N, K) teacher's minus student's logits.
-
-    Returns (..., d); exactly 0 for a channel that is constant. Raises `LabError` when the shapes do not go
-    together.
+    Of the channels that the head reads, features (..., N, d), the head's weight (..., K, d) and the gap
+    (..., N, K), teacher's minus student's logits, whose precision the result (..., d) has. Leading axes are
+    worlds or replicas. Exactly 0 for a channel that is constant. Raises `LabError` for other shapes.
     """
     n, d = features.shape[-2:]
-    k = weight.shape[-2]
-    fits = weight.shape[-1] == d and tuple(gap.shape[-2:]) == (n, k)
+    fits = weight.shape[-1] == d and tuple(gap.shape[-2:]) == (n, weight.shape[-2])
     shown = f"{tuple(features.shape)}, {tuple(weight.shape)}, {tuple(gap.shape)}"
     require(fits, "features, weight, gap", shown, "must be (..., N, d), (..., K, d) and (..., N, K)")
+    features, weight = features.to(gap), weight.to(gap)
     spread = features - features.mean(-2, keepdim=True)
-    variance = spread.square().mean(-2)
     covariance: Tensor = gap.transpose(-1, -2) @ spread / n  # (..., K, d)
-    found = 2.0 * (weight.square().mean(-2) * variance - (weight * covariance).mean(-2))
-    return torch.where(constant(features), 0.0, found)
+    found = 2.0 * (weight.square().mean(-2) * spread.square().mean(-2) - (weight * covariance).mean(-2))
+    return torch.where(_constant(features), 0.0, found)
 
 
 def closed_form_of(readout: Readout, gap: Tensor) -> Tensor:
@@ -88,7 +77,7 @@ def closed_form_of(readout: Readout, gap: Tensor) -> Tensor:
         g = readout.contributions(channels)
         g = g - g.mean(1, keepdim=True)
         parts.append(2.0 * (g.square() - g * gap).mean((1, 2)))
-    return torch.where(constant(readout.features.movedim(2, 0)).all(0), 0.0, torch.cat(parts))
+    return torch.where(_constant(readout.features.movedim(2, 0)).all(0), 0.0, torch.cat(parts))
 
 
 def permuted_mse(features: Tensor, weight: Tensor, gap: Tensor, orders: Tensor) -> Tensor:
@@ -96,24 +85,18 @@ def permuted_mse(features: Tensor, weight: Tensor, gap: Tensor, orders: Tensor) 
 
     With f' the permuted channel, D_i - D_0 = 2 / (N K) * sum over samples of (f' - f) r, where
     r = gap . W_i - |W_i|^2 f: one multiplication per sample and channel, whatever the number of classes.
-
-    Args:
-        features: (N, d).
-        weight: (K, d).
-        gap: (N, K) teacher's minus student's logits.
-        orders: (M, N) int64, each row a permutation; all channels are permuted by the same rows.
+    Arguments are those of `closed_form`, for one network, and (M, N) permutations, alike for all channels.
     """
     n, k = gap.shape
     f = features - features.mean(0)
     r = gap @ weight - weight.square().sum(0) * f
-    still = (f * r).sum(0)
-    found = torch.zeros(len(orders), f.shape[1], dtype=f.dtype, device=f.device)
+    found = f.new_zeros(len(orders), f.shape[1])
     rows = max(1, _BLOCK // f.shape[1])
     for i in range(0, n, rows):
         some, here = r[i : i + rows], orders[:, i : i + rows]
         for m in range(len(orders)):
             found[m] += torch.index_select(f, 0, here[m]).mul_(some).sum(0)
-    return (2.0 / (n * k)) * (found - still)
+    return (2.0 / (n * k)) * (found - (f * r).sum(0))
 
 
 def permuted_additive(
@@ -124,22 +107,22 @@ def permuted_additive(
     Permuted logits are the teacher's logits plus the change in what the channel adds to them: no layer is run
     again. Samples and channels are taken in blocks that stay in the cache.
     """
-    n, d = readout.features.shape[:2]
-    found = torch.zeros(len(orders), d, dtype=teacher.dtype, device=teacher.device)
+    n, d, positions = readout.features.shape
+    found = teacher.new_zeros(len(orders), d)
     # Classes come first: a sum over a short last axis is several times slower.
-    said, known = teacher.T.unsqueeze(1), _known(student, kind, -1).T.unsqueeze(1).contiguous()
-    rows, single = min(n, _ROWS), readout.features.shape[2] == 1
+    known = (student.log_softmax(-1) if kind == "kl" else student).T.unsqueeze(1).contiguous()
+    said, rows = teacher.T.unsqueeze(1), min(n, _ROWS)
     for channels in _blocks(d, rows * teacher.shape[1]):
         g = readout.contributions(channels).movedim(2, 0).contiguous()  # (K, c, N)
-        alone, by = readout.features[:, channels, 0].T.contiguous(), readout.weight[:, channels]
+        single, by = readout.features[:, channels, 0].T.contiguous(), readout.weight[:, channels]
         for i in range(0, n, rows):
             some = slice(i, i + rows)
             rest, here = said[..., some] - g[..., some], known[..., some]
-            for m in range(len(orders)):
-                if single:  # gather one number a sample, not one a class
-                    z = torch.addcmul(rest, by, alone.index_select(1, orders[m, some]))
+            for m, order in enumerate(orders[:, some]):
+                if positions == 1:  # gather one number a sample, not one a class
+                    z = torch.addcmul(rest, by, single.index_select(1, order))
                 else:
-                    z = g.index_select(2, orders[m, some]).add_(rest)
+                    z = g.index_select(2, order).add_(rest)
                 found[m, channels] += _measure(z, here, kind, 0).sum(1)
     return found / n - distance(teacher, student, kind=kind).mean()
 
@@ -160,44 +143,29 @@ def permuted_rest(
 
     Channels are stacked along the batch. Where the rest needs nothing but this layer, what lies before it is
     run on one sample only; otherwise (another modality joins later) on every sample again. Channels that are
-    constant are not run.
-
-    Args:
-        cut: the network and the layer.
-        x: {modality: (N, ...)}.
-        passed: (N, ...) what the layer says, channels along `axis`.
-        z: (N, K) the teacher's logits.
-        student: (N, K) float64.
-        orders: (M, N) int64 permutations.
-        axis: of the channels, at least 1.
-        kind: the distance.
-        batch_size: rows that pass through the rest at once.
+    constant are not run. `passed` (N, ...) is what the layer says, channels along `axis`; `z` (N, K) are the
+    teacher's logits, `student` the other's in float64, `orders` (M, N) the permutations.
     """
-    n, d = len(passed), passed.shape[axis]
-    moving = torch.nonzero(~constant_channels(passed, axis)).flatten()
-    alone = cut.alone(x, passed, z)
+    still, alone, n = constant_channels(passed, axis), cut.alone(x, passed, z), len(passed)
+    moving = torch.nonzero(~still).flatten()
     rows = min(n, batch_size)
     together = max(1, batch_size // rows)
-    found = torch.zeros(len(orders), d, dtype=torch.float64, device=z.device)
-    start = distance(z.double(), student, kind=kind).mean()
-    first = {name: v[:1] for name, v in x.items()}
+    found = student.new_zeros(len(orders), passed.shape[axis])
     for k in range(0, len(moving), together):
         channels = moving[k : k + together]
-        taken = passed.index_select(axis, channels)
-        each = torch.arange(len(channels), device=passed.device)
+        c, taken = len(channels), passed.index_select(axis, channels)
+        each = torch.arange(c, device=passed.device)
         for i in range(0, n, rows):
             some = slice(i, i + rows)
-            c, b = len(channels), len(passed[some])
             block = passed[some].expand(c, *passed[some].shape).clone()
-            given = (
-                first if alone else {name: v[some].repeat(c, *[1] * (v.ndim - 1)) for name, v in x.items()}
-            )
-            for m, order in enumerate(orders):
-                block.movedim(axis + 1, 1)[each, channels] = taken[order[some]].movedim(axis, 0)
-                again = cut.rerun(given, block.flatten(0, 1)).double().reshape(c, b, -1)
+            given = {
+                name: v[:1] if alone else v[some].repeat(c, *[1] * (v.ndim - 1)) for name, v in x.items()
+            }
+            for m, order in enumerate(orders[:, some]):
+                block.movedim(axis + 1, 1)[each, channels] = taken[order].movedim(axis, 0)
+                again = cut.rerun(given, block.flatten(0, 1)).double().reshape(c, len(order), -1)
                 found[m, channels] += distance(again, student[some], kind=kind).sum(1)
-    found /= n
-    return torch.where(constant_channels(passed, axis), 0.0, found - start)
+    return torch.where(still, 0.0, found / n - distance(z.double(), student, kind=kind).mean())
 
 
 def constant_channels(passed: Tensor, axis: int) -> Tensor:
@@ -206,7 +174,7 @@ def constant_channels(passed: Tensor, axis: int) -> Tensor:
     return same.reshape(len(same), -1).all(1)
 
 
-def constant(features: Tensor) -> Tensor:
+def _constant(features: Tensor) -> Tensor:
     """(..., N, d) -> (..., d) bool: the channel is the same for every sample."""
     return (features == features[..., :1, :]).all(-2)
 
@@ -224,31 +192,23 @@ def weight_magnitude(weight: Tensor) -> Tensor:
 def minmax(values: Tensor) -> Tensor:
     """(..., d) -> the same, stretched to [0, 1] as Algorithm 1's step 3 does; all 0 when they are equal."""
     low, high = values.amin(-1, keepdim=True), values.amax(-1, keepdim=True)
-    span = high - low
-    return torch.where(span > 0, (values - low) / torch.where(span > 0, span, 1.0), 0.0)
+    return torch.where(high > low, (values - low) / torch.where(high > low, high - low, 1.0), 0.0)
 
 
 def top_k_precision(values: Tensor, truth: Tensor, *, k: int | None = None) -> Tensor:
-    """Share of truly general channels among the k most salient: (..., d) -> (...).
+    """Share of truly general channels, bool (..., d), among the k most salient: (..., d) -> (...).
 
-    Args:
-        values: (..., d) saliency.
-        truth: (..., d) bool, the channels that are truly modality-general.
-        k: how many are taken; by default as many as are true.
-
-    Raises `LabError` when k is not between 1 and d, or, without k, when worlds differ in their number of true
-    ones.
+    By default k is how many are true. Raises `LabError` for another shape, a k not between 1 and d, or,
+    without k, worlds that differ in their number of true ones.
     """
     require(values.shape == truth.shape, "truth", tuple(truth.shape), f"must be {tuple(values.shape)}")
-    counts = truth.sum(-1)
     if k is None:
-        low, high = int(counts.min()), int(counts.max())
+        low, high = int(truth.sum(-1).min()), int(truth.sum(-1).max())
         if low != high:
             raise LabError("k", None, f"must be given, since the worlds have {low} to {high} true channels")
         k = low
     require(1 <= k <= values.shape[-1], "k", k, f"must lie between 1 and {values.shape[-1]}")
-    best = values.topk(k, dim=-1).indices
-    return truth.gather(-1, best).double().mean(-1)
+    return truth.gather(-1, values.topk(k, dim=-1).indices).double().mean(-1)
 
 
 def _blocks(channels: int, numbers: int) -> list[slice]:

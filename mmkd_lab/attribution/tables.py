@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from torch import Tensor
 
+from mmkd_lab.attribution.networks import Numbers, Samples
 from mmkd_lab.core.check import LabError, one_of, real, require, whole
 from mmkd_lab.core.seed import derive
 from mmkd_lab.core.stats import Interval
 
-Numbers = npt.NDArray[np.float64]
 Row = tuple[str, str, str, str, float, float, float, int]
 
 COLUMNS = ("method", "modality", "sample", "target", "value", "low", "high", "n")
@@ -30,13 +31,9 @@ _NUMBERS = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """What one method says, before it becomes a table.
+    """What one method says: {modality: (N, D)}, D draws per sample, D = 1 without chance.
 
-    Args:
-        method: its name.
-        by_modality: {modality: (N, D)}, D draws per sample; D = 1 for a method without chance.
-        total: (N, D) what the modalities must add up to, or None where no theory says so.
-        exact: whether they must add up exactly, or only as quadrature allows.
+    `total` (N, D) is what the modalities must add up to, exactly or as quadrature allows, or None.
     """
 
     method: str
@@ -50,19 +47,18 @@ class Attribution:
     """How much each modality counts, by one or more methods.
 
     Attributes:
-        table: columns `COLUMNS`. A row is one modality of one sample (`sample` is the sample's index as text,
-            `n` the number of random draws) or of the whole set (`sample` = 'all', `n` the number of samples;
-            `target` = 'all', and one row per target class when there are several). Without chance a sample's
-            row has no interval: low and high are NaN; nor has a mean of one sample, or of one subject. Units:
-            those of the output asked for; the perceptual score is in points of accuracy.
+        table: columns `COLUMNS`. A row is one modality of one sample (`sample` is its index as text, `n` the
+            number of random draws) or of the whole set (`sample` = 'all', `n` the number of samples; `target`
+            = 'all', and one row per target class when there are several). No interval (NaN) has a sample's
+            row without chance, or a mean of one sample or subject. Units: those of the output asked for; the
+            perceptual score is in points of accuracy.
         sums: one row per method: whether theory says that modalities add up (`claim`: 'exact', 'quadrature',
             'none'), the mean `total` they add up to, the mean `sum` of the values, what is left between the
-            two over the samples (`residual` its largest, `mean_residual` its mean absolute value), and the
-            `size` that this is to be compared with: the mean over samples of the values' absolute sum, or of
-            the absolute total where this is larger. NaN where there is no claim.
+            two (`residual` the largest of a sample, `mean_residual` the mean absolute one), and its measure
+            `size`: the mean over samples of the values' absolute sum, or of the absolute total where this is
+            larger. NaN where there is no claim.
         shares: one row per method and modality: mean over samples of |value| / sum of |values|, with its
-            interval (MM-SHAP: Parcalabescu and Frank 2023). Samples on which all modalities have
-            value 0 have no share; `n` counts the others.
+            interval (MM-SHAP: Parcalabescu and Frank 2023), over the `n` samples that have any value.
     """
 
     table: pd.DataFrame
@@ -78,201 +74,162 @@ class Attribution:
     def check(self, *, tolerance: float = 1e-4, quadrature: float = QUADRATURE) -> None:
         """Raise `LabError` unless shares add up, wherever theory says that they do.
 
-        Args:
-            tolerance: the largest residual of a sample where the claim is exact, relative to the values' size
-                (see `sums`).
-            quadrature: the mean residual where an integral is approximated by a sum, relative to the same.
+        Relative to the values' size (see `sums`), `tolerance` is the largest residual of a sample where the
+        claim is exact, `quadrature` the mean residual where an integral is approximated by a sum.
         """
-        for row in self.sums.to_dict("records"):
-            exact = row["claim"] == "exact"
+        claimed: Any = self.sums[self.sums["claim"] != "none"]
+        for row in claimed.itertuples():
+            exact = row.claim == "exact"
             kind, share = ("residual", tolerance) if exact else ("mean_residual", quadrature)
-            allowed = share * float(row["size"]) + ROUNDING
+            left, allowed = getattr(row, kind), share * row.size + ROUNDING
             rule = f"the modalities' values must add up to within {allowed:.3g}"
             way_out = "" if exact else "Raise steps: the residual falls about as fast as they rise."
-            sound = row["claim"] == "none" or float(row[kind]) <= allowed
-            require(sound, f"{kind} of {row['method']}", row[kind], rule, way_out)
+            require(left <= allowed, f"{kind} of {row.method}", left, rule, way_out)
 
     def __repr__(self) -> str:
-        found = self.overall
-        parts = [
-            f"{method}: " + ", ".join(_said(row) for row in rows.to_dict("records"))
-            for method, rows in found.groupby("method", sort=False)
-        ]
-        for row in self.sums.to_dict("records"):
-            left, size = float(row["mean_residual"]), float(row["size"])
-            if row["claim"] == "quadrature" and left > QUADRATURE * size + ROUNDING:
-                name, share = row["method"], left / max(size, ROUNDING)
-                parts.append(f"  note: {name} misses what it must add up to by {share:.0%}; raise steps.")
+        rows: Any
+        parts = []
+        for method, rows in self.overall.groupby("method", sort=False):
+            said = (f"{r.modality} {Interval(r.value, r.low, r.high, r.n)}" for r in rows.itertuples())
+            parts.append(f"{method}: {', '.join(said)}")
+        rows = self.sums[self.sums["claim"] == "quadrature"]
+        for row in rows.itertuples():
+            left, size = row.mean_residual, row.size
+            if left > QUADRATURE * size + ROUNDING:
+                share = left / max(size, ROUNDING)
+                parts.append(
+                    f"  note: {row.method} misses what it must add up to by {share:.0%}; raise steps."
+                )
         return "\n".join(parts)
 
 
 def tabulate(
     found: Sequence[Values],
+    samples: Samples,
+    target: Tensor,
     *,
-    index: Sequence[int],
-    target: npt.NDArray[np.int64],
-    classes: Sequence[str] = (),
-    subjects: npt.NDArray[np.int64] | None = None,
     interval: str = "t",
     level: float = 0.95,
     seed: int = 0,
 ) -> Attribution:
     """Turn values into the tidy table, the check of sums and the shares.
 
-    Args:
-        found: one entry per method.
-        index: N numbers that name the samples.
-        target: (N,) the class each sample was asked about.
-        classes: class names; without them classes go by number.
-        subjects: (N,) who each sample comes from; None takes all samples as independent.
-        interval: 't' (Student's) or 'bootstrap' (percentiles of 2,000 resampled means), over samples or,
-            where there are several of one subject, over subjects: the variance is then that of the subjects'
-            sums about the mean (Cochran 1977, section 6.3), with one degree of freedom less than subjects.
-        level: the coverage of the intervals.
-        seed: of the bootstrap.
+    `target` (N,) is the class each sample was asked about. Intervals are 't' (Student's) or 'bootstrap'
+    (percentiles of 2,000 resampled means), over samples or, where there are several of one subject, over
+    subjects: the variance is then that of the subjects' sums about the mean (Cochran 1977, section 6.3), with
+    one degree of freedom less than subjects.
 
-    Raises:
-        LabError: an unknown interval, a level outside (0, 1), values that are not finite, a class
-            called 'all', a class without a name.
+    Raises `LabError` for an unknown interval, a level outside (0, 1), values that are not finite, a class
+    called 'all', a class without a name.
     """
+    from scipy.special import stdtrit  # scipy.stats costs half a second to import
+
     one_of("interval", interval, INTERVALS)
     real("level", level, above=0.0, at_most=0.9999)
     whole("seed", seed, at_least=0)
-    names = _names(target, classes)
-    rule = "is what the row over all classes is called"
-    require(ALL not in names, "classes", ALL, rule, "Rename the class.")
-    who = np.arange(len(names)) if subjects is None else np.unique(subjects, return_inverse=True)[1].ravel()
+    names, index = _names(target.cpu().numpy(), samples.classes), samples.index.tolist()
+    kinds = sorted(set(names.tolist()))
+    require(
+        ALL not in kinds, "classes", ALL, "is what the row over all classes is called", "Rename the class."
+    )
+    who = np.arange(len(names)) if samples.subjects is None else samples.subjects.cpu().numpy()
     means = Means(interval, level, seed, who)
+    groups = {ALL: names == names, **({kind: names == kind for kind in kinds} if len(kinds) > 1 else {})}
     rows: list[Row] = []
     for values in found:
         for modality, each in values.by_modality.items():
             if not np.isfinite(each).all():
                 raise LabError(f"{values.method} of {modality!r}", "NaN or infinite values", "must be finite")
-            rows += _set_rows(values.method, modality, each.mean(1), np.array(names), means)
-            rows += _sample_rows(values.method, modality, each, index, names, level)
+            mean, draws = each.mean(1), each.shape[1]
+            for kind, some in groups.items():
+                seen = means(mean, some)
+                rows.append((values.method, modality, ALL, kind, seen.mean, seen.low, seen.high, seen.n))
+            half = np.full(len(mean), np.nan)
+            if draws > 1:
+                half = stdtrit(draws - 1, 0.5 + level / 2) * each.std(axis=1, ddof=1) / np.sqrt(draws)
+            ends = zip(
+                index, names, mean.tolist(), (mean - half).tolist(), (mean + half).tolist(), strict=True
+            )
+            rows += [
+                (values.method, modality, str(i), str(name), *numbers, draws) for i, name, *numbers in ends
+            ]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return Attribution(table, pd.DataFrame([_sum(values) for values in found]), _shares(found, means))
 
 
-def _names(target: npt.NDArray[np.int64], classes: Sequence[str]) -> list[str]:
-    if not classes:
-        return [str(c) for c in target.tolist()]
+def _names(target: npt.NDArray[np.int64], classes: Sequence[str]) -> npt.NDArray[np.object_]:
     most = int(target.max())
     rule = f"has no name: the data have {len(classes)} classes, and the network gives more logits"
     way_out = "Give it a logit per class, or the samples as {modality: tensor}, whose classes go by number."
-    require(most < len(classes), "target", most, rule, way_out)
-    return [classes[c] for c in target.tolist()]
-
-
-def _said(row: dict[Any, Any]) -> str:
-    seen = Interval(row["value"], row["low"], row["high"], row["n"])
-    return f"{row['modality']} {seen}"
-
-
-def _set_rows(
-    method: str, modality: str, each: Numbers, names: npt.NDArray[np.str_], means: Means
-) -> Iterator[Row]:
-    kinds = sorted(set(names.tolist()))
-    for kind in [ALL, *(kinds if len(kinds) > 1 else [])]:
-        seen = means(each, names == kind if kind != ALL else np.ones(len(each), dtype=bool))
-        yield method, modality, ALL, kind, seen.mean, seen.low, seen.high, seen.n
-
-
-def _sample_rows(
-    method: str, modality: str, each: Numbers, index: Sequence[int], names: Sequence[str], level: float
-) -> Iterator[Row]:
-    from scipy.special import stdtrit  # scipy.stats costs half a second to import
-
-    n, draws = each.shape
-    half = np.full(n, np.nan)
-    if draws > 1:
-        half = stdtrit(draws - 1, 0.5 + level / 2) * each.std(axis=1, ddof=1) / np.sqrt(draws)
-    for i, sample in enumerate(index):
-        mean = float(each[i].mean())
-        yield method, modality, str(sample), names[i], mean, mean - half[i], mean + half[i], draws
+    require(not classes or most < len(classes), "target", most, rule, way_out)
+    return np.array(classes or [str(c) for c in range(most + 1)], dtype=object)[target]
 
 
 def _sum(values: Values) -> dict[str, object]:
-    name = {"method": values.method}
     if values.total is None:
         gone = dict.fromkeys(("total", "sum", "residual", "mean_residual", "size"), float("nan"))
-        return {**name, "claim": "none", **gone}
-    added = np.sum(list(values.by_modality.values()), axis=0)
-    left = np.abs(added - values.total)
-    sizes = np.sum([np.abs(each) for each in values.by_modality.values()], axis=0)
-    return {
-        **name,
-        "claim": "exact" if values.exact else "quadrature",
-        "total": float(values.total.mean()),
-        "sum": float(added.mean()),
-        "residual": float(left.max()),
-        "mean_residual": float(left.mean()),
-        "size": float(np.maximum(sizes, np.abs(values.total)).mean()),
-    }
+        return {"method": values.method, "claim": "none", **gone}
+    each = np.stack(list(values.by_modality.values()))
+    left, size = np.abs(each.sum(0) - values.total), np.maximum(np.abs(each).sum(0), np.abs(values.total))
+    found = {"total": values.total.mean(), "sum": each.sum(0).mean(), "residual": left.max()}
+    claim = "exact" if values.exact else "quadrature"
+    numbers = {**found, "mean_residual": left.mean(), "size": size.mean()}
+    return {"method": values.method, "claim": claim, **numbers}
 
 
 def _shares(found: Sequence[Values], means: Means) -> pd.DataFrame:
     rows = []
     for values in found:
         sizes = {name: np.abs(each.mean(1)) for name, each in values.by_modality.items()}
-        whole_size = np.sum(list(sizes.values()), axis=0)
-        some = whole_size > 0
+        all_of_it: Numbers = np.sum(list(sizes.values()), axis=0)
+        some = all_of_it > 0
         for name, size in sizes.items():
-            gone = Interval(float("nan"), float("nan"), float("nan"), 0, means.level)
-            share = np.divide(size, whole_size, out=np.zeros_like(size), where=some)
-            seen = means(share, some) if some.any() else gone
+            share = np.divide(size, all_of_it, out=np.zeros_like(size), where=some)
+            seen = means(share, some)
             rows.append((values.method, name, seen.mean, seen.low, seen.high, seen.n))
     return pd.DataFrame(rows, columns=["method", "modality", "share", "low", "high", "n"])
 
 
 @dataclass(frozen=True, eq=False)
 class Means:
-    """Means over samples, each with the interval that was asked for.
+    """Means over samples with 't' or 'bootstrap' intervals over subjects, whose numbers (N,) are in `who`.
 
-    Args:
-        interval: 't' or 'bootstrap'.
-        level: coverage.
-        seed: of the bootstrap; all means share its resamples as far as they are over the same subjects.
-        who: (N,) subject numbers from 0. With one sample a subject, intervals are the usual ones.
+    All means share the bootstrap's resamples as far as they are over the same subjects.
     """
 
     interval: str
     level: float
     seed: int
-    who: npt.NDArray[np.intp]
+    who: npt.NDArray[np.int64]
 
     def __call__(self, each: Numbers, some: npt.NDArray[np.bool_]) -> Interval:
-        """The mean of (N,) values over `some` samples; without an interval when they are of one subject.
+        """The mean of (N,) values over `some` samples, which `n` counts.
 
-        `n` counts samples.
+        NaN without a sample; without an interval when all are of one subject.
         """
-        values = each[some]
+        from scipy.special import stdtrit
+
+        nan, values = float("nan"), each[some]
+        if not len(values):
+            return Interval(nan, nan, nan, 0, self.level)
         _, who = np.unique(self.who[some], return_inverse=True)
         counts: Numbers = np.bincount(who).astype(np.float64)
         sums: Numbers = np.bincount(who, weights=values).astype(np.float64)
         mean, n, units = float(values.mean()), len(values), len(counts)
         if units < 2:
-            return Interval(mean, float("nan"), float("nan"), n, self.level)
+            return Interval(mean, nan, nan, n, self.level)
         if self.interval == "t":
-            half = self._half(sums - mean * counts, n)
+            error = np.sqrt(units / (units - 1) * np.square(sums - mean * counts).sum()) / n
+            half = float(stdtrit(units - 1, 0.5 + self.level / 2) * error)
             return Interval(mean, mean - half, mean + half, n, self.level)
-        low, high = np.quantile(self._resampled(sums, counts), [0.5 - self.level / 2, 0.5 + self.level / 2])
+        resampled = np.concatenate(list(self._resampled(sums, counts)))
+        low, high = np.quantile(resampled, [0.5 - self.level / 2, 0.5 + self.level / 2])
         return Interval(mean, float(low), float(high), n, self.level)
 
-    def _half(self, left: Numbers, n: int) -> float:
-        """Half the width of Student's interval, of the subjects' sums about the mean."""
-        from scipy.special import stdtrit  # scipy.stats costs half a second to import
-
-        units = len(left)
-        error = np.sqrt(units / (units - 1) * float(np.square(left).sum())) / n
-        return float(stdtrit(units - 1, 0.5 + self.level / 2) * error)
-
-    def _resampled(self, sums: Numbers, counts: Numbers) -> Numbers:
+    def _resampled(self, sums: Numbers, counts: Numbers) -> Iterator[Numbers]:
         units = len(counts)
         draw = np.random.default_rng(derive(self.seed, "attribute", "bootstrap"))
         share, size = np.full(units, 1 / units), max(1, _NUMBERS // units)
-        found = []
         for i in range(0, RESAMPLES, size):
             weights = draw.multinomial(units, share, size=min(size, RESAMPLES - i))
-            found.append((weights @ sums) / (weights @ counts))
-        return np.concatenate(found)
+            yield (weights @ sums) / (weights @ counts)

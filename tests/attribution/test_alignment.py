@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,8 +15,6 @@ from mmkd_lab.attribution import (
     top_k_precision,
     weight_magnitude,
 )
-from mmkd_lab.attribution.saliency import permuted_mse
-from mmkd_lab.core.check import LabError
 from mmkd_lab.data import gaussian
 from mmkd_lab.data.paired import PairedData
 
@@ -28,7 +25,7 @@ class One(nn.Module):
     def __init__(self, modality, weight, bias):
         super().__init__()
         self.modalities = (modality,)
-        self.head = nn.Linear(weight.shape[1], weight.shape[0])
+        self.head = nn.Linear(weight.shape[1], weight.shape[0], dtype=torch.float64)
         with torch.no_grad():
             self.head.weight.copy_(weight)
             self.head.bias.copy_(bias)
@@ -39,11 +36,11 @@ class One(nn.Module):
 
 def worlds(w=3, n=30, d_a=6, d_b=5, k=2, seed=0):
     g = torch.Generator().manual_seed(seed)
-    a, b = torch.randn(w, n, d_a, generator=g), torch.randn(w, n, d_b, generator=g)
+    a, b = (torch.randn(w, n, d, generator=g, dtype=torch.float64) for d in (d_a, d_b))
     return a, b, (a[..., 0] + b[..., 0]).argsort(1).argsort(1) * k // n
 
 
-@pytest.mark.parametrize(("k", "agreement"), [(2, 1.0), (3, 1.0), (2, 0.0), (4, 2.5)])
+@pytest.mark.parametrize(("k", "agreement"), [(2, 0.0), (4, 2.5)])
 def test_the_compiled_loop_equals_autograd(k, agreement):
     a, b, target = worlds(k=k)
     settings = {"seeds": range(3), "classes": k, "agreement": agreement}
@@ -59,20 +56,11 @@ def test_the_compiled_loop_equals_autograd(k, agreement):
             x = {"a": a[i], "b": b[i]}
             objective(nets[0](x), nets[1](x), target[i])["loss"].backward()
             optimiser.step()
-        torch.testing.assert_close(end.weight_a[i], nets[0].head.weight.detach(), atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(end.bias_a[i], nets[0].head.bias.detach(), atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(end.weight_b[i], nets[1].head.weight.detach(), atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(end.bias_b[i], nets[1].head.bias.detach(), atol=1e-5, rtol=1e-4)
-
-
-def test_without_agreement_a_network_does_not_know_its_partner():
-    a, b, target = worlds()
-    one = align_linear(a, b, target, seeds=range(3), agreement=0.0)
-    other = align_linear(a, torch.zeros_like(b), target, seeds=range(3), agreement=0.0)
-    assert torch.equal(one.weight_a, other.weight_a)
-    joint = align_linear(a, b, target, seeds=range(3))
-    gaps = [(pair.logits_a(a) - pair.logits_b(b)).square().mean() for pair in (joint, one)]
-    assert gaps[0] < 0.3 * gaps[1]
+        for net, weight, bias in zip(
+            nets, (end.weight_a, end.weight_b), (end.bias_a, end.bias_b), strict=True
+        ):
+            torch.testing.assert_close(weight[i], net.head.weight.detach(), atol=1e-10, rtol=1e-9)
+            torch.testing.assert_close(bias[i], net.head.bias.detach(), atol=1e-10, rtol=1e-9)
 
 
 def test_a_world_does_not_depend_on_its_company():
@@ -111,8 +99,8 @@ def test_any_two_networks_are_trained_as_linear_ones_are():
     )
     before = teacher.head.weight.clone()
     found = align(teacher, student, paired(a[0], b[0], target[0]), Joint(epochs=40, batch_size=None))
-    torch.testing.assert_close(found.teacher.head.weight.detach(), end.weight_a[0], atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(found.student.head.weight.detach(), end.weight_b[0], atol=1e-5, rtol=1e-4)
+    for net, weight in ((found.teacher, end.weight_a), (found.student, end.weight_b)):
+        torch.testing.assert_close(net.head.weight.detach(), weight[0], atol=1e-10, rtol=1e-9)
     assert torch.equal(teacher.head.weight, before)
     assert not found.teacher.training
     loss = found.history[found.history.metric == "loss"].value.to_numpy()
@@ -144,14 +132,11 @@ def test_batches_are_drawn_by_seed_and_history_weighs_samples():
 #: (specific_a, shared): top-k precision, to two digits, of Algorithm 1, |w| aligned, |w| independent.
 PUBLISHED = {
     (30, 10): (0.90, 0.82, None),
-    (10, 5): (0.99, 0.96, 0.31),
-    (10, 10): (0.98, 0.97, 0.50),
-    (10, 20): (0.98, 0.97, 0.67),
     (10, 30): (0.99, None, 0.76),
 }
 
 
-@pytest.mark.parametrize("spec", gaussian.TABLE2, ids=lambda spec: f"{spec.specific_a}+{spec.shared}")
+@pytest.mark.parametrize("spec", gaussian.TABLE2[::4], ids=lambda spec: f"{spec.specific_a}+{spec.shared}")
 def test_top_k_precision_on_gaussian_worlds(spec):
     seeds = range(42, 92)
     drawn = gaussian.worlds(spec, seeds)
@@ -162,25 +147,15 @@ def test_top_k_precision_on_gaussian_worlds(spec):
     joint = align_linear(a, b, drawn.target[:, rows], seeds=seeds)
     alone = align_linear(a, b, drawn.target[:, rows], seeds=seeds, agreement=0.0)
     gap = joint.logits_a(a) - joint.logits_b(b)
-    orders = torch.stack(
-        [torch.randperm(200, generator=torch.Generator().manual_seed(i)) for i in range(100)]
-    )
-    permuted = [
-        permuted_mse(*(v[i].double() for v in (a, joint.weight_a, gap)), orders).mean(0)
-        for i in range(len(seeds))
-    ]
     found = [
         closed_form(a, joint.weight_a, gap),
-        torch.stack(permuted),
         weight_magnitude(joint.weight_a),
         weight_magnitude(alone.weight_a),
     ]
     precise = [float(top_k_precision(values, truth).mean()) for values in found]
-    algorithm, aligned, independent = PUBLISHED[spec.specific_a, spec.shared]
-    for value, wanted in zip(precise, (algorithm, algorithm, aligned, independent), strict=True):
+    for value, wanted in zip(precise, PUBLISHED[spec.specific_a, spec.shared], strict=True):
         assert wanted is None or abs(value - wanted) <= 0.02
-    assert precise[0] > precise[2] > precise[3]
-    assert np.isfinite(precise).all()
+    assert precise[0] > precise[1] > precise[2]
 
 
 class Dropping(nn.Module):
@@ -209,16 +184,3 @@ def test_dropout_draws_from_the_seed_and_leaves_the_global_stream_alone():
         found.append(pair.teacher.body[0].weight)
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
-
-
-def test_labels_that_are_no_class_numbers_are_refused():
-    a = np.zeros((1, 4, 2))
-    with pytest.raises(LabError, match=r"target = dtype\('float64'\).*must hold class numbers"):
-        align_linear(a, a, np.array([[0.0, 0.5, 1.0, 1.0]]), seeds=[0])
-
-
-def test_tensors_that_need_gradients_are_read():
-    a = torch.randn(1, 8, 2, requires_grad=True)
-    target = torch.arange(8).unsqueeze(0) % 2
-    plain = align_linear(a.detach().numpy(), a.detach().numpy(), target.numpy(), seeds=[0], steps=3)
-    assert torch.equal(align_linear(a, a, target, seeds=[0], steps=3).weight_a, plain.weight_a)

@@ -8,7 +8,7 @@ from torch import nn
 from mmkd_lab.attribution import RANKINGS, Editor, RankingContext, by_channel, kept_channels, register_ranking
 from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.models import OwnNet
+from mmkd_lab.models import ModelAdapter
 from mmkd_lab.training.recipe import Recipe
 from tests.attribution.tiny import Conv, Joined, Linear, Student, draw
 
@@ -68,7 +68,7 @@ def test_a_ranking_of_your_own_and_its_mistakes(wide):
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_maps_of_a_users_network_edited_by_hand(replace, wrapped):
     net = Conv("flat")
-    given = OwnNet(net, modalities=["a"]) if wrapped else net
+    given = ModelAdapter(net, modalities=["a"]) if wrapped else net
     found = Editor(given, IMAGES, "act").keeping(np.array([0, 2]), replace=replace, features=["val"])
     x = IMAGES.modalities["a"]
     with torch.no_grad():
@@ -133,10 +133,11 @@ def test_the_axis_of_channels_is_found_or_asked_for():
 
 
 def test_layers_have_the_users_names_whatever_wraps_the_network():
-    plain, wrapped = Conv("flat"), OwnNet(Conv("flat"), modalities=["a"])
+    plain, wrapped = Conv("flat"), ModelAdapter(Conv("flat"), modalities=["a"])
     one, other = (by_channel(net, Student(), IMAGES, layer="act") for net in (plain, wrapped))
     np.testing.assert_allclose(one.values, other.values)
-    assert by_channel(wrapped, Student(), IMAGES).layer == "head"
+    fresh = ModelAdapter(Conv("flat"), modalities=["a"])  # its first tries are no uses of the layer
+    assert by_channel(fresh, Student(), IMAGES).layer == "head"
     with pytest.raises(LabError, match=r"layer = 'module.act': is no layer of this Conv. It has 'act'"):
         by_channel(wrapped, Student(), IMAGES, layer="module.act")
 

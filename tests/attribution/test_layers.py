@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from mmkd_lab.attribution import by_channel, by_modality
+from mmkd_lab.attribution import Editor, Joint, align, by_channel, by_modality, within_modality
 from mmkd_lab.attribution.layers import Cut, head_of
-from mmkd_lab.attribution.saliency import distance
 from mmkd_lab.core.check import LabError
-from tests.attribution.tiny import Student, draw
+from mmkd_lab.data.paired import PairedData
+from tests.attribution.tiny import Linear, Student, draw, plain_loop, some_orders
 
 
 class Chain(nn.Module):
@@ -45,42 +45,26 @@ def chain(*layers):
 
 
 def by_hand(after, f, student, orders):
-    """Mean D_i - D_0 of the rest of a network `after`, one channel and one permutation at a time."""
     with torch.no_grad():
-        start = distance(after(f.clone()).double(), student).mean()
-        found = torch.zeros(len(orders), f.shape[1], dtype=torch.float64)
-        for m, order in enumerate(orders):
-            for i in range(f.shape[1]):
-                moved = f.clone()
-                moved[:, i] = f[order, i]
-                found[m, i] = distance(after(moved).double(), student).mean() - start
-    return found.mean(0).numpy()
+        return plain_loop(after, f, student, orders).mean(0)
 
 
-def orders_of(n, m=3):
-    g = torch.Generator().manual_seed(7)
-    return torch.stack([torch.randperm(n, generator=g) for _ in range(m)])
+def refuses_the_closed_form(net, x, layer):
+    with pytest.raises(LabError, match="needs a linear head right after"):
+        by_channel(net, Student(), x, layer=layer, method="closed_form")
 
 
-IN_PLACE = {
-    "leaky_relu": lambda: nn.LeakyReLU(0.3, inplace=True),
-    "relu": lambda: nn.ReLU(inplace=True),
-    "elu": lambda: nn.ELU(inplace=True),
-}
-
-
-@pytest.mark.parametrize("name", IN_PLACE)
-def test_an_activation_in_place_does_not_reach_back_into_the_layer(name):
-    net, student, x = chain(IN_PLACE[name](), nn.Linear(6, 2)), Student(), draw(30, a=(4,), b=(2,))
+@pytest.mark.parametrize("act", [nn.LeakyReLU(0.3, inplace=True), nn.ELU(inplace=True)], ids=["leaky", "elu"])
+def test_an_activation_in_place_does_not_reach_back_into_the_layer(act):
+    net, student, x = chain(act, nn.Linear(6, 2)), Student(), draw(30, a=(4,), b=(2,))
     with torch.no_grad():
-        h, f = student(x).double(), net.body[0](x["a"])
+        f = net.body[0](x["a"])
     read, _ = Cut(net, "body.0").read(x, batch_size=8)
     torch.testing.assert_close(read, f)
-    orders = orders_of(30)
+    orders = some_orders(30, 3)
     found = by_channel(net, student, x, layer="body.0", method="permutation", permutations=orders)
-    np.testing.assert_allclose(found.values, by_hand(net.body[1:], f, h, orders), atol=1e-7)
-    with pytest.raises(LabError, match="needs a linear head right after"):
-        by_channel(net, student, x, layer="body.0", method="closed_form")
+    np.testing.assert_allclose(found.values, by_hand(net.body[1:], f, student(x), orders), atol=1e-7)
+    refuses_the_closed_form(net, x, "body.0")
 
 
 def test_a_head_that_is_bent_for_some_samples_only_is_not_linear():
@@ -90,17 +74,14 @@ def test_a_head_that_is_bent_for_some_samples_only_is_not_linear():
         z = net.body[:3](x["a"])
     assert 4 <= (z > 0).all(1).sum() < 40
     first = torch.argsort((z <= 0).any(1).int(), stable=True)  # those it leaves alone come first
-    x = {name: values[first] for name, values in x.items()}
+    x, orders = {name: values[first] for name, values in x.items()}, some_orders(40, 3)
     assert head_of(net, x) == "body.2"
-    orders = orders_of(40)
-    found = by_channel(net, student, x, layer="body.1", permutations=30)
-    assert found.method == "permutation"
-    with torch.no_grad():
-        h, f = student(x).double(), net.body[:2](x["a"])
     found = by_channel(net, student, x, layer="body.1", permutations=orders)
-    np.testing.assert_allclose(found.values, by_hand(net.body[2:], f, h, orders), atol=1e-7)
-    with pytest.raises(LabError, match="needs a linear head"):
-        by_channel(net, student, x, layer="body.1", method="closed_form")
+    with torch.no_grad():
+        f = net.body[:2](x["a"])
+    np.testing.assert_allclose(found.values, by_hand(net.body[2:], f, student(x), orders), atol=1e-7)
+    assert by_channel(net, student, x, layer="body.1", permutations=30).method == "permutation"
+    refuses_the_closed_form(net, x, "body.1")
 
 
 def test_a_reparametrised_head_has_the_weight_that_it_uses():
@@ -115,24 +96,19 @@ def test_a_reparametrised_head_has_the_weight_that_it_uses():
 
 
 def test_a_head_that_is_used_twice_leaves_the_permutations():
-    net, student, x = Twice(), Student(), draw(30, a=(4,), b=(2,))
-    orders = orders_of(30)
+    net, student, x, orders = Twice(), Student(), draw(30, a=(4,), b=(2,)), some_orders(30, 3)
     found = by_channel(net, student, x, layer="first", permutations=orders)
     with torch.no_grad():
-        h, f = student(x).double(), net.first(x["a"])
-    wanted = by_hand(lambda v: net.head(torch.tanh(v)), f, h, orders)
+        f = net.first(x["a"])
+    wanted = by_hand(lambda v: net.head(torch.tanh(v)), f, student(x), orders)
     np.testing.assert_allclose(found.values, wanted, atol=1e-7)
     with pytest.raises(LabError, match="has no linear head to start from"):
         by_channel(net, student, x)
 
 
-def test_permutations_by_row_are_used_and_wrong_numbers_are_refused_whatever_the_method():
-    net, student, x = chain(nn.Tanh(), nn.Linear(6, 2)), Student(), draw(30, a=(4,), b=(2,))
-    found = by_channel(net, student, x, permutations=orders_of(30))
+def test_permutations_by_row_are_used_where_the_closed_form_holds():
+    found = by_channel(Linear(), Student(), draw(30, a=(4,), b=(2,)), permutations=some_orders(30, 3))
     assert (found.method, found.permutations) == ("permutation", 3)
-    for method in ("auto", "closed_form"):
-        with pytest.raises(LabError, match="permutations = -3"):
-            by_channel(net, student, x, method=method, permutations=-3)
 
 
 @pytest.mark.parametrize(("data", "net"), [("float64", "float32"), ("float32", "float64")])
@@ -146,3 +122,23 @@ def test_samples_take_the_precision_of_the_network(data, net):
     found = by_modality(model, other, methods=("shapley", "integrated_gradients")).overall.value
     np.testing.assert_allclose(found, wanted, atol=1e-5)
     np.testing.assert_allclose(by_channel(model, student, other).values, ranked, atol=1e-6)
+
+
+def test_a_double_network_keeps_double_precision_from_a_dataset_to_every_answer():
+    x = {name: values.double() / 3 for name, values in draw(30, a=(4,), b=(2,)).items()}
+    splits = {"train": torch.arange(20), "test": torch.arange(20, 30)}
+    data = PairedData("tiny", x, torch.arange(30) % 2, splits, ("no", "yes"))
+    net, student, last = Linear().double(), Student().double(), x["a"][20:]
+    with torch.no_grad():
+        z, part = net.head(last), last * net.head.weight[1]
+    shares = by_modality(net, data, methods="integrated_gradients", target=1).table
+    whole = part.sum(1).numpy()
+    np.testing.assert_allclose(shares[shares["sample"] != "all"].value, whole, rtol=1e-12, atol=1e-14)
+    maps = within_modality(net, data, modality="a", method="gradient_x_input", target=1)
+    np.testing.assert_allclose(maps.values, part, rtol=1e-12)
+    edited = Editor(net, data, "head", "input").keeping(None, features=["test"])
+    torch.testing.assert_close(edited.logits["test"], z, rtol=1e-12, atol=1e-14)
+    assert (edited.features["test"] == last.numpy()).all()
+    assert edited.head.dtype == np.float64
+    pair = align(net, student, data, Joint(epochs=1))
+    assert pair.teacher.head.weight.dtype == pair.student.head.weight.dtype == torch.float64

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from mmkd_lab.attribution.saliency import distance
+
 
 class Additive(nn.Module):
     """Logit c is w_a[c] . a + w_b[c] . b + bias: every modality adds its own part."""
@@ -120,3 +122,22 @@ def draw(n=12, seed=0, **shapes):
     """{modality: (n, *shape)} standard normal."""
     g = torch.Generator().manual_seed(seed)
     return {name: torch.randn((n, *shape), generator=g) for name, shape in shapes.items()}
+
+
+def some_orders(n, count, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    return torch.stack([torch.randperm(n, generator=g) for _ in range(count)])
+
+
+def plain_loop(rest, passed, student, orders, *, kind="mse", axis=1):
+    """(M, d) Algorithm 1 as it is written: permute a channel, run the rest, measure; nothing is shared."""
+    student = student.double()
+    start = distance(rest(passed.clone()).double(), student, kind=kind).mean()
+    found = torch.zeros(len(orders), passed.shape[axis], dtype=torch.float64)
+    for m, order in enumerate(orders):
+        for i in range(passed.shape[axis]):
+            moved = passed.clone().movedim(axis, 0)
+            moved[i] = moved[i][order]
+            again = rest(moved.movedim(0, axis)).double()
+            found[m, i] = distance(again, student, kind=kind).mean() - start
+    return found.detach()
