@@ -6,18 +6,16 @@ After figure 1 of Jin et al. 2021 (MSD), which shows them for both modalities, i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from matplotlib.axes import Axes
 
 from mmkd_lab.core.check import one_of, require
 from mmkd_lab.plotting import palette, tables
+from mmkd_lab.plotting.axes import Numbers
 from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, style
-
-Numbers = npt.NDArray[np.float64]
 
 #: Smoothing, in probability, and where the density is drawn.
 BANDWIDTH = 0.03
@@ -41,29 +39,27 @@ def density_figure(
         views: which, the full input first.
         label: what the score is.
 
-    Raises:
-        LabError: columns or rows that are missing, an unknown arm or view, scores outside [0, 1].
+    Raises `LabError`: columns or rows that are missing, an unknown arm or view, scores outside [0, 1].
     """
     tables.has_columns(scores, ("arm", "view", "score"), argument="scores")
-    known = {name: [str(one) for one in dict.fromkeys(scores[name])] for name in ("arm", "view")}
-    chosen = known["arm"] if arms is None else [str(arm) for arm in arms]
-    shown = known["view"] if views is None else [str(view) for view in views]
-    for arm in chosen:
-        one_of("arm", arm, known["arm"])
-    for view in shown:
-        one_of("view", view, known["view"])
+    known, every = (tables.distinct(scores[name]) for name in ("arm", "view"))
+    chosen, shown = known if arms is None else arms, every if views is None else views
+    by, curves = dict(list(scores.groupby(["arm", "view"])["score"])), {}
+    for which in product(chosen, shown):
+        one_of("arm and view", which, by)
+        curves[which] = density(by[which].to_numpy(float))
+    top = max(float(curve.max()) for curve in curves.values())
     figure = LabFigure((1.0 + 2.9 * len(chosen), 3.6))
     with style():
         axes = figure.subplots(1, len(chosen), squeeze=False, sharey=True)[0]
-        curves = {
-            (a, v): density(scores.loc[(scores["arm"] == a) & (scores["view"] == v), "score"].to_numpy(float))
-            for a in chosen
-            for v in shown
-        }
-        top = max(float(curve.max()) for curve in curves.values())
         for ax, arm in zip(axes, chosen, strict=True):
-            _panel(ax, {view: curves[arm, view] for view in shown}, top, tables.fullest(known["view"]))
-            ax.set_title(palette.style_of(arm)[0])
+            for i, view in enumerate(shown):
+                colour, curve = palette.view_colour(i), curves[arm, view]
+                named: Any = {"color": colour, "ha": "center", "va": "top", "transform": ax.transAxes}
+                ax.fill_between(GRID, curve, color=colour, alpha=0.10, linewidth=0)
+                ax.plot(GRID, curve, color=colour, linewidth=1.8)
+                ax.text(0.5, 0.98 - 0.09 * i, tables.view_name(view, every), fontsize=NOTE_SIZE, **named)
+            ax.set(xlim=(0, 1), ylim=(0, 1.08 * top), title=palette.style_of(arm)[0])
             ax.set_xlabel(label, fontsize=NOTE_SIZE)
         axes[0].set_ylabel("density")
         figure.headline(title or "What they say under full and missing modalities")
@@ -72,30 +68,15 @@ def density_figure(
 
 
 def density(values: Numbers) -> Numbers:
-    """A smooth density on `GRID` of numbers in [0, 1], whose integral is 1.
+    """A smooth density on `GRID` of numbers in [0, 1], of integral 1, reflected at both ends.
 
-    What a kernel would put outside the interval is reflected into it. Raises `LabError` for no value, or one
-    outside.
+    Raises `LabError` for a value outside.
     """
-    data = np.asarray(values, dtype=float)
-    require(data.size > 0, "values", "none", "must hold at least one number")
-    inside = bool(np.isfinite(data).all() and data.min() >= 0 and data.max() <= 1)
-    require(inside, "values", f"{data.min():g} to {data.max():g}", "must lie between 0 and 1")
+    inside = bool(((values >= 0) & (values <= 1)).all())
+    require(inside, "values", f"{values.min():g} to {values.max():g}", "must lie between 0 and 1")
     fine = 2000
-    counts = np.bincount(np.minimum((data * fine).astype(int), fine - 1), minlength=fine) / data.size
-    centres = (np.arange(fine) + 0.5) / fine
-    found = np.zeros_like(GRID)
+    counts = np.bincount(np.minimum((values * fine).astype(int), fine - 1), minlength=fine) / values.size
+    centres, found = (np.arange(fine) + 0.5) / fine, np.zeros_like(GRID)
     for image in (centres, -centres, 2 - centres):
         found += np.exp(-0.5 * ((GRID[:, None] - image) / BANDWIDTH) ** 2) @ counts
     return np.asarray(found / (BANDWIDTH * np.sqrt(2 * np.pi)))
-
-
-def _panel(ax: Axes, curves: dict[str, Numbers], top: float, full: str) -> None:
-    named: Any = {"ha": "center", "va": "top", "fontsize": NOTE_SIZE, "transform": ax.transAxes}
-    for i, (view, curve) in enumerate(curves.items()):
-        colour = palette.view_colour(i)
-        ax.fill_between(GRID, curve, color=colour, alpha=0.10, linewidth=0)
-        ax.plot(GRID, curve, color=colour, linewidth=1.8)
-        ax.text(0.5, 0.98 - 0.09 * i, tables.view_name(view, full), color=colour, **named)
-    ax.set_xlim(0, 1)
-    ax.set_ylim(0, 1.08 * top)

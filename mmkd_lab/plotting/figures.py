@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 #: function(table, *, title, **options) -> LabFigure
 Draw = Callable[..., "LabFigure"]
-
-_HOME = ("mmkd_lab.plotting.studies", "mmkd_lab.plotting.sweep", "mmkd_lab.plotting.sharing")
-FIGURES: Registry[Draw] = Registry("figure", home=_HOME)
+FIGURES: Registry[Draw] = Registry(
+    "figure", home=[f"mmkd_lab.plotting.{one}" for one in ("studies", "sweep", "sharing")]
+)
 
 
 def register_figure(kind: str) -> Callable[[Draw], Draw]:
-    """Register `function(table, *, title, **options) -> LabFigure` under a kind, as a decorator.
+    """Decorate `function(table, *, title, **options) -> LabFigure`: studies of this kind are drawn by it.
 
-    A study of that kind is drawn by it. Raises `LabError` for a kind that belongs to the lab.
+    Raises `LabError` for a kind that belongs to the lab.
     """
     door: Any = FIGURES.register(kind)
     return door  # type: ignore[no-any-return]

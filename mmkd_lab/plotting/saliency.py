@@ -23,34 +23,30 @@ def saliency_figure(table: pd.DataFrame, *, keep: int | None = None, title: str 
             that of the teacher. All are kept when None.
         title: the finding.
 
-    Raises:
-        LabError: a column that is missing, no channels, more to keep than there are.
+    Raises `LabError`: a column that is missing, no channels, more to keep than there are.
     """
     tables.has_columns(table, ("saliency", "rank"))
-    kept = len(table) if keep is None else whole("keep", keep)
-    require(kept <= len(table), "keep", keep, f"must be at most {len(table)}, the number of channels")
+    n = len(table)
+    kept = n if keep is None else whole("keep", keep)
+    require(kept <= n, "keep", keep, f"must be at most {n}, the number of channels")
     ranked = table.sort_values("rank")
     colours = np.where(ranked["rank"] <= kept, palette.SHARED, palette.TEACHER)
     panels = 2 if "magnitude" in table.columns else 1
     figure = LabFigure((4.6 * panels, 3.6))
     with style():
         axes = figure.subplots(1, panels, squeeze=False)[0]
+        for ax in axes:
+            zero_line(ax, vertical=False)
         axes[0].bar(ranked["rank"], ranked["saliency"], color=colours, width=0.8)
-        zero_line(axes[0], vertical=False)
-        axes[0].set_xlabel("channel, by rank")
-        axes[0].set_ylabel("saliency, D − D₀ (squared logits)")
+        axes[0].set(xlabel="channel, by rank", ylabel="saliency, D − D₀ (squared logits)")
         if panels == 2:
             axes[1].scatter(ranked["magnitude"], ranked["saliency"], s=18, color=colours, linewidths=0)
-            zero_line(axes[1], vertical=False)
             axes[1].set_xlabel("weight of the channel in the head, |W|")
-        named = ((f"{kept} kept", palette.SHARED), (f"{len(table) - kept} removed", palette.TEACHER))
-        said: Any = {"fontsize": NOTE_SIZE + 1, "ha": "right", "transform": axes[0].transAxes}
-        for i, (text, colour) in enumerate(named if kept < len(table) else ()):
-            axes[0].text(0.97, 0.93 - 0.09 * i, text, color=colour, **said)
-        below = int((ranked["saliency"] < 0).sum())
+        if kept < n:
+            said: Any = {"fontsize": NOTE_SIZE + 1, "ha": "right", "transform": axes[0].transAxes}
+            axes[0].text(0.97, 0.93, f"{kept} kept", color=palette.SHARED, **said)
+            axes[0].text(0.97, 0.84, f"{n - kept} removed", color=palette.TEACHER, **said)
         figure.headline(title or "Channels of the teacher, by what they share with the student")
-        figure.note(
-            f"{len(table)} channels, {below} below 0: permuting one of those over the samples brings the "
-            "teacher closer to the student."
-        )
+        below = f"{n} channels, {int((ranked['saliency'] < 0).sum())} below 0: permuting one of those over"
+        figure.note(f"{below} the samples brings the teacher closer to the student.")
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,74 +15,43 @@ from mmkd_lab.plotting.palette import ALL, PAPER, QUIET, SHARED, STUDENT, TEACHE
 #: {quantity: {'value', 'low', 'high'}} of a table of shares.
 Rows = Mapping[str, Mapping[str, float]]
 
-#: Synergy belongs to both modalities together and has the colour of the multimodal arm.
-COLOURS = {
-    "alpha": TEACHER,
-    "gamma": SHARED,
-    "beta": STUDENT,
-    "synergy": ALL,
-    "unobserved": QUIET,
-}
-_PARTS = ("alpha", "gamma", "beta", "synergy", "unobserved")
+#: The parts from bottom to top. Synergy belongs to both modalities and has the colour of the multimodal arm.
+COLOURS = {"alpha": TEACHER, "gamma": SHARED, "beta": STUDENT, "synergy": ALL, "unobserved": QUIET}
 _GAP = 8.5  # percent of the bar between two labels
 #: Below half a percent a part is not drawn.
 EMPTY = 5e-3
 
 
+def wording(part: str, names: tuple[str, str]) -> str:
+    """What a part is called."""
+    return {"alpha": f"only {names[0]}", "gamma": "both", "beta": f"only {names[1]}"}.get(part, part)
+
+
 def bars_panel(ax: Axes, rows: Rows, names: tuple[str, str]) -> None:
     """One column of all that decides the label, cut into its five parts, with direct labels."""
     shares = _whole(rows)
-    wording = {
-        "alpha": f"only {names[0]}",
-        "gamma": "both",
-        "beta": f"only {names[1]}",
-        "synergy": "synergy",
-        "unobserved": "unobserved",
-    }
     unseen = [part for part in ("synergy", "unobserved") if np.isnan(rows[part]["value"])]
-    bottom, middles = 0.0, []
-    for part in _PARTS:
-        share = shares[part]
-        hatch = {"hatch": "////", "edgecolor": PAPER} if part == "unobserved" else {"edgecolor": PAPER}
-        ax.bar(0.0, share, bottom=bottom, width=0.62, color=soft(COLOURS[part]), linewidth=1.2, **hatch)  # type: ignore[arg-type]
-        middles.append(100 * (bottom + share / 2))
-        bottom += share
-    for place, part, middle in zip(_within(spread(middles, gap=_GAP)), _PARTS, middles, strict=True):
-        known = part not in unseen
-        text = f"{wording[part]} {shares[part]:.0%}" if known else f"{wording[part]}: not seen by this method"
-        ax.annotate(
-            text,
-            (0.31, middle / 100),
-            xytext=(0.52, place / 100),
-            va="center",
-            ha="left",
-            color=COLOURS[part] if known and shares[part] >= EMPTY else QUIET,
-            fontsize=NOTE_SIZE + 0.5,
-            fontweight="bold" if known and shares[part] >= EMPTY else "normal",
-            arrowprops={
-                "arrowstyle": "-",
-                "color": COLOURS[part],
-                "linewidth": 0.8,
-                "shrinkA": 0,
-                "relpos": (0.0, 0.5),
-                "shrinkB": 0,
-            }
-            if known and shares[part] >= EMPTY
-            else None,
-        )
-    ax.set_xlim(-0.36, 2.0)
-    ax.set_ylim(-0.06, 1.06)
-    ax.set_xticks([])
+    tops = np.cumsum(list(shares.values()))
+    for (part, share), top in zip(shares.items(), tops, strict=True):
+        hatch: Any = {"hatch": "////"} if part == "unobserved" else {}
+        bar: Any = {"width": 0.62, "color": soft(COLOURS[part]), "edgecolor": PAPER, "linewidth": 1.2}
+        ax.bar(0.0, share, bottom=top - share, **bar, **hatch)
+    middles = 100 * (tops - np.array(list(shares.values())) / 2)
+    for i, (part, place) in enumerate(zip(shares, spread(middles.tolist(), gap=_GAP), strict=True)):
+        inside = min(max(place, 1.0 + i * _GAP), 99.0 - (len(shares) - 1 - i) * _GAP)
+        called, drawn = wording(part, names), part not in unseen and shares[part] >= EMPTY
+        text = f"{called}: not seen by this method" if part in unseen else f"{called} {shares[part]:.0%}"
+        look: Any = {"va": "center", "ha": "left", "fontsize": NOTE_SIZE + 0.5, "color": QUIET}
+        if drawn:
+            line = {"arrowstyle": "-", "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0, "relpos": (0.0, 0.5)}
+            look |= {"color": COLOURS[part], "fontweight": "bold"}
+            look["arrowprops"] = {**line, "color": COLOURS[part]}
+        ax.annotate(text, (0.31, middles[i] / 100), xytext=(0.52, inside / 100), **look)
+    ax.set(xlim=(-0.36, 2.0), ylim=(-0.06, 1.06), xticks=[])
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0%", "25%", "50%", "75%", "100%"])
     ax.spines["bottom"].set_visible(False)
     ax.grid(visible=False)
     ax.set_title("all that this method sees" if "unobserved" in unseen else "all that decides the label")
-
-
-def _within(places: list[float]) -> list[float]:
-    """The same places, none below 1 or above 99, still a gap apart."""
-    last = len(places) - 1
-    return [min(max(place, 1.0 + i * _GAP), 99.0 - (last - i) * _GAP) for i, place in enumerate(places)]
 
 
 def _whole(rows: Rows) -> dict[str, float]:

@@ -12,7 +12,7 @@ from matplotlib.text import Annotation
 
 from mmkd_lab.core.check import one_of
 from mmkd_lab.plotting import palette, tables
-from mmkd_lab.plotting.axes import end_labels, part_labels
+from mmkd_lab.plotting.axes import beside, end_labels, part_labels
 from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, style
 
 BINS = 24
@@ -27,25 +27,36 @@ def weights_figure(table: pd.DataFrame, *, title: str | None = None) -> LabFigur
         table: arm, seed, step, view, value, as `MsdStudy.weights_over_time`.
         title: the finding.
 
-    Raises:
-        LabError: columns that are missing, or no rows (no arm learned its weights).
+    Raises `LabError`: columns that are missing, or no rows (no arm learned its weights).
     """
     tables.has_columns(table, ("arm", "seed", "step", "view", "value"))
-    arms, views = (list(dict.fromkeys(table[name])) for name in ("arm", "view"))
+    arms, views = tables.distinct(table["arm"]), sorted(tables.distinct(table["view"]))
     figure = LabFigure((1.2 + 3.6 * len(arms), 3.4))
     with style():
         axes = figure.subplots(1, len(arms), squeeze=False, sharey=True)[0]
         named = []
         for ax, arm in zip(axes, arms, strict=True):
             named.append((ax, _over_time(ax, table[table["arm"] == arm], views)))
-            ax.set_title(palette.style_of(str(arm))[0])
-            ax.set_xlabel("training step")
+            ax.set(title=palette.style_of(arm)[0], xlabel="training step")
         axes[0].set_ylabel("weight")
         figure.headline(title or "What the look-ahead makes of the weights")
         seeds = table["seed"].nunique()
         figure.note(f"Faint: {seeds} seed{'s' if seeds > 1 else ''}. Bold: their mean. 1 is equal weights.")
         part_labels(figure, named)
     return figure
+
+
+def _over_time(ax: Axes, part: pd.DataFrame, views: list[str]) -> list[Annotation]:
+    ax.axhline(1.0, color=palette.QUIET, linewidth=0.8, linestyle=(0, (3, 3)))
+    ends = []
+    for i, view in enumerate(views):
+        colour = palette.view_colour(i + 1)
+        wide = part[part["view"] == view].pivot_table(index="step", columns="seed", values="value")
+        mean = wide.mean(axis=1)
+        ax.plot(wide.index, wide.to_numpy(), color=colour, alpha=0.25, linewidth=0.9)
+        ax.plot(mean.index, mean.to_numpy(), color=colour, linewidth=2.2)
+        ends.append((tables.view_name(view, views), float(mean.iloc[-1]), colour))
+    return end_labels(ax, ends, size=NOTE_SIZE)
 
 
 def sample_weights_figure(
@@ -67,63 +78,37 @@ def sample_weights_figure(
         by: the column of a fact, for example 'evidence' of shapes_vl; None for one row.
         names: what its numbers mean, in order, or {number: name}.
 
-    Raises:
-        LabError: columns or rows that are missing, an unknown arm or view.
+    Raises `LabError`: columns or rows that are missing, an unknown arm or view.
     """
     tables.has_columns(table, ("arm", "view", "value", *([by] if by else [])))
-    one_of("arm", arm, list(dict.fromkeys(table["arm"])))
+    one_of("arm", arm, tables.distinct(table["arm"]))
     table = table[table["arm"] == arm]
-    one_of("view", view, list(dict.fromkeys(table["view"])))
+    views = sorted(tables.distinct(table["view"]))
+    one_of("view", view, views)
     mine = table[table["view"] == view]
-    kinds = sorted(mine[by].unique().tolist()) if by else [0]
+    groups = {kind: rows["value"].to_numpy(dtype=float) for kind, rows in mine.groupby(by or "view")}
     named = names if isinstance(names, Mapping) else dict(enumerate(names))
     top = float(mine["value"].max())
     edges = np.linspace(0.0, top if top > 0 else 1.0, BINS + 1)
-    figure = LabFigure((7.2, 1.3 + 0.62 * len(kinds)))
+    figure = LabFigure((7.2, 1.3 + 0.62 * len(groups)))
     with style():
         ax = figure.subplots()
-        colour = palette.view_colour(1 + sorted(dict.fromkeys(table["view"])).index(view))
-        for y, kind in enumerate(kinds):
-            values = (
-                mine.loc[mine[by] == kind, "value"].to_numpy(dtype=float) if by else mine["value"].to_numpy()
-            )
+        said: Any = {"xycoords": ax.get_yaxis_transform(), "fontsize": NOTE_SIZE, "va": "top"}
+        colour = palette.view_colour(1 + views.index(view))
+        for y, values in enumerate(groups.values()):
             share = np.histogram(values, edges)[0] / len(values)
-            ax.bar(
-                edges[:-1],
-                -0.85 * share / share.max(),
-                np.diff(edges),
-                y,
-                align="edge",
-                color=colour,
-                alpha=0.55,
-            )
+            tall = -0.85 * share / share.max()
+            ax.bar(edges[:-1], tall, np.diff(edges), y, align="edge", color=colour, alpha=0.55)
             ax.plot([values.mean()] * 2, [y, y - 0.85], color=palette.INK, linewidth=1.6)
-            said: Any = {"xytext": (4, -2), "textcoords": "offset points", "fontsize": NOTE_SIZE, "va": "top"}
-            ax.annotate(
-                f"mean {values.mean():.2f}", (1.0, y - 0.8), xycoords=ax.get_yaxis_transform(), **said
-            )
-        ax.set_yticks([y - 0.3 for y in range(len(kinds))], [named.get(kind, str(kind)) for kind in kinds])
+            beside(ax, f"mean {values.mean():.2f}", (1.0, y - 0.8), (4, -2), **said)
+        labels = [named.get(kind, str(kind)) if by else named.get(0, "0") for kind in groups]
+        ax.set_yticks(np.arange(len(groups)) - 0.3, labels)
         ax.tick_params(axis="y", length=0)
         ax.grid(visible=False, axis="y")
         ax.spines["left"].set_visible(False)
-        ax.set_ylim(len(kinds) - 0.9, -1.0)
-        ax.set_xlim(0, edges[-1])
-        said = tables.view_name(view, tables.fullest(list(dict.fromkeys(table["view"]))))
-        ax.set_xlabel(f"weight of the term '{said}'")
+        called = tables.view_name(view, views)
         whose = "" if arm == BY_FORMULA else f", {palette.style_of(arm)[0]}"
-        figure.headline(title or f"How the weight of '{said}' is spread over the samples{whose}")
+        ax.set(xlim=(0, edges[-1]), ylim=(len(groups) - 0.9, -1.0), xlabel=f"weight of the term '{called}'")
+        figure.headline(title or f"How the weight of '{called}' is spread over the samples{whose}")
         figure.note("Bars: share of the training samples, each row by itself. Black: the mean.")
     return figure
-
-
-def _over_time(ax: Axes, part: pd.DataFrame, views: list[str]) -> list[Annotation]:
-    ax.axhline(1.0, color=palette.QUIET, linewidth=0.8, linestyle=(0, (3, 3)))
-    ends = []
-    for i, view in enumerate(sorted(views)):
-        colour = palette.view_colour(i + 1)
-        wide = part[part["view"] == view].pivot_table(index="step", columns="seed", values="value")
-        ax.plot(wide.index, wide.to_numpy(), color=colour, alpha=0.25, linewidth=0.9)
-        mean = wide.mean(axis=1)
-        ax.plot(mean.index, mean.to_numpy(), color=colour, linewidth=2.2)
-        ends.append((tables.view_name(view, tables.fullest(views)), float(mean.iloc[-1]), colour))
-    return end_labels(ax, ends, size=NOTE_SIZE)
