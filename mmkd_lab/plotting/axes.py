@@ -68,7 +68,7 @@ def few_ticks(ax: Axes, *, inches: float = 2.4, upright: bool = False) -> None:
     for most in (6, 5, 4, 3, 2, 1):
         locator = MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10])
         labels = [_typeset(f"{at:.6g}") for at in locator.tick_values(low, high) if low <= at <= high]
-        if upright or sum(width_of(label, size=9.0) + 0.16 for label in labels) <= inches:
+        if upright or sum(width_of(label, 9.0) + 0.16 for label in labels) <= inches:
             break
     axis.set_major_formatter(FuncFormatter(lambda value, _: _typeset(f"{value:.6g}")))
     axis.set_major_locator(locator)

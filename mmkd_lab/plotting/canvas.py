@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import io
 import re
-from bisect import bisect_right
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
@@ -38,6 +36,7 @@ NOTE_SIZE, AXIS_SIZE, TEXT_SIZE, TITLE_SIZE = 8.5, 9.5, 10.0, 12.0
 _UNSEEN = 6  # of 255 levels
 _RULER: Any = RendererAgg(1, 1, SCREEN_DPI)  # type: ignore[no-untyped-call]
 
+_TICKS = {"color": QUIET, "labelcolor": INK, "labelsize": 9.0, "major.size": 3.0}
 _STYLE: Any = {
     "font.family": [BASE],
     "font.size": TEXT_SIZE,
@@ -61,14 +60,7 @@ _STYLE: Any = {
     "grid.color": GRID,
     "grid.linewidth": 0.8,
     "grid.linestyle": "-",
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.labelsize": 9.0,
-    "ytick.labelsize": 9.0,
-    "xtick.major.size": 3.0,
-    "ytick.major.size": 3.0,
+    **{f"{axis}tick.{what}": value for what, value in _TICKS.items() for axis in "xy"},
     "figure.facecolor": PAPER,
     "savefig.facecolor": PAPER,
     "savefig.bbox": None,
@@ -119,7 +111,10 @@ class LabFigure(Figure):
                 axis.set_ticks(axis.get_ticklocs(), said)
                 axis.get_ticklabels()
         for text in self.findobj(Text):
-            _put_in_letters(text)
+            text.set_text(readable(text.get_text()))
+            if len(names := families(text.get_text())) > 1:
+                text.set_fontfamily(names)
+                text.set_fontweight(weight_of(names, str(text.get_fontweight())))
         super().draw(renderer)
 
     def png(self, *, dpi: float = PNG_DPI) -> bytes:
@@ -160,7 +155,7 @@ class LabFigure(Figure):
 
 
 @lru_cache(maxsize=4096)
-def width_of(text: str, *, size: float, weight: str = "normal") -> float:
+def width_of(text: str, size: float, weight: str = "normal") -> float:
     """How wide the widest line of a text is, in inches."""
     names = families(text)
     font = FontProperties(family=names, size=size, weight=weight_of(names, weight))
@@ -175,31 +170,14 @@ def fit(text: str, inches: float, size: float, weight: str = "normal") -> str:
     """
     lines: list[str] = []
     whole_intervals = re.sub(r"\[[^\]]*\]", lambda found: found[0].replace(" ", "\u00a0"), readable(text))
-    words = re.split(r"[ \n\t]+", whole_intervals.strip())
-    for word in (piece for one in words for piece in _pieces(one, inches, size, weight)):
+    for word in re.split(r"[ \n\t]+", whole_intervals.strip()):
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and width_of(longer, size=size, weight=weight) <= inches:
+        if lines and width_of(longer, size, weight) <= inches:
             lines[-1] = longer
-        else:
-            lines.append(word)
+            continue
+        while len(word) > 1 and width_of(word, size, weight) > inches:
+            starts = [word[:n] for n in range(2, len(word))]
+            cut = 1 + bisect_right(starts, inches, key=lambda start: width_of(start, size, weight))
+            lines, word = [*lines, word[:cut]], word[cut:]
+        lines.append(word)
     return "\n".join(lines)
-
-
-def _pieces(word: str, room: float, size: float, weight: str) -> Iterator[str]:
-    def wide(n: int) -> float:
-        return width_of(word[:n], size=size, weight=weight)
-
-    while len(word) > 1 and wide(len(word)) > room:
-        cut = 1 + bisect_right(range(2, len(word)), room, key=wide)
-        yield word[:cut]
-        word = word[cut:]
-    yield word
-
-
-def _put_in_letters(text: Text) -> None:
-    said = text.get_text()
-    if (shown := readable(said)) != said:
-        text.set_text(shown)
-    if len(names := families(shown)) > 1:
-        text.set_fontfamily(names)
-        text.set_fontweight(weight_of(names, str(text.get_fontweight())))

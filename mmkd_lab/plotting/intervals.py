@@ -22,7 +22,7 @@ from mmkd_lab.plotting.palette import PAPER, QUIET
 #: In place of values: this row is what the others are compared with.
 REFERENCE = "reference"
 
-_PANEL, _LEAST, _NAMES = 2.55, 1.9, 2.3  # inches: a panel, the narrowest one, the longest line of a name
+_PANEL, _LEAST, _NAMES = 2.55, 2.0, 2.3  # inches: a panel, one of many, the longest line of a name
 _WIDTH, _COLUMNS = 7.4, 5  # inches at least; panels in a line at most
 #: Of differences, a row that reaches so many times as far as the median row leaves the frame, and says so.
 _OUTLIER, _FEW = 6.0, 5
@@ -39,17 +39,11 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """What one row has in one panel.
+    """What one row has in one panel."""
 
-    Args:
-        seeds: (n,) a value per seed.
-        ends: of an interval that was estimated elsewhere; by default Student's t interval over the seeds.
-        hollow: drawn as an open diamond: a teacher.
-    """
-
-    seeds: Numbers
-    ends: tuple[float, float] | None = None
-    hollow: bool = False
+    seeds: Numbers  # (n,) a value per seed
+    ends: tuple[float, float] | None = None  # of its interval; by default Student's t over the seeds
+    hollow: bool = False  # drawn as an open diamond: a teacher
 
     @property
     def interval(self) -> Interval:
@@ -72,60 +66,32 @@ class Values:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One panel.
-
-    Args:
-        title: above it.
-        axis: what the numbers are, with their unit.
-        entries: by row; a text stands in place of values, `REFERENCE` marks the row that is the line.
-        line: the value of no difference, drawn as an upright line; None for none.
-        sides: what lies left and right of the line, in words.
-        scale: panels of one scale, a name, have the same limits; None for its own.
-        limits: the ends of the axis, where they are known beforehand.
-        least: the axis is at least so long.
-        digits: behind the point; by default from the numbers.
-        signed: whether numbers have a sign.
-    """
+    """One panel. A text stands in place of values, `REFERENCE` for the row that is the line."""
 
     title: str
-    axis: str
+    axis: str  # what the numbers are, with their unit
     entries: Mapping[str, Values | str]
-    line: float | None = None
-    sides: tuple[str, str] | None = None
-    scale: str | None = None
-    limits: tuple[float, float] | None = None
-    least: float = 0.0
-    digits: int | None = None
-    signed: bool = False
+    line: float | None = None  # the value of no difference, drawn as an upright line
+    sides: tuple[str, str] | None = None  # what lies left and right of the line, in words
+    scale: str | None = None  # panels of one scale have the same limits
+    limits: tuple[float, float] | None = None  # of the axis, where they are known beforehand
+    least: float = 0.0  # the axis is at least so long
+    digits: int | None = None  # behind the point; by default from the numbers
+    signed: bool = False  # whether numbers have a sign
 
 
 def interval_figure(
-    rows: Sequence[Row],
-    panels: Sequence[Panel],
-    *,
-    title: str,
-    note: str = "",
-    columns: int | None = None,
-    width: float | None = None,
+    rows: Sequence[Row], panels: Sequence[Panel], *, title: str, note: str = "", columns: int = _COLUMNS
 ) -> LabFigure:
-    """Rows of means with intervals, in panels side by side.
+    """Rows of means with intervals, in panels side by side, `columns` of them in a line.
 
-    Args:
-        rows: from top to bottom.
-        panels: from left to right; what does not fit begins a new line of panels.
-        title: the finding.
-        note: how to read the figure.
-        columns: panels in a line; by default at most five, fewer in a narrow figure.
-        width: of the figure, in inches.
-
-    Raises `LabError`: no row or no panel, or a figure of more than 40 inches.
+    `title` is the finding, `note` how to read the figure. Raises `LabError`: no row or no panel.
     """
     require(len(rows) > 0 and len(panels) > 0, "table", "nothing", "must hold something to compare")
     names = [_wrapped(row.label, _NAMES, TEXT_SIZE - 1) for row in rows]
-    aside = 0.3 + max(width_of(name, size=TEXT_SIZE - 1) for name in names)
-    most = _COLUMNS if width is None else max(1, int((width - aside) / _LEAST))
-    across = min(len(panels), columns or _COLUMNS, most)
-    wide = max(_WIDTH, aside + across * (_PANEL if across < 4 else _LEAST + 0.1)) if width is None else width
+    aside = 0.3 + max(width_of(name, TEXT_SIZE - 1) for name in names)
+    across = min(len(panels), columns)
+    wide = max(_WIDTH, aside + across * (_PANEL if across < 4 else _LEAST))
     lines, room = -(-len(panels) // across), (wide - aside) / across
     figure = LabFigure((wide, min(40.0, 1.0 + lines * (1.0 + _tall(names) * (len(rows) + 0.6)))))
     cut, told = False, set[int]()
@@ -184,7 +150,7 @@ def draw_panel(
     means = [float(one.seeds.mean()) for one in entries if isinstance(one, Values)]
     digits = digits_of(means) if panel.digits is None else panel.digits
     numbers = [said(mean, digits, signed=panel.signed) for mean in means]
-    column = 8 + 72 * max((width_of(one, size=NOTE_SIZE, weight="bold") for one in numbers), default=0.0)
+    column = 8 + 72 * max((width_of(one, NOTE_SIZE, "bold") for one in numbers), default=0.0)
     told, cut = iter(numbers), False
     for y, (row, entry) in enumerate(zip(rows, entries, strict=True)):
         if isinstance(entry, str):

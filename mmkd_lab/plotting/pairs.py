@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from mmkd_lab.core.check import flat, mapping, one_of, position, real, require, whole
+from mmkd_lab.core.check import flat, one_of, position, require, whole
 from mmkd_lab.core.seed import derive
 from mmkd_lab.plotting import palette
 from mmkd_lab.plotting.axes import Numbers
@@ -19,7 +19,7 @@ from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, fit, style
 KINDS = ("image", "spectrogram", "vector", "text")
 _SOUND = ("speech", "audio", "sound", "voice", "mel", "spectrogram")
 _WIDTH, _LINE = 8.4, 0.155  # inches: the figure, and a line of text
-_MOST_LABELS = 3
+_LINES, _MOST_LABELS = 4, 3  # of a text and of labels, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +33,9 @@ class _Track:
     def height(self, column: float) -> float:
         """Inches of a row whose columns are so wide."""
         if self.kind == "text":
-            return _LINE * max(one.count("\n") + 1 for one in self.shown)
-        if self.kind == "image":
-            return float(column * self.shown.shape[1] / self.shown.shape[2])
-        return column * (0.7 if self.kind == "vector" else 1.0)
+            return float(_LINE * max(one.count("\n") + 1 for one in self.shown))
+        tall = self.shown.shape[1] / self.shown.shape[2] if self.kind == "image" else 1.0
+        return float(column * (0.7 if self.kind == "vector" else tall))
 
 
 def pairs_figure(
@@ -49,8 +48,6 @@ def pairs_figure(
     modalities: Sequence[str] | None = None,
     kinds: Mapping[str, str] | None = None,
     seconds: float | None = None,
-    notes: Sequence[str] | None = None,
-    lines: int = 4,
     title: str | None = None,
 ) -> LabFigure:
     """Paired samples, one column each, as pictures, spectrograms, bars or text.
@@ -58,34 +55,31 @@ def pairs_figure(
     Args:
         data: a `PairedData` of named modalities, each (N, ...): images (N, H, W) or (N, C, H, W) with 1, 3 or
             4 channels, spectrograms (N, 1, bands, frames), vectors (N, D), text.
-        count: how many samples, drawn from the split with as many different classes as possible; by default
-            8, of text 4.
-        split: where they are drawn from.
-        seed: which ones are drawn.
+        count: how many samples of `split`, drawn by `seed` with as many different classes as possible; by
+            default 8, of text 4.
         positions: exactly these samples instead of drawn ones.
         modalities: which rows, in this order; by default all.
         kinds: 'image', 'spectrogram', 'vector' or 'text' by modality; by default told from data and name.
         seconds: how long a spectrogram is; without it, time is counted in frames.
-        notes: a remark for each sample, behind its label.
-        lines: lines of text at most; what does not fit ends in '…'.
-        title: the headline; by default the dataset's name and what a column is.
 
     Raises `LabError`: an unknown split, modality or kind, a position out of range, a shape that cannot be
-    drawn, another number of notes than samples.
+    drawn.
     """
     require(hasattr(data, "modalities"), "data", type(data).__name__, "must be a PairedData")
-    if seconds is not None:
-        real("seconds", seconds, above=0.0)
-    told = mapping("kinds", kinds or {}, "{modality: kind}")
     asked = list(data.modalities) if modalities is None else modalities
     names = [str(name) for name in flat("modalities", asked, "a list of modalities")]
     require(len(names) > 0, "modalities", modalities, "must name at least one modality")
+    told = kinds or {}
     for name in names:
         one_of("modalities", name, list(data.modalities))
     spoken = {*data.vocabularies, *data.captions, *(name for name in told if told[name] == "text")}
     text = not spoken.isdisjoint(names)
-    count = (4 if text else 8) if count is None else count
-    chosen = _drawn(data, count, split, seed) if positions is None else _checked(data, positions)
+    if positions is None:
+        chosen = _drawn(data, whole("count", (4 if text else 8) if count is None else count), split, seed)
+    else:
+        n, of = len(data.target), "the position of a sample"
+        chosen = [position("positions", one, n, of=of) for one in positions]
+    require(len(chosen) > 0, "positions", positions, "must name at least one sample")
     tracks = [_track(data, name, chosen, "text" if name in spoken else told.get(name)) for name in names]
     columns = min(len(chosen), _columns(tracks))
     blocks = [range(i, min(i + columns, len(chosen))) for i in range(0, len(chosen), columns)]
@@ -93,9 +87,9 @@ def pairs_figure(
     column = (width - 0.8) / columns - 0.18
     for track in tracks:
         if track.kind == "text":
-            track.shown[:] = [_cut(one, column, lines) for one in track.shown]
+            track.shown[:] = [_cut(one, column) for one in track.shown]
     heights = [track.height(column) for track in tracks]
-    labels = [fit(label, column + 0.05, NOTE_SIZE + 0.5, "bold") for label in _labels(data, chosen, notes)]
+    labels = [fit(_label(data, one), column + 0.05, NOTE_SIZE + 0.5, "bold") for one in chosen]
     above = 0.2 * max(label.count("\n") + 1 for label in labels)
     below = sum(0.55 if track.kind in ("spectrogram", "vector") else 0.16 for track in tracks)
     figure = LabFigure((width, min(40.0, 0.55 + len(blocks) * (sum(heights) + above + below))))
@@ -119,12 +113,8 @@ def _drawn(data: Any, count: int, split: str, seed: int) -> list[int]:  # noqa: 
     """Samples of a split in random order, one of each class before the second of any."""
     one_of("split", split, list(data.splits))
     pool = np.asarray(data.splits[split])
-    require(
-        whole("count", count) <= len(pool),
-        "count",
-        count,
-        f"must be at most {len(pool)}, the size of split {split!r}",
-    )
+    most = len(pool)
+    require(count <= most, "count", count, f"must be at most {most}, the size of split {split!r}")
     order = np.random.default_rng(derive(whole("seed", seed, at_least=0), "pairs")).permutation(pool)
     labels = np.asarray(data.target)[order]
     if labels.ndim > 2:
@@ -133,12 +123,6 @@ def _drawn(data: Any, count: int, split: str, seed: int) -> list[int]:  # noqa: 
     label = label.reshape(-1)
     turn = pd.Series(label).groupby(label).cumcount().to_numpy()  # how many of its class came before a sample
     return [int(order[i]) for i in np.lexsort((label, turn))[:count]]
-
-
-def _checked(data: Any, positions: Sequence[int]) -> list[int]:  # noqa: ANN401
-    listed = flat("positions", positions, "a list of positions")
-    require(len(listed) > 0, "positions", positions, "must name at least one sample")
-    return [position("positions", one, len(data.target), of="the position of a sample") for one in listed]
 
 
 def _track(data: Any, name: str, chosen: list[int], kind: str | None) -> _Track:  # noqa: ANN401
@@ -167,21 +151,11 @@ def _columns(tracks: Sequence[_Track]) -> int:
     return 10 if all(one.kind != "text" for one in tracks) else 2 if wide else 4
 
 
-def _cut(words: str, inches: float, lines: int) -> str:
+def _cut(words: str, inches: float) -> str:
     broken = fit(words, inches, NOTE_SIZE).split("\n")
-    if len(broken) <= lines:
-        return "\n".join(broken)
-    return "\n".join([*broken[: lines - 1], f"{broken[lines - 1].rsplit(' ', 1)[0]} …"])
-
-
-def _labels(data: Any, chosen: list[int], notes: Sequence[str] | None) -> list[str]:  # noqa: ANN401
-    labels = [_label(data, one) for one in chosen]
-    if notes is None:
-        return labels
-    remarks = flat("notes", notes, "a list of remarks")
-    rule = f"must be one for each of {len(chosen)} samples"
-    require(len(remarks) == len(chosen), "notes", f"{len(remarks)} remarks", rule)
-    return [f"{label} ({remark})" for label, remark in zip(labels, remarks, strict=True)]
+    if len(broken) > _LINES:
+        broken[_LINES - 1 :] = [f"{broken[_LINES - 1].rsplit(' ', 1)[0]} …"]
+    return "\n".join(broken)
 
 
 def _label(data: Any, where: int) -> str:  # noqa: ANN401
@@ -212,9 +186,15 @@ def _draw_row(axes: Sequence[Axes], track: _Track, block: range, seconds: float 
         if kind == "vector":
             _bars(ax, values[i], low, high)
         else:
-            _picture(ax, values[i], low, high, sound=kind == "spectrogram")
+            _picture(ax, values[i], low, high, kind)
         if kind == "spectrogram":
-            _time_and_frequency(ax, values.shape[1:], seconds)
+            bands, frames = values.shape[1:]
+            ax.set_yticks([0, bands - 1], ["1", str(bands)])
+            ax.set_xlabel("seconds" if seconds else "frame", fontsize=NOTE_SIZE)
+            if seconds:
+                _ends(ax, (-0.5, frames - 0.5), ("0", f"{seconds:.2g}"))
+            else:
+                _ends(ax, (0, frames - 1), ("1", str(frames)))
         if column:
             ax.tick_params(labelleft=False, left=False, labelbottom=False, bottom=False)
             ax.set_xlabel("")
@@ -223,32 +203,14 @@ def _draw_row(axes: Sequence[Axes], track: _Track, block: range, seconds: float 
     axes[0].set_ylabel(f"{track.name}\n{what}", fontsize=NOTE_SIZE)
 
 
-def _picture(ax: Axes, one: Numbers, low: float, high: float, *, sound: bool) -> None:
+def _picture(ax: Axes, one: Numbers, low: float, high: float, kind: str) -> None:
     ax.spines[:].set(color=palette.GRID, visible=True)  # a white picture needs an edge
     ax.set(xticks=[], yticks=[])
     shown = np.clip((one - low) / (high - low), 0.0, 1.0) if one.ndim == 3 else one
     look: Any = {"cmap": palette.PICTURE_MAP, "origin": "upper", "aspect": "equal"}
-    if sound:
+    if kind == "spectrogram":
         look = {"cmap": palette.SPECTROGRAM_MAP, "origin": "lower", "aspect": "auto"}
     ax.imshow(shown, vmin=low, vmax=high, interpolation="nearest", **look)
-
-
-def _time_and_frequency(ax: Axes, shape: tuple[int, ...], seconds: float | None) -> None:
-    bands, frames = shape
-    ax.set_yticks([0, bands - 1], ["1", str(bands)])
-    if seconds is None:
-        _ends(ax, [0, frames - 1], ["1", str(frames)])
-    else:
-        _ends(ax, [-0.5, frames - 0.5], ["0", f"{seconds:.2g}"])
-    ax.set_xlabel("frame" if seconds is None else "seconds", fontsize=NOTE_SIZE)
-
-
-def _ends(ax: Axes, at: list[float], words: list[str]) -> None:
-    """Label both ends of the horizontal axis, without reaching out of the panel."""
-    ax.set_xticks(at, words)
-    first, last = ax.get_xticklabels()
-    first.set_horizontalalignment("left")
-    last.set_horizontalalignment("right")
 
 
 def _bars(ax: Axes, one: Numbers, low: float, high: float) -> None:
@@ -256,8 +218,16 @@ def _bars(ax: Axes, one: Numbers, low: float, high: float) -> None:
     ax.axhline(0.0, color=palette.QUIET, linewidth=0.8)
     ax.set_ylim(min(low, 0.0) * 1.1, max(high, 0.0) * 1.1 or 1.0)
     if len(one) > 1:
-        _ends(ax, [1, len(one)], ["1", str(len(one))])
+        _ends(ax, (1, len(one)), ("1", str(len(one))))
     else:
         ax.set_xticks([1])
     ax.set_xlabel("dimension", fontsize=NOTE_SIZE)
     ax.spines["bottom"].set_visible(False)
+
+
+def _ends(ax: Axes, at: tuple[float, float], words: tuple[str, str]) -> None:
+    """Label both ends of the horizontal axis, without reaching out of the panel."""
+    ax.set_xticks(at, words)
+    first, last = ax.get_xticklabels()
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right")

@@ -20,7 +20,7 @@ from mmkd_lab.plotting.axes import said
 from mmkd_lab.plotting.canvas import LabFigure
 from mmkd_lab.plotting.figures import register_figure
 from mmkd_lab.plotting.intervals import REFERENCE, Panel, Row, Values, interval_figure
-from mmkd_lab.plotting.tables import Measure, arms_of, by_seed, distinct, paired
+from mmkd_lab.plotting.tables import Measure, arms_of, by_seed, distinct, measure_of, paired
 
 #: What figures call the estimators of shares, in their order.
 METHODS = {
@@ -61,25 +61,20 @@ def arms_figure(
     reference: str | None = None,
     metric: str = "accuracy",
     split: str = "test",
-    width: float | None = None,
 ) -> LabFigure:
     """How good each arm's teacher is, how good its student is, and what the teacher was worth.
 
     A teacher far to the right whose student is not is the failure case of crossmodal distillation (Xue et al.
-    2023, table 1). A narrow `width`, in inches, has the panels under each other; `reference` is by default
-    unimodal KD, else no KD.
+    2023, table 1). `reference` is by default unimodal KD, else no KD.
     """
-    measure = Measure(metric, split)
+    measure = measure_of(metric, split)
     part = tables.select(table, measure)
     reference = tables.reference_arm(part, reference, "um_kd", "no_kd")
-    levels = [
-        _level(role.capitalize(), part, role, measure)
-        for role in ("teacher", "student")
-        if arms_of(part, role=role)
-    ]
+    roles = [role for role in ("teacher", "student") if arms_of(part, role=role)]
+    levels = [_level(role.capitalize(), part, role, measure) for role in roles]
     worth = _worth(f"Student minus {_label(reference)}", part, reference, measure)
     named, note = title or _finding(part, reference), tables.seeds_note(part)
-    return interval_figure(_rows(arms_of(part)), [*levels, worth], title=named, note=note, width=width)
+    return interval_figure(_rows(arms_of(part)), [*levels, worth], title=named, note=note)
 
 
 @register_figure("repair")
@@ -101,7 +96,7 @@ def repair_figure(
     mine = table[table["loss"] == loss]
     if len(set(mine["ratio"])) == 1:
         return arms_figure(mine, title=title, reference=reference, metric=metric, split=split)
-    measure = Measure(metric, split)
+    measure = measure_of(metric, split)
     part = tables.select(mine, measure, sweep="ratio")
     reference = tables.reference_arm(part, reference)
     by = {f"{float(str(at)):.0%} removed": rows for at, rows in part.groupby("ratio", sort=True)}
@@ -129,7 +124,7 @@ def msd_figure(
     `metric` may also be 'js', 'agreement', 'w1', 'ece' or 'nll'; `views` are by default those of the table.
     """
     tables.has_columns(table, ("view",))
-    known, measure, parts = distinct(table["view"]), Measure(metric, split), {}
+    known, measure, parts = distinct(table["view"]), measure_of(metric, split), {}
     for view in known if views is None else views:
         one_of("view", view, known)
         parts[view] = tables.select(table[table["view"] == view], measure)
@@ -137,7 +132,7 @@ def msd_figure(
     reference = tables.reference_arm(first, reference)
     panels = []
     for view, part in parts.items():
-        level = mean_interval(by_seed(part, arm=reference).to_numpy()).mean
+        level = mean_interval(by_seed(part, reference).to_numpy()).mean
         digits = 1 if measure.percent else 3
         head = f"{tables.view_name(view, known)}\n{_label(reference)} {level:.{digits}f}"
         panels.append(_worth(head + " %" * measure.is_share, part, reference, measure, digits=digits))
@@ -158,13 +153,13 @@ def controls_figure(
     Students of `arm` minus those whose teacher sees `baseline`.
     """
     tables.has_columns(table, ("gamma", "teacher_sees"))
-    measure = Measure("accuracy")
+    measure = measure_of("accuracy")
     one_of("arm", arm, distinct(table["arm"]))
     part = table[(table["arm"] == arm) & (table["role"] == "student")]
     kinds = distinct(part["teacher_sees"])
     one_of("baseline", baseline, kinds)
     by = {kind: tables.select(part[part["teacher_sees"] == kind], measure, sweep="gamma") for kind in kinds}
-    values = {kind: one.set_index(["gamma", "seed"])["value"].sort_index() for kind, one in by.items()}
+    values = {kind: by_seed(one, arm, sweep="gamma") for kind, one in by.items()}
     gains = {kind: tables.minus(one, values[baseline], kind, baseline) for kind, one in values.items()}
     panels = []
     for gamma in sorted(part["gamma"].unique()):
@@ -225,16 +220,12 @@ def rivals_figure(table: pd.DataFrame, *, title: str | None = None, loss: str | 
         mine = runs[runs["loss"] == one]
         here = [name for name in names if mine[name].notna().any()]
         mine = mine.dropna(subset=[*here, "gain"])
-        entries, head = (
-            {name: _correlation(mine, name) for name in here},
-            f"Students learn by {one}\n{len(mine)} runs",
-        )
+        entries = {name: _correlation(mine, name) for name in here}
+        head = f"Students learn by {one}\n{len(mine)} runs"
         panels.append(Panel(head, "rank correlation with the gain", entries, digits=2, signed=True, **look))
     rows = [Row(name, _RIVALS.get(name, name), palette.INK) for name in names]
-    note = (
-        f"{tables.seeds_note(table)} Spearman's correlation over the runs of a seed; gains are over no KD. "
-    )
-    note += f"Bold: the interval excludes zero, not corrected for {len(names)} rivals."
+    note = f"{tables.seeds_note(table)} Spearman's correlation over the runs of a seed; gains are over no "
+    note += f"KD. Bold: the interval excludes zero, not corrected for {len(names)} rivals."
     return interval_figure(rows, panels, title=title or "Rival hypotheses on the same runs", note=note)
 
 
@@ -265,10 +256,8 @@ def _label(arm: str) -> str:
 
 def _level(title: str, part: pd.DataFrame, role: str, measure: Measure, scale: str | None = None) -> Panel:
     """What the networks of one role score."""
-    known = {
-        arm: _array(by_seed(part, arm=arm, role=role), hollow=role == "teacher")
-        for arm in arms_of(part, role=role)
-    }
+    arms, hollow = arms_of(part, role=role), role == "teacher"
+    known = {arm: _array(by_seed(part, arm, role), hollow=hollow) for arm in arms}
     entries = dict.fromkeys(part["arm"], f"no {role}") | known
     digits = 1 if measure.percent else None
     return Panel(title, measure.label, entries, scale=scale, least=float(measure.percent), digits=digits)
@@ -278,7 +267,7 @@ def _worth(title: str, part: pd.DataFrame, reference: str, measure: Measure, **l
     """Each student, or a teacher that is a row of its own, minus the reference's student of the same seed."""
     known = {arm: _array(paired(part, arm, reference)) for arm in arms_of(part)}
     if "teacher" in set(part["arm"]):
-        known["teacher"] = _array(paired(part, "teacher", reference, role="teacher"), hollow=True)
+        known["teacher"] = _array(paired(part, "teacher", reference, "teacher"), hollow=True)
     entries = dict.fromkeys(part["arm"], "no student") | known | {reference: REFERENCE}
     return _differences(title, entries, measure, **look)
 
@@ -293,7 +282,7 @@ def _finding(part: pd.DataFrame, reference: str) -> str:
     """What a figure without a title says: the best other teacher, and what it was worth to its student."""
     head, students = f"{part['dataset'].iloc[0]}: ", arms_of(part)
     taught = [arm for arm in arms_of(part, role="teacher") if arm in students]
-    means = {arm: float(by_seed(part, arm=arm, role="teacher").mean()) for arm in taught}
+    means = {arm: float(by_seed(part, arm, "teacher").mean()) for arm in taught}
     others = [arm for arm in taught if arm != reference]
     if not others:
         return f"{head}students by arm, against {_label(reference)}"

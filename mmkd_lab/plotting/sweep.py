@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,12 +31,11 @@ from mmkd_lab.plotting.axes import (
 )
 from mmkd_lab.plotting.canvas import AXIS_SIZE, NOTE_SIZE, LabFigure, fit, style
 from mmkd_lab.plotting.figures import register_figure
-from mmkd_lab.plotting.tables import Measure
+from mmkd_lab.plotting.tables import Measure, by_seed, measure_of
 
 Points = Mapping[str, Sequence[Sequence[float]]]
-ByX = dict[float, Numbers]
 
-_NARROW, _NAMES, _NAME_SIZE = 6.5, 2.2, 9.0
+_WIDTH, _NAMES, _NAME_SIZE = 9.6, 2.2, 9.0
 _GREEK = {"alpha": "α", "beta": "β", "gamma": "γ"}
 _MEANING = {
     "alpha": "α, what the teacher alone sees",
@@ -46,14 +46,20 @@ _MEANING = {
 
 @dataclass(frozen=True)
 class _Line:
-    """One curve: what it is called, its colour and mark, and its values per point of the sweep."""
+    """One curve: what it is called, its colour and mark, and its values by point of the sweep and seed."""
 
     name: str
     label: str
     colour: str
     mark: str
-    by_x: ByX
+    values: pd.Series[Any]
     hollow: bool = False
+
+    @property
+    def by_x(self) -> dict[float, Numbers]:
+        """The values at each point of the sweep."""
+        groups = self.values.groupby(level=0)
+        return {float(str(at)): values.to_numpy(dtype=float) for at, values in groups}
 
 
 @register_figure("sweep")
@@ -67,47 +73,45 @@ def sweep_figure(
     split: str = "test",
     x_label: str | None = None,
     published: Points | None = None,
-    size: tuple[float, float] | None = None,
 ) -> LabFigure:
     """Teachers and students over `x`, beside the paired differences from the reference arm.
 
     Args:
         table: a study's tidy table with the column `x` (see `plotting.tables`).
-        x: the swept column, 'gamma' or 'alpha' for example.
+        x: the swept column, 'gamma' or 'alpha' for example, which the axis calls `x_label`.
         title: the finding; by default it is computed from the numbers.
         reference: the arm the others are compared with; by default no KD.
-        metric: which metric.
-        split: which split.
-        x_label: what the horizontal axis is called; by default what `x` stands for, or `x` itself.
+        metric: which metric, on which `split`.
         published: curves to draw thinly beside ours: {'teacher' or an arm: [[x, value], ...]}.
-        size: width and height in inches. Below a width of 6.5 the panels stand under each other.
 
     Raises `LabError`: columns missing, an unknown metric, split or arm, values that are not finite, seeds
     that do not pair up, published curves of no line.
     """
     of_type("x", x, str, "the name of a column", "For example 'gamma'.")
-    measure = Measure(metric, split)
+    measure = measure_of(metric, split)
     part = tables.select(table, measure, sweep=x)
     reference = tables.reference_arm(part, reference, "no_kd", "um_kd")
     arms = tables.arms_of(part)
     marks = [palette.MARKS[i % len(palette.MARKS)] for i in range(len(arms))]
     students = [
-        _Line(arm, *palette.style_of(arm), mark, _values(part, x, arm, "student"))
+        _Line(arm, *palette.style_of(arm), mark, by_seed(part, arm, sweep=x))
         for arm, mark in zip(arms, marks, strict=True)
     ]
-    gains = [_gain(part, x, line, reference) for line in students if line.name != reference]
+    gains = [
+        replace(line, values=tables.paired(part, line.name, reference, sweep=x))
+        for line in students
+        if line.name != reference
+    ]
     lines = [*_teachers(part, x), *students]
-    width, height = size or (9.6, max(4.0, 1.8 + 0.19 * len(lines)))
-    stacked, panels = width < _NARROW, 2 if gains else 1
-    figure = LabFigure((width, height if size or not stacked else 1.8 * height))
+    figure = LabFigure((_WIDTH, max(4.0, 1.8 + 0.19 * len(lines))))
     with style():
-        axes = figure.subplots(*((panels, 1) if stacked else (1, panels)), squeeze=False).ravel()
+        axes = figure.subplots(1, 2 if gains else 1, squeeze=False)[0]
         named = [(axes[0], _curves(axes[0], lines, measure, published or {}))]
         if gains:
             axes[1].set_title(f"Student minus {palette.style_of(reference)[0]}")
             named.append((axes[1], _differences(axes[1], gains, measure)))
         for ax in axes:
-            room = width / (1 if stacked else panels) - 1.2 - _NAMES * 0.6
+            room = _WIDTH / len(axes) - 1.2 - _NAMES * 0.6
             ax.set_xlabel(fit(x_label or _MEANING.get(x, x), room, AXIS_SIZE))
         figure.headline(_finding(part, x, gains, reference) if title is None else title)
         n = int(part["seed"].nunique())
@@ -201,30 +205,11 @@ def _teachers(part: pd.DataFrame, x: str) -> list[_Line]:
     """One line per distinct teacher: arms that were taught by the same one share it."""
     found: list[_Line] = []
     for arm in tables.arms_of(part, role="teacher"):
-        values, (label, colour) = _values(part, x, arm, "teacher"), palette.style_of(arm)
-        if not any(_equal(values, line.by_x) for line in found):
+        values, (label, colour) = by_seed(part, arm, "teacher", x), palette.style_of(arm)
+        if not any(values.equals(line.values) for line in found):
             name, said = (f"teacher of {arm}", f"teacher of {label}") if found else ("teacher", "teacher")
             found.append(_Line(name, said, colour, "D", values, hollow=True))
     return found
-
-
-def _gain(part: pd.DataFrame, x: str, line: _Line, reference: str) -> _Line:
-    by_x: ByX = {}
-    for at, rows in part.groupby(x, sort=True):
-        absent = sorted({line.name, reference} - set(tables.arms_of(rows)))
-        require(not absent, "table", f"no {absent[:1]} at {x} = {at}", "must hold every arm at each point")
-        by_x[float(str(at))] = tables.paired(rows, line.name, reference).to_numpy(dtype=float)
-    return replace(line, by_x=by_x)
-
-
-def _values(part: pd.DataFrame, x: str, arm: str, role: str) -> ByX:
-    rows = part[(part["arm"] == arm) & (part["role"] == role)]
-    groups = rows.sort_values("seed").groupby(x, sort=True)["value"]
-    return {float(str(at)): values.to_numpy(dtype=float) for at, values in groups}
-
-
-def _equal(a: ByX, b: ByX) -> bool:
-    return list(a) == list(b) and all(np.array_equal(a[at], b[at]) for at in a)
 
 
 def _range(lines: Sequence[_Line]) -> float:

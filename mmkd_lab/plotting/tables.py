@@ -31,46 +31,30 @@ _LOWER = ("nll", "js", "ece", "w1")
 
 @dataclass(frozen=True)
 class Measure:
-    """What is on the axis: a metric on a split, with its units."""
+    """What is on the axis: `test accuracy (%)`, and of differences `difference in test accuracy (points)`.
+
+    `points` is the unit of a difference, in brackets; `sides` are what lies below and above zero; `percent`:
+    whether differences are in points, of which one is the least that is worth an axis.
+    """
 
     metric: str
-    split: str = "test"
+    split: str
+    label: str
+    difference: str
+    points: str
+    sides: tuple[str, str]
+    percent: bool
+    is_share: bool
 
-    @property
-    def label(self) -> str:
-        """`test accuracy (%)`."""
-        name, unit, _ = self._told
-        return f"{self.split} {name}{f' ({unit})' if unit else ''}"
 
-    @property
-    def difference(self) -> str:
-        """`difference in test accuracy (points)`."""
-        return f"difference in {self.split} {self._told[0]}{self.points}"
-
-    @property
-    def points(self) -> str:
-        """The unit of a difference, in brackets: ` (points)`."""
-        return f" ({self._told[2]})" if self._told[2] else ""
-
-    @property
-    def sides(self) -> tuple[str, str]:
-        """What lies below and above zero."""
-        return ("better", "worse") if self.metric in _LOWER else ("worse", "better")
-
-    @property
-    def percent(self) -> bool:
-        """Whether differences are in points, of which one is the least that is worth an axis."""
-        return self._told[2] == "points"
-
-    @property
-    def is_share(self) -> bool:
-        """Whether its values are in percent."""
-        return self._told[1] == "%"
-
-    @property
-    def _told(self) -> tuple[str, str, str]:
-        name, unit, difference = _METRICS.get(self.metric, ("", "", ""))
-        return name or self.metric.replace("_", " "), unit, difference
+def measure_of(metric: str, split: str = "test") -> Measure:
+    """A metric on a split, with its units."""
+    name, unit, apart = _METRICS.get(metric, ("", "", ""))
+    name = f"{split} {name or metric.replace('_', ' ')}"
+    label, points = (f" ({one})" if one else "" for one in (unit, apart))
+    sides = ("better", "worse") if metric in _LOWER else ("worse", "better")
+    whole, percent, is_share = f"difference in {name}{points}", apart == "points", unit == "%"
+    return Measure(metric, split, name + label, whole, points, sides, percent, is_share)
 
 
 def distinct(values: Iterable[object]) -> list[str]:
@@ -116,15 +100,18 @@ def arms_of(part: pd.DataFrame, *, role: str = "student") -> list[str]:
     return palette.ordered(part.loc[part["role"] == role, "arm"])
 
 
-def by_seed(part: pd.DataFrame, *, arm: str, role: str = "student") -> pd.Series[Any]:
-    """Values indexed by seed, in the order of the seeds."""
+def by_seed(part: pd.DataFrame, arm: str, role: str = "student", sweep: str | None = None) -> pd.Series[Any]:
+    """Values by seed, or by point of a sweep and seed, in their order."""
     rows = part[(part["arm"] == arm) & (part["role"] == role)]
-    return rows.set_index("seed")["value"].astype(float).sort_index()
+    return rows.set_index([*([sweep] if sweep else []), "seed"])["value"].astype(float).sort_index()
 
 
-def paired(part: pd.DataFrame, arm: str, reference: str, *, role: str = "student") -> pd.Series[Any]:
+def paired(
+    part: pd.DataFrame, arm: str, reference: str, role: str = "student", sweep: str | None = None
+) -> pd.Series[Any]:
     """`arm - reference` seed by seed. Raises `LabError` when their seeds differ."""
-    return minus(by_seed(part, arm=arm, role=role), by_seed(part, arm=reference), arm, reference)
+    treated, control = by_seed(part, arm, role, sweep), by_seed(part, reference, sweep=sweep)
+    return minus(treated, control, arm, reference)
 
 
 def minus(treated: pd.Series[Any], control: pd.Series[Any], name: str, reference: str) -> pd.Series[Any]:

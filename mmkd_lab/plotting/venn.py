@@ -22,6 +22,7 @@ from mmkd_lab.plotting.venn_bar import COLOURS, EMPTY, Rows, bars_panel, wording
 
 _NEEDED = ("quantity", "value", "low", "high", "method", "notes")
 _XOR_FROM = 0.5
+_SIZE = (8.6, 4.2)
 _HALF_WIDTH, _HALF_HEIGHT, _APART = 1.05, 1.0, 0.5  # in units of the circles' plane
 #: part -> its quantity, and its region of the diagram.
 _PARTS = {"alpha": ("alpha", "10"), "gamma": ("gamma_union", "11"), "beta": ("beta", "01")}
@@ -37,11 +38,7 @@ class Shares(Protocol):
 
 
 def venn_figure(
-    shares: Shares | pd.DataFrame,
-    *,
-    names: tuple[str, str] = ("a", "b"),
-    title: str | None = None,
-    size: tuple[float, float] = (8.6, 4.2),
+    shares: Shares | pd.DataFrame, *, names: tuple[str, str] = ("a", "b"), title: str | None = None
 ) -> LabFigure:
     """The diagram and its bar twin.
 
@@ -49,7 +46,6 @@ def venn_figure(
         shares: modality shares, or their tidy table (`ModalityShares.to_table()`).
         names: what modalities a (the teacher's) and b (the student's) are called.
         title: the finding; by default gamma with its interval, or that the label is of XOR type.
-        size: width and height in inches.
 
     Raises `LabError`: a table without the needed columns or quantities, values that are no shares, equal
     names.
@@ -57,10 +53,10 @@ def venn_figure(
     table = shares if isinstance(shares, pd.DataFrame) else shares.to_table()
     rows = _rows(table)
     require(len(set(names)) == 2 and all(names), "names", names, "must be two different names")
-    figure = LabFigure(size)
+    figure = LabFigure(_SIZE)
     with style():
         left, right = figure.subplots(1, 2, width_ratios=[1.12, 1.0])
-        draw_diagram(left, rows, names=names, inches=0.44 * size[0])
+        draw_diagram(left, rows, names=names, inches=0.44 * _SIZE[0])
         bars_panel(right, rows, names)
     figure.headline(title or _finding(rows, names))
     figure.note(_reading(table, rows))

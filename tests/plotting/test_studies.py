@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from mmkd_lab.core.check import LabError
 from mmkd_lab.core.stats import mean_interval, paired_interval
 from mmkd_lab.plotting import FIGURES, palette
 from mmkd_lab.plotting.studies import METHODS
@@ -221,45 +220,3 @@ def test_recovery_draws_estimates_beside_the_declared_share_and_says_how_far_off
         assert marks(ax) == pytest.approx({0: declared, 1: 1.0})
         assert declared in {line.get_xdata()[0] for line in ax.lines if len(set(line.get_xdata())) == 1}
     assert "500 samples" in figure.get_supxlabel()
-
-
-def unpaired():
-    table = arms_table()
-    return table[~((table.arm == "cm_kd") & (table.role == "student") & (table.seed == 2))]
-
-
-@pytest.mark.parametrize(
-    ("kind", "table", "options", "expected"),
-    [
-        ("arms", arms_table().drop(columns=["arm", "seed"]), {}, "lacks the columns 'arm' and 'seed'"),
-        ("arms", arms_table().iloc[:0], {}, "table = 'no rows': must hold at least one"),
-        ("arms", [arms_table()], {}, "table = 'list': must be a pandas DataFrame"),
-        ("arms", arms_table().assign(value=np.nan), {}, r"table\['value'\] = .*nan.*finite number \(no_kd"),
-        (
-            "arms",
-            arms_table().assign(value="many"),
-            {},
-            r"table\['value'\] = 'many': must be a finite number",
-        ),
-        ("arms", arms_table(), {"metric": "f1"}, "metric = 'f1'"),
-        ("arms", arms_table(), {"split": "dev"}, "split = 'dev'"),
-        ("arms", arms_table(), {"reference": "mg_kd"}, "reference = 'mg_kd'"),
-        ("arms", arms_table().assign(dataset=["a", *["b"] * 44]), {}, "one dataset"),
-        ("arms", arms_table().assign(seed=0), {}, "one value per arm, role and seed"),
-        ("arms", unpaired(), {}, r"seeds = .*\[0, 1, 3, 4\] for 'cm_kd'"),
-        ("arms", arms_table().query("role == 'teacher'"), {}, "role 'student'"),
-        ("msd", msd_table().drop(columns="view"), {}, "lacks the columns 'view'"),
-        ("msd", msd_table(), {"views": ["c"]}, "view = 'c'"),
-        ("msd", msd_table(), {"reference": "dkd"}, "reference = 'dkd'"),
-        ("repair", repaired(), {"loss": "kd alone"}, "loss = 'kd alone'"),
-        ("repair", repaired().drop(columns="loss"), {}, "lacks the columns 'loss'"),
-        ("controls", seen(), {"baseline": "nothing"}, "baseline = 'nothing'"),
-        ("controls", seen().iloc[1:], {}, "same seeds"),
-        ("rivals", runs(), {"loss": "kd"}, "loss = 'kd'"),
-        ("rivals", runs()[runs()["metric"] != "gain"], {}, "lacks the gains"),
-        ("recovery", TABLES["recovery"].assign(metric="alpha"), {}, "must hold rows of 'gamma_union'"),
-    ],
-)
-def test_what_a_table_lacks_is_named(kind, table, options, expected):
-    with pytest.raises(LabError, match=expected):
-        FIGURES[kind](table, **options)

@@ -1,4 +1,4 @@
-"""Attribution maps: every column is one sample, above what was explained, below what counted in it."""
+"""Attribution maps of samples, and the saliency of channels."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
-from mmkd_lab.core.check import LabError, one_of, real, require
-from mmkd_lab.plotting import palette
-from mmkd_lab.plotting.axes import Numbers
+from mmkd_lab.core.check import LabError, one_of, real, require, whole
+from mmkd_lab.plotting import palette, tables
+from mmkd_lab.plotting.axes import Numbers, zero_line
 from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, style
 
 BARS, PICTURES = ("columns", "tokens"), ("image", "spectrogram")
@@ -28,9 +29,8 @@ def maps_figure(
     tokens: Sequence[Sequence[str]] | None = None,
     title: str | None = None,
     clip: float | None = None,
-    size: tuple[float, float] | None = None,
 ) -> LabFigure:
-    """Attribution maps of a few samples, on one colour scale that is symmetric around zero.
+    """Attribution maps of a few samples, one a column, on one colour scale that is symmetric around zero.
 
     Args:
         values: (N, ...) attributions: (N, H, W) or (N, C, H, W) for maps, whose channels are summed; (N, D)
@@ -40,10 +40,8 @@ def maps_figure(
             and 'image' for the rest.
         labels: N titles, one per column.
         tokens: N lists of D words, for kind='tokens'.
-        title: the headline.
         clip: the percentile of |values| at which the scale ends, so that single cells do not wash out the
             rest; by default 99.5 for maps and 100 for bars.
-        size: width and height in inches.
 
     Raises `LabError`: no array of numbers, no sample or more than 16, values that are not finite, a kind,
     inputs, labels or tokens that do not go with the values.
@@ -66,7 +64,7 @@ def maps_figure(
     share = real("clip", (100.0 if bars else 99.5) if clip is None else clip, above=0.0, at_most=100.0)
     limit = float(np.percentile(np.abs(maps), share)) or 1.0
     rows = 1 if seen is None or bars else 2
-    figure = LabFigure(size or _size(maps, kind, rows))
+    figure = LabFigure(_size(maps, kind, rows))
     with style():
         grid = figure.subplots(n if bars else rows, 1 if bars else n, squeeze=False)
         for ax, label in zip(grid.flat, labels or (), strict=False):
@@ -139,3 +137,41 @@ def _size(maps: Numbers, kind: str, rows: int) -> tuple[float, float]:
     side = min(2.2, 8.6 / n)
     tall = side * (1.0 if kind == "spectrogram" else maps.shape[1] / maps.shape[2])
     return max(4.0, side * n + 1.3), min(20.0, 1.1 + rows * (tall + 0.1))
+
+
+def saliency_figure(table: pd.DataFrame, *, keep: int | None = None, title: str | None = None) -> LabFigure:
+    """The signed saliency of each channel (MFH, Algorithm 1) by rank, and beside it by |W| where known.
+
+    Args:
+        table: of a `ChannelSaliency`: one row per channel with `saliency`, `rank` (from 1), perhaps
+            `magnitude`.
+        keep: how many of the first are kept; they have the colour of what both modalities share, the others
+            that of the teacher. All are kept when None.
+
+    Raises `LabError`: a column that is missing, no channels, more to keep than there are.
+    """
+    tables.has_columns(table, ("saliency", "rank"))
+    n = len(table)
+    kept = n if keep is None else whole("keep", keep)
+    require(kept <= n, "keep", keep, f"must be at most {n}, the number of channels")
+    ranked = table.sort_values("rank")
+    colours = np.where(ranked["rank"] <= kept, palette.SHARED, palette.TEACHER)
+    panels = 2 if "magnitude" in table.columns else 1
+    figure = LabFigure((4.6 * panels, 3.6))
+    with style():
+        axes = figure.subplots(1, panels, squeeze=False)[0]
+        for ax in axes:
+            zero_line(ax, vertical=False)
+        axes[0].bar(ranked["rank"], ranked["saliency"], color=colours, width=0.8)
+        axes[0].set(xlabel="channel, by rank", ylabel="saliency, D − D₀ (squared logits)")
+        if panels == 2:
+            axes[1].scatter(ranked["magnitude"], ranked["saliency"], s=18, color=colours, linewidths=0)
+            axes[1].set_xlabel("weight of the channel in the head, |W|")
+        if kept < n:
+            said: Any = {"fontsize": NOTE_SIZE + 1, "ha": "right", "transform": axes[0].transAxes}
+            axes[0].text(0.97, 0.93, f"{kept} kept", color=palette.SHARED, **said)
+            axes[0].text(0.97, 0.84, f"{n - kept} removed", color=palette.TEACHER, **said)
+        figure.headline(title or "Channels of the teacher, by what they share with the student")
+        below = f"{n} channels, {int((ranked['saliency'] < 0).sum())} below 0: permuting one of those over"
+        figure.note(f"{below} the samples brings the teacher closer to the student.")
+    return figure

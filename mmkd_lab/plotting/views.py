@@ -1,4 +1,4 @@
-"""The weights of MSD's terms: how learned ones move in time, and what those by instance are per sample."""
+"""Figures by view: the densities of outputs, and the weights of MSD's terms over time and samples."""
 
 from __future__ import annotations
 
@@ -10,14 +10,69 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 
-from mmkd_lab.core.check import one_of
+from mmkd_lab.core.check import one_of, require
 from mmkd_lab.plotting import palette, tables
-from mmkd_lab.plotting.axes import beside, end_labels, part_labels
+from mmkd_lab.plotting.axes import Numbers, beside, end_labels, part_labels
 from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, style
 
+#: Smoothing, in probability, and where the density is drawn.
+BANDWIDTH = 0.03
+GRID = np.linspace(0.0, 1.0, 201)
 BINS = 24
 #: The arm whose weights by sample are drawn where none is named: given by a formula, not learned.
 BY_FORMULA = "msd_instance"
+
+
+def density_figure(
+    scores: pd.DataFrame, *, title: str | None = None, label: str = "probability of the second class"
+) -> LabFigure:
+    """Whether a student says what its teacher does: one panel per network, one density of outputs per view.
+
+    After figure 1 of Jin et al. 2021 (MSD), which has both modalities, image only and text only.
+
+    Args:
+        scores: arm ('teacher' is one), view (the full input first), score: one number in [0, 1] per sample
+            (and seed), as `MsdStudy.scores` gives them.
+        label: what the score is.
+
+    Raises `LabError`: columns or rows that are missing, scores outside [0, 1].
+    """
+    tables.has_columns(scores, ("arm", "view", "score"), argument="scores")
+    arms, views = (tables.distinct(scores[name]) for name in ("arm", "view"))
+    groups = scores.groupby(["arm", "view"])["score"]
+    curves = {which: density(values.to_numpy(float)) for which, values in groups}
+    top = max(float(curve.max()) for curve in curves.values())
+    figure = LabFigure((1.0 + 2.9 * len(arms), 3.6))
+    with style():
+        axes = figure.subplots(1, len(arms), squeeze=False, sharey=True)[0]
+        for ax, arm in zip(axes, arms, strict=True):
+            for i, view in enumerate(one for one in views if (arm, one) in curves):
+                colour, curve = palette.view_colour(i), curves[arm, view]
+                named: Any = {"color": colour, "ha": "center", "va": "top", "transform": ax.transAxes}
+                ax.fill_between(GRID, curve, color=colour, alpha=0.10, linewidth=0)
+                ax.plot(GRID, curve, color=colour, linewidth=1.8)
+                ax.text(0.5, 0.98 - 0.09 * i, tables.view_name(view, views), fontsize=NOTE_SIZE, **named)
+            ax.set(xlim=(0, 1), ylim=(0, 1.08 * top), title=palette.style_of(arm)[0])
+            ax.set_xlabel(label, fontsize=NOTE_SIZE)
+        axes[0].set_ylabel("density")
+        figure.headline(title or "What they say under full and missing modalities")
+        figure.note(f"Gaussian kernel of width {BANDWIDTH}, reflected at 0 and 1; test samples of all seeds.")
+    return figure
+
+
+def density(values: Numbers) -> Numbers:
+    """A smooth density on `GRID` of numbers in [0, 1], of integral 1, reflected at both ends.
+
+    Raises `LabError` for a value outside.
+    """
+    inside = bool(((values >= 0) & (values <= 1)).all())
+    require(inside, "values", f"{values.min():g} to {values.max():g}", "must lie between 0 and 1")
+    fine = 2000
+    counts = np.bincount(np.minimum((values * fine).astype(int), fine - 1), minlength=fine) / values.size
+    centres, found = (np.arange(fine) + 0.5) / fine, np.zeros_like(GRID)
+    for image in (centres, -centres, 2 - centres):
+        found += np.exp(-0.5 * ((GRID[:, None] - image) / BANDWIDTH) ** 2) @ counts
+    return np.asarray(found / (BANDWIDTH * np.sqrt(2 * np.pi)))
 
 
 def weights_figure(table: pd.DataFrame, *, title: str | None = None) -> LabFigure:
@@ -25,7 +80,6 @@ def weights_figure(table: pd.DataFrame, *, title: str | None = None) -> LabFigur
 
     Args:
         table: arm, seed, step, view, value, as `MsdStudy.weights_over_time`.
-        title: the finding.
 
     Raises `LabError`: columns that are missing, or no rows (no arm learned its weights).
     """
@@ -74,7 +128,6 @@ def sample_weights_figure(
         table: arm, seed, sample, view, value and facts, as `MsdStudy.weights_by_sample`.
         view: whose weight.
         arm: of which arm's students; 'msd_learned' has learned ones.
-        title: the finding.
         by: the column of a fact, for example 'evidence' of shapes_vl; None for one row.
         names: what its numbers mean, in order, or {number: name}.
 
@@ -86,7 +139,7 @@ def sample_weights_figure(
     views = sorted(tables.distinct(table["view"]))
     one_of("view", view, views)
     mine = table[table["view"] == view]
-    groups = {kind: rows["value"].to_numpy(dtype=float) for kind, rows in mine.groupby(by or "view")}
+    groups: Any = mine.groupby(by or "view")["value"]
     named = names if isinstance(names, Mapping) else dict(enumerate(names))
     top = float(mine["value"].max())
     edges = np.linspace(0.0, top if top > 0 else 1.0, BINS + 1)
@@ -95,13 +148,13 @@ def sample_weights_figure(
         ax = figure.subplots()
         said: Any = {"xycoords": ax.get_yaxis_transform(), "fontsize": NOTE_SIZE, "va": "top"}
         colour = palette.view_colour(1 + views.index(view))
-        for y, values in enumerate(groups.values()):
+        for y, (_, values) in enumerate(groups):
             share = np.histogram(values, edges)[0] / len(values)
             tall = -0.85 * share / share.max()
             ax.bar(edges[:-1], tall, np.diff(edges), y, align="edge", color=colour, alpha=0.55)
             ax.plot([values.mean()] * 2, [y, y - 0.85], color=palette.INK, linewidth=1.6)
             beside(ax, f"mean {values.mean():.2f}", (1.0, y - 0.8), (4, -2), **said)
-        labels = [named.get(kind, str(kind)) if by else named.get(0, "0") for kind in groups]
+        labels = [named.get(kind if by else 0, str(kind)) for kind, _ in groups]
         ax.set_yticks(np.arange(len(groups)) - 0.3, labels)
         ax.tick_params(axis="y", length=0)
         ax.grid(visible=False, axis="y")
