@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from bisect import bisect_right
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path

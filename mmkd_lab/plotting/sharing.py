@@ -15,8 +15,7 @@ from mmkd_lab.plotting.figures import register_figure
 from mmkd_lab.plotting.intervals import Panel, Row, Values, draw_panel
 from mmkd_lab.plotting.palette import QUIET, SHARED
 from mmkd_lab.plotting.studies import METHODS, methods_in
-from mmkd_lab.plotting.venn import draw_diagram
-from mmkd_lab.plotting.venn_bar import bars_panel
+from mmkd_lab.plotting.venn import bars_panel, draw_diagram
 
 _QUANTITIES = ("alpha", "beta", "gamma_union", "synergy", "unobserved")
 _SIZE = (11.0, 3.9)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -19,16 +21,7 @@ from matplotlib.text import Annotation
 from mmkd_lab.core.check import of_type, require
 from mmkd_lab.core.stats import mean_interval
 from mmkd_lab.plotting import palette, tables
-from mmkd_lab.plotting.axes import (
-    Numbers,
-    beside,
-    end_labels,
-    few_ticks,
-    jitter,
-    padded,
-    part_labels,
-    zero_line,
-)
+from mmkd_lab.plotting.axes import beside, end_labels, few_ticks, jitter, padded, part_labels, zero_line
 from mmkd_lab.plotting.canvas import AXIS_SIZE, NOTE_SIZE, LabFigure, fit, style
 from mmkd_lab.plotting.figures import register_figure
 from mmkd_lab.plotting.tables import Measure, by_seed, measure_of
@@ -37,14 +30,14 @@ Points = Mapping[str, Sequence[Sequence[float]]]
 
 _WIDTH, _NAMES, _NAME_SIZE = 9.6, 2.2, 9.0
 _GREEK = {"alpha": "α", "beta": "β", "gamma": "γ"}
-_MEANING = {
-    "alpha": "α, what the teacher alone sees",
-    "beta": "β, what the student alone sees",
-    "gamma": "γ, what both see",
+_SEEN = {
+    "alpha": "what the teacher alone sees",
+    "beta": "what the student alone sees",
+    "gamma": "what both see",
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Line:
     """One curve: what it is called, its colour and mark, and its values by point of the sweep and seed."""
 
@@ -55,8 +48,8 @@ class _Line:
     values: pd.Series[Any]
     hollow: bool = False
 
-    @property
-    def by_x(self) -> dict[float, Numbers]:
+    @cached_property
+    def by_x(self) -> dict[float, Any]:
         """The values at each point of the sweep."""
         groups = self.values.groupby(level=0)
         return {float(str(at)): values.to_numpy(dtype=float) for at, values in groups}
@@ -92,16 +85,10 @@ def sweep_figure(
     part = tables.select(table, measure, sweep=x)
     reference = tables.reference_arm(part, reference, "no_kd", "um_kd")
     arms = tables.arms_of(part)
-    marks = [palette.MARKS[i % len(palette.MARKS)] for i in range(len(arms))]
-    students = [
-        _Line(arm, *palette.style_of(arm), mark, by_seed(part, arm, sweep=x))
-        for arm, mark in zip(arms, marks, strict=True)
-    ]
-    gains = [
-        replace(line, values=tables.paired(part, line.name, reference, sweep=x))
-        for line in students
-        if line.name != reference
-    ]
+    marks = dict(zip(arms, cycle(palette.MARKS), strict=False))
+    students = [_Line(arm, *palette.style_of(arm), marks[arm], by_seed(part, arm, sweep=x)) for arm in arms]
+    others = [line for line in students if line.name != reference]
+    gains = [replace(one, values=tables.paired(part, one.name, reference, sweep=x)) for one in others]
     lines = [*_teachers(part, x), *students]
     figure = LabFigure((_WIDTH, max(4.0, 1.8 + 0.19 * len(lines))))
     with style():
@@ -111,8 +98,8 @@ def sweep_figure(
             axes[1].set_title(f"Student minus {palette.style_of(reference)[0]}")
             named.append((axes[1], _differences(axes[1], gains, measure)))
         for ax in axes:
-            room = _WIDTH / len(axes) - 1.2 - _NAMES * 0.6
-            ax.set_xlabel(fit(x_label or _MEANING.get(x, x), room, AXIS_SIZE))
+            called = x_label or (f"{_GREEK[x]}, {_SEEN[x]}" if x in _SEEN else x)
+            ax.set_xlabel(fit(called, _WIDTH / len(axes) - 1.2 - _NAMES * 0.6, AXIS_SIZE))
         figure.headline(_finding(part, x, gains, reference) if title is None else title)
         n = int(part["seed"].nunique())
         bars = f"Faint dots: {n} seeds. Bars: 95 % intervals of the mean, and of the mean paired difference."

@@ -46,8 +46,10 @@ def density_figure(
     with style():
         axes = figure.subplots(1, len(arms), squeeze=False, sharey=True)[0]
         for ax, arm in zip(axes, arms, strict=True):
-            for i, view in enumerate(one for one in views if (arm, one) in curves):
-                colour, curve = palette.view_colour(i), curves[arm, view]
+            for i, view in enumerate(views):
+                colour, curve = palette.view_colour(i), curves.get((arm, view))
+                if curve is None:
+                    continue
                 named: Any = {"color": colour, "ha": "center", "va": "top", "transform": ax.transAxes}
                 ax.fill_between(GRID, curve, color=colour, alpha=0.10, linewidth=0)
                 ax.plot(GRID, curve, color=colour, linewidth=1.8)

@@ -20,7 +20,7 @@ LONG = "α, the share of the teacher's decisive features that the student cannot
 
 CASES = {
     "one seed": sweep_table(seeds=1),
-    "hundred seeds": sweep_table(seeds=100),
+    "many seeds": sweep_table(seeds=40),
     "three arms": sweep_table(THREE),
     "all equal": sweep_table(THREE, constant=50.0),
     "one point": sweep_table(points=[0.5]),
