@@ -1,13 +1,11 @@
 """Figures: a tidy table in, a `LabFigure` out. Yours enter by `register_figure`, as the lab's do."""
 
+from mmkd_lab.plotting.attribution import maps_figure, saliency_figure
 from mmkd_lab.plotting.canvas import LabFigure
-from mmkd_lab.plotting.density import density_figure
 from mmkd_lab.plotting.figures import FIGURES, register_figure
 from mmkd_lab.plotting.intervals import REFERENCE, Panel, Row, Values, interval_figure
-from mmkd_lab.plotting.maps import maps_figure
 from mmkd_lab.plotting.pairs import pairs_figure
 from mmkd_lab.plotting.palette import style_of
-from mmkd_lab.plotting.saliency import saliency_figure
 from mmkd_lab.plotting.sharing import sharing_figure
 from mmkd_lab.plotting.studies import (
     arms_figure,
@@ -19,7 +17,7 @@ from mmkd_lab.plotting.studies import (
 )
 from mmkd_lab.plotting.sweep import sweep_figure
 from mmkd_lab.plotting.venn import venn_figure
-from mmkd_lab.plotting.weights import sample_weights_figure, weights_figure
+from mmkd_lab.plotting.views import density_figure, sample_weights_figure, weights_figure
 
 __all__ = [
     "FIGURES",

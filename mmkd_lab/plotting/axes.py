@@ -14,43 +14,31 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from mmkd_lab.plotting.canvas import NOTE_SIZE, width_of
-from mmkd_lab.plotting.palette import INK, QUIET
+from mmkd_lab.plotting.canvas import width_of
+from mmkd_lab.plotting.palette import INK
+
+Numbers = npt.NDArray[np.float64]
 
 
-def jitter(n: int, *, width: float) -> npt.NDArray[np.float64]:
+def jitter(n: int, *, width: float) -> Numbers:
     """(n,) offsets in [-width, width], the same every time: the golden-ratio sequence, which fills evenly."""
-    if n == 1:
-        return np.zeros(1)
     turns = np.modf(0.5 + np.arange(n) * 0.6180339887498949)[0]
     return np.asarray(width * (2 * turns - 1))
 
 
 def spread(wanted: Sequence[float], *, gap: float) -> list[float]:
-    """Positions at least `gap` apart, in the same order, as near as can be to the wanted ones.
+    """Positions at least `gap` apart, in the same order, nearest in least squares to the wanted ones."""
+    from scipy.optimize import isotonic_regression  # late: few figures need it
 
-    Least-squares with order kept: positions that collide are moved together around their common mean.
-    """
-    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    blocks: list[tuple[float, list[int]]] = []  # mean of (wanted - rank * gap), and members
-    for rank, i in enumerate(order):
-        centre, members = wanted[i] - rank * gap, [i]
-        while blocks and blocks[-1][0] > centre:
-            before, others = blocks.pop()
-            centre = (before * len(others) + centre * len(members)) / (len(others) + len(members))
-            members = others + members
-        blocks.append((centre, members))
-    found, rank = [0.0] * len(wanted), 0
-    for centre, members in blocks:
-        for i in members:
-            found[i], rank = centre + rank * gap, rank + 1
-    return found
+    order, steps = np.argsort(wanted, kind="stable"), gap * np.arange(len(wanted))
+    found = np.empty(len(wanted))
+    found[order] = isotonic_regression(np.asarray(wanted)[order] - steps).x + steps
+    return [float(one) for one in found]
 
 
 def padded(values: Sequence[float], *, share: float = 0.12, least: float = 0.0) -> tuple[float, float]:
     """Axis limits around values: `share` of their range on both sides, and never a range below `least`."""
-    data = np.asarray(values, dtype=float)
-    low, high = float(data.min()), float(data.max())
+    low, high = float(min(values)), float(max(values))
     middle, room = low / 2 + high / 2, max(high - low, least)
     if room <= 1e-12 * abs(middle):
         room = 0.1 * abs(middle) or 1.0
@@ -76,13 +64,11 @@ def digits_of(values: Sequence[float]) -> int:
 
 def few_ticks(ax: Axes, *, inches: float = 2.4, upright: bool = False) -> None:
     """Round ticks with their full numbers, as many as have room in so many inches, six at most."""
-    axis, limits = (ax.yaxis, ax.get_ylim()) if upright else (ax.xaxis, ax.get_xlim())
+    axis, (low, high) = (ax.yaxis, ax.get_ylim()) if upright else (ax.xaxis, ax.get_xlim())
     for most in (6, 5, 4, 3, 2, 1):
         locator = MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10])
-        labels = [
-            _typeset(f"{at:.6g}") for at in locator.tick_values(*limits) if min(limits) <= at <= max(limits)
-        ]
-        if upright or sum(width_of(label, size=9.0) + 0.16 for label in labels) <= inches:
+        labels = [_typeset(f"{at:.6g}") for at in locator.tick_values(low, high) if low <= at <= high]
+        if upright or sum(width_of(label, 9.0) + 0.16 for label in labels) <= inches:
             break
     axis.set_major_formatter(FuncFormatter(lambda value, _: _typeset(f"{value:.6g}")))
     axis.set_major_locator(locator)
@@ -94,13 +80,15 @@ def zero_line(ax: Axes, *, vertical: bool, at: float = 0.0) -> None:
     draw(at, color=INK, linewidth=1.1, zorder=1.5)
 
 
+def beside(ax: Axes, text: str, at: tuple[float, float], by: tuple[float, float], **look: Any) -> Annotation:  # noqa: ANN401
+    """Words so many points beside a place."""
+    return ax.annotate(text, at, xytext=by, textcoords="offset points", **look)
+
+
 def end_labels(ax: Axes, ends: Sequence[tuple[str, float, str]], *, size: float = 9.0) -> list[Annotation]:
     """Names at the right ends of lines: (name, height, colour). `part_labels` moves them apart."""
-    place: Any = {"xycoords": ax.get_yaxis_transform(), "xytext": (4, 0), "textcoords": "offset points"}
-    return [
-        ax.annotate(name, (1.0, y), color=colour, fontsize=size, va="center", **place)
-        for name, y, colour in ends
-    ]
+    look: Any = {"fontsize": size, "va": "center", "xycoords": ax.get_yaxis_transform()}
+    return [beside(ax, name, (1.0, y), (4, 0), color=colour, **look) for name, y, colour in ends]
 
 
 def part_labels(figure: Figure, panels: Sequence[tuple[Axes, Sequence[Annotation]]]) -> None:
@@ -109,23 +97,7 @@ def part_labels(figure: Figure, panels: Sequence[tuple[Axes, Sequence[Annotation
     points = 72.0 / figure.dpi
     for ax, texts in panels:
         wanted = [float(ax.transData.transform((0.0, text.xy[1]))[1]) * points for text in texts]
-        lines = max((1 + text.get_text().count("\n") for text in texts), default=1)
-        gap = 1.38 * lines * float(texts[0].get_fontsize()) if texts else 0.0
+        lines = max(1 + text.get_text().count("\n") for text in texts)
+        gap = 1.38 * lines * float(texts[0].get_fontsize())
         for text, at, found in zip(texts, wanted, spread(wanted, gap=gap), strict=True):
             text.xyann = (4, found - at)
-
-
-def side_words(ax: Axes, words: Sequence[str], *, at: float = 0.0) -> None:
-    """What lies left and right of an upright line, in words at its upper end."""
-    for text, side in zip(words, ("right", "left"), strict=True):
-        ax.annotate(
-            text,
-            (at, 1.0),
-            xytext=(-4 if side == "right" else 4, -1),
-            textcoords="offset points",
-            xycoords=ax.get_xaxis_transform(),
-            ha=side,
-            va="top",
-            fontsize=NOTE_SIZE,
-            color=QUIET,
-        )

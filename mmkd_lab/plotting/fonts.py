@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
 from functools import cache
 
 from matplotlib.font_manager import fontManager, get_font
 
 #: Ships with matplotlib: the same letters on every machine. It has Latin, Greek, Cyrillic and much else.
 BASE = "DejaVu Sans"
-#: Boxes in place of letters, and colours, which matplotlib cannot draw.
-_NEVER = ("last resort", "emoji")
+_NEVER = ("last resort", "emoji")  # boxes in place of letters, and colours, which matplotlib cannot draw
 _FIRST = ("noto sans", "cjk", "gothic", "hiragino", "hei", "song", "arial unicode", "sans")
 
 
@@ -24,9 +22,8 @@ def readable(text: str) -> str:
 
 def families(text: str) -> list[str]:
     """The font families that draw a readable text, the lab's own first."""
-    if text.isascii():
-        return [BASE]
-    return list(dict.fromkeys([BASE, *(family for one in text if (family := _family(ord(one))))]))
+    found = [] if text.isascii() else [_family(ord(letter)) for letter in text]
+    return list(dict.fromkeys([BASE, *filter(None, found)]))
 
 
 def weight_of(names: list[str], weight: str) -> str:
@@ -51,25 +48,20 @@ def _shown(letter: str) -> str:
 @cache
 def _family(code: int) -> str | None:
     """The first installed family that has a letter."""
-    return next((name for name, path in _fonts() if code in _codes(path)), None)
+    return next((name for *_, name, path in _fonts() if code in _codes(path)), None)
 
 
 @cache
-def _fonts() -> tuple[tuple[str, str], ...]:
-    """(family, file) of every font that can be used: the base, then those likely to have many scripts."""
-
-    def rank(font: tuple[str, str]) -> tuple[object, ...]:
-        likely = next((i for i, word in enumerate(_FIRST) if word in font[0].lower()), len(_FIRST))
-        return font[0] != BASE, likely, *font
-
-    return tuple(sorted(_usable(), key=rank))
-
-
-def _usable() -> Iterator[tuple[str, str]]:
+def _fonts() -> list[tuple[bool, int, str, str]]:
+    """(not the base, rank, family, file) of the upright fonts, those likely to have many scripts first."""
+    found = []
     for entry in fontManager.ttflist:
+        name = entry.name.lower()
         upright = entry.style == "normal" and str(entry.weight) in ("400", "normal", "regular")
-        if upright and not any(word in entry.name.lower() for word in _NEVER):
-            yield entry.name, entry.fname
+        if upright and not any(word in name for word in _NEVER):
+            rank = next((i for i, word in enumerate(_FIRST) if word in name), len(_FIRST))
+            found.append((entry.name != BASE, rank, entry.name, entry.fname))
+    return sorted(found)
 
 
 @cache

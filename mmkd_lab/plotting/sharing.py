@@ -14,13 +14,11 @@ from mmkd_lab.plotting.canvas import LabFigure, style
 from mmkd_lab.plotting.figures import register_figure
 from mmkd_lab.plotting.intervals import Panel, Row, Values, draw_panel
 from mmkd_lab.plotting.palette import QUIET, SHARED
-from mmkd_lab.plotting.studies import METHODS
-from mmkd_lab.plotting.venn import draw_diagram
-from mmkd_lab.plotting.venn_bar import bars_panel
+from mmkd_lab.plotting.studies import METHODS, methods_in
+from mmkd_lab.plotting.venn import bars_panel, draw_diagram
 
-_QUANTITIES = ("alpha", "beta", "gamma_union", "gamma_a", "gamma_b", "synergy", "unobserved")
-
-Rows = dict[str, dict[str, float]]
+_QUANTITIES = ("alpha", "beta", "gamma_union", "synergy", "unobserved")
+_SIZE = (11.0, 3.9)
 
 
 @register_figure("sharing")
@@ -44,29 +42,24 @@ def sharing_figure(
         n: the number of samples, for the note.
         layer: what was looked at, for the note.
 
-    Raises:
-        LabError: columns or a method that the table lacks, values that are no shares.
+    Raises `LabError`: columns or a method that the table lacks.
     """
     tables.has_columns(table, ("arm", "metric", "seed", "value"))
-    present = [str(name) for name in dict.fromkeys(table["arm"])]
-    one_of("method", method, present)
-    by = {name: shares_by_quantity(table, name) for name in present}
+    known = methods_in(table["arm"])
+    one_of("method", method, known)
+    by, (a, b) = {name: shares_by_quantity(table, name) for name in known}, names
     called = METHODS.get(method, method)
-    figure = LabFigure((11.0, 3.9))
+    figure = LabFigure(_SIZE)
     with style():
         left, middle, right = figure.subplots(1, 3, width_ratios=[1.15, 0.95, 0.8])
-        draw_diagram(left, by[method], names=(names[0], names[1]), room=0.31)
-        bars_panel(middle, by[method], (names[0], names[1]))
-        known = [
-            *(name for name in METHODS if name in by),
-            *(name for name in present if name not in METHODS),
-        ]
+        draw_diagram(left, by[method], names=(a, b), inches=0.31 * _SIZE[0])
+        bars_panel(middle, by[method], (a, b))
         rows = [Row(name, METHODS.get(name, name), SHARED if name == method else QUIET) for name in known]
         entries = {name: _gamma(by[name]["gamma_union"]) for name in known}
         draw_panel(right, rows, Panel("", "", entries, limits=(-0.03, 1.03), digits=2))
         right.set_xlabel("γ, share that both carry")
         right.set_title("gamma, by method")
-    figure.headline(title or f"What {names[0]} and {names[1]} share, by {called}")
+    figure.headline(title or f"What {a} and {b} share, by {called}")
     seeds = int(table["seed"].nunique())
     size = f"{f', {n:,} samples' if n else ''}, {seeds} seed{'s' * (seeds > 1)}"
     words = f"Diagram and bar: {called}, layer {layer}{size}."
@@ -77,16 +70,15 @@ def sharing_figure(
     return figure
 
 
-def shares_by_quantity(table: pd.DataFrame, method: str) -> Rows:
+def shares_by_quantity(table: pd.DataFrame, method: str) -> dict[str, dict[str, float]]:
     """{quantity: {'value', 'low', 'high'}}: mean over seeds, ends that hold every seed's; NaN for none."""
-    part = table[table["arm"] == method]
-    values = {str(name): group["value"].to_numpy(dtype=float) for name, group in part.groupby("metric")}
-    nothing = np.array([math.nan])
+    groups = table[table["arm"] == method].groupby("metric")["value"]
+    value, low, high = groups.mean(), groups.min(), groups.max()
     return {
         name: {
-            "value": float(values.get(name, nothing).mean()),
-            "low": float(values.get(f"{name} low", nothing).min()),
-            "high": float(values.get(f"{name} high", nothing).max()),
+            "value": float(value.get(name, math.nan)),
+            "low": float(low.get(f"{name} low", math.nan)),
+            "high": float(high.get(f"{name} high", math.nan)),
         }
         for name in _QUANTITIES
     }

@@ -16,10 +16,11 @@ import pandas as pd
 from mmkd_lab.core.check import one_of, require
 from mmkd_lab.core.stats import mean_interval
 from mmkd_lab.plotting import palette, tables
+from mmkd_lab.plotting.axes import said
 from mmkd_lab.plotting.canvas import LabFigure
 from mmkd_lab.plotting.figures import register_figure
 from mmkd_lab.plotting.intervals import REFERENCE, Panel, Row, Values, interval_figure
-from mmkd_lab.plotting.tables import Measure, arms_of, by_seed, paired
+from mmkd_lab.plotting.tables import Measure, arms_of, by_seed, distinct, measure_of, paired
 
 #: What figures call the estimators of shares, in their order.
 METHODS = {
@@ -49,6 +50,8 @@ _RIVALS = {
 }
 _ENCODED = {"none": "Latents are columns.", "tanh": "Latents lie behind tanh of a random rotation."}
 
+Entries = Mapping[str, Values | str]
+
 
 @register_figure("arms")
 def arms_figure(
@@ -58,27 +61,20 @@ def arms_figure(
     reference: str | None = None,
     metric: str = "accuracy",
     split: str = "test",
-    width: float | None = None,
 ) -> LabFigure:
     """How good each arm's teacher is, how good its student is, and what the teacher was worth.
 
     A teacher far to the right whose student is not is the failure case of crossmodal distillation (Xue et al.
-    2023, table 1). A narrow `width`, in inches, has the panels under each other; `reference` is by default
-    unimodal KD, else no KD.
+    2023, table 1). `reference` is by default unimodal KD, else no KD.
     """
-    measure = Measure(metric, split)
+    measure = measure_of(metric, split)
     part = tables.select(table, measure)
-    reference = tables.reference_arm(part, reference, usual=("um_kd", "no_kd"))
-    panels = [
-        _level("Student", part, "student", measure),
-        _worth(_minus(reference), part, reference, measure),
-    ]
-    if (part["role"] == "teacher").any():
-        panels.insert(0, _level("Teacher", part, "teacher", measure))
-    named = _finding(part, reference) if title is None else title
-    return interval_figure(
-        _rows(arms_of(part)), panels, title=named, note=tables.seeds_note(part), width=width
-    )
+    reference = tables.reference_arm(part, reference, "um_kd", "no_kd")
+    roles = [role for role in ("teacher", "student") if arms_of(part, role=role)]
+    levels = [_level(role.capitalize(), part, role, measure) for role in roles]
+    worth = _worth(f"Student minus {_label(reference)}", part, reference, measure)
+    named, note = title or _finding(part, reference), tables.seeds_note(part)
+    return interval_figure(_rows(arms_of(part)), [*levels, worth], title=named, note=note)
 
 
 @register_figure("repair")
@@ -96,13 +92,13 @@ def repair_figure(
     The table has the columns `ratio` and `loss`; `loss` says which students: 'ce + kd' or 'kd alone'.
     """
     tables.has_columns(table, ("ratio", "loss"))
-    one_of("loss", loss, list(dict.fromkeys(table["loss"])))
+    one_of("loss", loss, distinct(table["loss"]))
     mine = table[table["loss"] == loss]
     if len(set(mine["ratio"])) == 1:
         return arms_figure(mine, title=title, reference=reference, metric=metric, split=split)
-    measure = Measure(metric, split)
+    measure = measure_of(metric, split)
     part = tables.select(mine, measure, sweep="ratio")
-    reference = tables.reference_arm(part, reference, usual=())
+    reference = tables.reference_arm(part, reference)
     by = {f"{float(str(at)):.0%} removed": rows for at, rows in part.groupby("ratio", sort=True)}
     shared: Any = {"scale": "students", "axis": f"difference from {_label(reference)}{measure.points}"}
     levels = [_level(f"Teacher\n{at}", rows, "teacher", measure, scale="t") for at, rows in by.items()]
@@ -128,21 +124,18 @@ def msd_figure(
     `metric` may also be 'js', 'agreement', 'w1', 'ece' or 'nll'; `views` are by default those of the table.
     """
     tables.has_columns(table, ("view",))
-    known = [str(view) for view in dict.fromkeys(table["view"])]
-    shown = known if views is None else list(views)
-    measure, parts = Measure(metric, split), {}
-    for view in shown:
+    known, measure, parts = distinct(table["view"]), measure_of(metric, split), {}
+    for view in known if views is None else views:
         one_of("view", view, known)
         parts[view] = tables.select(table[table["view"] == view], measure)
     first = next(iter(parts.values()))
-    reference, full = tables.reference_arm(first, reference, usual=()), tables.fullest(known)
+    reference = tables.reference_arm(first, reference)
     panels = []
     for view, part in parts.items():
-        level = mean_interval(by_seed(part, arm=reference).to_numpy()).mean
+        level = mean_interval(by_seed(part, reference).to_numpy()).mean
         digits = 1 if measure.percent else 3
-        shown_level = f"{level:.{digits}f}{' %' * measure.is_share}"
-        head = f"{tables.view_name(view, full)}\n{_label(reference)} {shown_level}"
-        panels.append(_worth(head, part, reference, measure, digits=digits))
+        head = f"{tables.view_name(view, known)}\n{_label(reference)} {level:.{digits}f}"
+        panels.append(_worth(head + " %" * measure.is_share, part, reference, measure, digits=digits))
     note = f"{tables.seeds_note(first)} The line is {_label(reference)} of the same seed."
     if len(set(first["seed"])) > 1:
         number = sum(isinstance(one, Values) for panel in panels for one in panel.entries.values())
@@ -160,25 +153,23 @@ def controls_figure(
     Students of `arm` minus those whose teacher sees `baseline`.
     """
     tables.has_columns(table, ("gamma", "teacher_sees"))
-    measure = Measure("accuracy")
-    one_of("arm", arm, list(dict.fromkeys(table["arm"])))
+    measure = measure_of("accuracy")
+    one_of("arm", arm, distinct(table["arm"]))
     part = table[(table["arm"] == arm) & (table["role"] == "student")]
-    kinds = [str(kind) for kind in dict.fromkeys(part["teacher_sees"])]
+    kinds = distinct(part["teacher_sees"])
     one_of("baseline", baseline, kinds)
     by = {kind: tables.select(part[part["teacher_sees"] == kind], measure, sweep="gamma") for kind in kinds}
-    values = {kind: one.set_index(["gamma", "seed"])["value"].sort_index() for kind, one in by.items()}
+    values = {kind: by_seed(one, arm, sweep="gamma") for kind, one in by.items()}
     gains = {kind: tables.minus(one, values[baseline], kind, baseline) for kind, one in values.items()}
     panels = []
     for gamma in sorted(part["gamma"].unique()):
-        entries: dict[str, Values | str] = {kind: _array(one.xs(gamma)) for kind, one in gains.items()}
-        entries[baseline] = REFERENCE
+        entries = {kind: _array(one.xs(gamma)) for kind, one in gains.items()} | {baseline: REFERENCE}
         panels.append(_differences(f"γ = {gamma:.2g}", entries, measure, scale="all"))
     rows = [Row(kind, kind, _SEES.get(kind, palette.NEUTRAL)) for kind in kinds]
     note = f"Rows: what the teacher sees. Students minus those whose teacher sees {baseline}. "
     note += tables.seeds_note(part)
-    return interval_figure(
-        rows, panels, title=title or "What the teacher sees, and what it is worth", note=note
-    )
+    named = title or "What the teacher sees, and what it is worth"
+    return interval_figure(rows, panels, title=named, note=note)
 
 
 @register_figure("recovery")
@@ -191,28 +182,15 @@ def recovery_figure(
     """
     tables.has_columns(table, ("arm", "metric", "seed", "value", "gamma"))
     part = table[table["metric"] == "gamma_union"]
-    require(len(part) > 0, "table", sorted(set(table["metric"])), "must hold rows of 'gamma_union'")
-    present = [str(arm) for arm in dict.fromkeys(part["arm"])]
-    names = [
-        *(name for name in METHODS if name in present),
-        *(name for name in present if name not in METHODS),
-    ]
+    require(len(part) > 0, "table", distinct(table["metric"]), "must hold rows of 'gamma_union'")
+    names = methods_in(part["arm"])
     off = (part["value"] - part["gamma"]).abs().groupby(part["arm"]).mean()
     panels = []
     for gamma, worlds in part.groupby("gamma", sort=True):
-        entries: dict[str, Values | str] = dict.fromkeys(names, "undefined")
-        entries |= {str(arm): _array(one["value"]).within(0.0, 1.0) for arm, one in worlds.groupby("arm")}
-        declared = float(str(gamma))
-        panels.append(
-            Panel(
-                f"declared γ = {declared:.2g}",
-                "estimated γ",
-                entries,
-                line=declared,
-                limits=(-0.06, 1.06),
-                digits=2,
-            )
-        )
+        known = {str(arm): _array(one["value"]).within(0.0, 1.0) for arm, one in worlds.groupby("arm")}
+        entries, declared = dict.fromkeys(names, "undefined") | known, float(str(gamma))
+        look: Any = {"line": declared, "limits": (-0.06, 1.06), "digits": 2}
+        panels.append(Panel(f"declared γ = {declared:.2g}", "estimated γ", entries, **look))
     rows = [Row(name, f"{METHODS.get(name, name)}\noff by {off[name]:.2f}", palette.SHARED) for name in names]
     size = f" of {samples:,} samples" if samples else ""
     note = f"Faint dots: worlds{size}, one a seed ({part['seed'].nunique()}). Mark and bar: mean and "
@@ -228,15 +206,15 @@ def rivals_figure(table: pd.DataFrame, *, title: str | None = None, loss: str | 
     """
     keys = ["arm", "seed", "ratio", "loss", "draw"]
     tables.has_columns(table, ("metric", "value", *keys))
-    losses = [str(one) for one in dict.fromkeys(table["loss"])]
+    losses, metrics = distinct(table["loss"]), distinct(table["metric"])
     if loss is not None:
         one_of("loss", loss, losses)
         losses.sort(key=lambda one: one != loss)
-    names = [str(name) for name in dict.fromkeys(table["metric"]) if name != "gain"]
-    require("gain" in set(table["metric"]), "table", names, "lacks the gains")
-    require(len(names) > 0, "table", "gains alone", "must hold at least one rival")
+    names = [name for name in metrics if name != "gain"]
+    require(0 < len(names) < len(metrics), "table", metrics, "must hold the gains and at least one rival")
     known = table.assign(ratio=table["ratio"].fillna(-1.0))  # a key that is NaN equals no other
     runs = known.pivot_table(index=keys, columns="metric", values="value").reset_index()
+    look: Any = {"line": 0.0, "sides": ("gain less", "gain more"), "limits": (-1.08, 1.08)}
     panels = []
     for one in losses:
         mine = runs[runs["loss"] == one]
@@ -244,34 +222,23 @@ def rivals_figure(table: pd.DataFrame, *, title: str | None = None, loss: str | 
         mine = mine.dropna(subset=[*here, "gain"])
         entries = {name: _correlation(mine, name) for name in here}
         head = f"Students learn by {one}\n{len(mine)} runs"
-        axis = "rank correlation with the gain"
-        panels.append(
-            Panel(
-                head,
-                axis,
-                entries,
-                0.0,
-                ("gain less", "gain more"),
-                limits=(-1.08, 1.08),
-                digits=2,
-                signed=True,
-            )
-        )
+        panels.append(Panel(head, "rank correlation with the gain", entries, digits=2, signed=True, **look))
     rows = [Row(name, _RIVALS.get(name, name), palette.INK) for name in names]
-    note = (
-        f"{tables.seeds_note(table)} Spearman's correlation over the runs of a seed; gains are over no KD. "
-    )
-    note += f"Bold: the interval excludes zero, not corrected for {len(names)} rivals."
+    note = f"{tables.seeds_note(table)} Spearman's correlation over the runs of a seed; gains are over no "
+    note += f"KD. Bold: the interval excludes zero, not corrected for {len(names)} rivals."
     return interval_figure(rows, panels, title=title or "Rival hypotheses on the same runs", note=note)
+
+
+def methods_in(names: pd.Series[Any]) -> list[str]:
+    """Estimators of shares: the lab's own in their order, then others as they came."""
+    present = distinct(names)
+    return list(dict.fromkeys([*(name for name in METHODS if name in present), *present]))
 
 
 def _correlation(runs: pd.DataFrame, name: str) -> Values | str:
     """Spearman's correlation of a number with the gain, for every seed in which both vary."""
-    found = []
-    for _, rows in runs.groupby("seed"):
-        x, y = rows[name].rank().to_numpy(), rows["gain"].rank().to_numpy()
-        if np.ptp(x) > 0 and np.ptp(y) > 0:
-            found.append(float(np.corrcoef(x, y)[0, 1]))
+    varied = [rows for _, rows in runs.groupby("seed") if np.ptp(rows[[name, "gain"]], axis=0).all()]
+    found = [rows[name].rank().corr(rows["gain"].rank()) for rows in varied]
     return Values(np.array(found)).within(-1.0, 1.0) if found else "does not vary"
 
 
@@ -287,66 +254,39 @@ def _label(arm: str) -> str:
     return palette.style_of(arm)[0]
 
 
-def _minus(reference: str) -> str:
-    return f"Student minus {_label(reference)}"
-
-
-def _level(title: str, part: pd.DataFrame, role: str, measure: Measure, *, scale: str | None = None) -> Panel:
+def _level(title: str, part: pd.DataFrame, role: str, measure: Measure, scale: str | None = None) -> Panel:
     """What the networks of one role score."""
-    present, hollow = arms_of(part, role=role), role == "teacher"
-    entries: dict[str, Values | str] = dict.fromkeys(part["arm"].unique(), f"no {role}")
-    entries |= {arm: _array(by_seed(part, arm=arm, role=role), hollow=hollow) for arm in present}
+    arms, hollow = arms_of(part, role=role), role == "teacher"
+    known = {arm: _array(by_seed(part, arm, role), hollow=hollow) for arm in arms}
+    entries = dict.fromkeys(part["arm"], f"no {role}") | known
     digits = 1 if measure.percent else None
     return Panel(title, measure.label, entries, scale=scale, least=float(measure.percent), digits=digits)
 
 
-def _worth(
-    title: str,
-    part: pd.DataFrame,
-    reference: str,
-    measure: Measure,
-    **options: Any,  # noqa: ANN401
-) -> Panel:
+def _worth(title: str, part: pd.DataFrame, reference: str, measure: Measure, **look: Any) -> Panel:  # noqa: ANN401
     """Each student, or a teacher that is a row of its own, minus the reference's student of the same seed."""
-    entries: dict[str, Values | str] = dict.fromkeys(part["arm"].unique(), "no student")
-    for arm in entries:
-        alone = arm == "teacher"
-        if arm == reference:
-            entries[arm] = REFERENCE
-        elif alone or arm in arms_of(part):
-            role = "teacher" if alone else "student"
-            entries[arm] = _array(paired(part, arm, reference, role=role), hollow=alone)
-    return _differences(title, entries, measure, **options)
+    known = {arm: _array(paired(part, arm, reference)) for arm in arms_of(part)}
+    if "teacher" in set(part["arm"]):
+        known["teacher"] = _array(paired(part, "teacher", reference, "teacher"), hollow=True)
+    entries = dict.fromkeys(part["arm"], "no student") | known | {reference: REFERENCE}
+    return _differences(title, entries, measure, **look)
 
 
-def _differences(
-    title: str,
-    entries: Mapping[str, Values | str],
-    measure: Measure,
-    **options: Any,  # noqa: ANN401
-) -> Panel:
-    usual = {
-        "axis": measure.difference,
-        "digits": 1 if measure.percent else None,
-        "least": float(measure.percent),
-    }
-    return Panel(title, entries=entries, line=0.0, signed=True, sides=measure.sides, **{**usual, **options})
+def _differences(title: str, entries: Entries, measure: Measure, **look: Any) -> Panel:  # noqa: ANN401
+    usual = {"axis": measure.difference, "digits": 1 if measure.percent else None}
+    least, sides = float(measure.percent), measure.sides
+    return Panel(title, entries=entries, line=0.0, signed=True, sides=sides, least=least, **{**usual, **look})
 
 
 def _finding(part: pd.DataFrame, reference: str) -> str:
     """What a figure without a title says: the best other teacher, and what it was worth to its student."""
-    head, taught = f"{part['dataset'].iloc[0]}: ", arms_of(part, role="teacher")
-    means = {
-        arm: float(by_seed(part, arm=arm, role="teacher").mean()) for arm in taught if arm in arms_of(part)
-    }
-    others = [arm for arm in means if arm != reference]
+    head, students = f"{part['dataset'].iloc[0]}: ", arms_of(part)
+    taught = [arm for arm in arms_of(part, role="teacher") if arm in students]
+    means = {arm: float(by_seed(part, arm, "teacher").mean()) for arm in taught}
+    others = [arm for arm in taught if arm != reference]
     if not others:
         return f"{head}students by arm, against {_label(reference)}"
     best = max(others, key=lambda arm: means[arm])
-    teacher = (
-        f"{means[best] - means[reference]:+.1f}".replace("-", "−")
-        if reference in means
-        else f"{means[best]:.1f}"
-    )
+    teacher = said(round(means[best] - means.get(reference, 0.0), 1), 1, signed=reference in means)
     worth = mean_interval(paired(part, best, reference).to_numpy()).show(signed=True, digits=1)
     return f"{head}{_label(best)} against {_label(reference)}: teacher {teacher}, student {worth}"

@@ -8,44 +8,51 @@ from each other than from those of another seed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import cycle
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 
-from mmkd_lab.core.check import LabError, of_type, require
+from mmkd_lab.core.check import of_type, require
 from mmkd_lab.core.stats import mean_interval
 from mmkd_lab.plotting import palette, tables
-from mmkd_lab.plotting.axes import end_labels, few_ticks, jitter, padded, part_labels, zero_line
+from mmkd_lab.plotting.axes import beside, end_labels, few_ticks, jitter, padded, part_labels, zero_line
 from mmkd_lab.plotting.canvas import AXIS_SIZE, NOTE_SIZE, LabFigure, fit, style
 from mmkd_lab.plotting.figures import register_figure
-from mmkd_lab.plotting.tables import Measure
+from mmkd_lab.plotting.tables import Measure, by_seed, measure_of
 
 Points = Mapping[str, Sequence[Sequence[float]]]
-ByX = dict[float, npt.NDArray[np.float64]]
 
-_NARROW, _NAMES, _NAME_SIZE = 6.5, 2.2, 9.0
+_WIDTH, _NAMES, _NAME_SIZE = 9.6, 2.2, 9.0
 _GREEK = {"alpha": "α", "beta": "β", "gamma": "γ"}
-_MEANING = {
-    "alpha": "α, what the teacher alone sees",
-    "beta": "β, what the student alone sees",
-    "gamma": "γ, what both see",
+_SEEN = {
+    "alpha": "what the teacher alone sees",
+    "beta": "what the student alone sees",
+    "gamma": "what both see",
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Line:
-    """One curve: what it is called, its colour and mark, and its values per point of the sweep."""
+    """One curve: what it is called, its colour and mark, and its values by point of the sweep and seed."""
 
     name: str
     label: str
     colour: str
     mark: str
-    by_x: ByX
+    values: pd.Series[Any]
     hollow: bool = False
+
+    @cached_property
+    def by_x(self) -> dict[float, Any]:
+        """The values at each point of the sweep."""
+        groups = self.values.groupby(level=0)
+        return {float(str(at)): values.to_numpy(dtype=float) for at, values in groups}
 
 
 @register_figure("sweep")
@@ -59,69 +66,55 @@ def sweep_figure(
     split: str = "test",
     x_label: str | None = None,
     published: Points | None = None,
-    size: tuple[float, float] | None = None,
 ) -> LabFigure:
     """Teachers and students over `x`, beside the paired differences from the reference arm.
 
     Args:
         table: a study's tidy table with the column `x` (see `plotting.tables`).
-        x: the swept column, 'gamma' or 'alpha' for example.
+        x: the swept column, 'gamma' or 'alpha' for example, which the axis calls `x_label`.
         title: the finding; by default it is computed from the numbers.
         reference: the arm the others are compared with; by default no KD.
-        metric: which metric.
-        split: which split.
-        x_label: what the horizontal axis is called; by default what `x` stands for, or `x` itself.
+        metric: which metric, on which `split`.
         published: curves to draw thinly beside ours: {'teacher' or an arm: [[x, value], ...]}.
-        size: width and height in inches. Below a width of 6.5 the panels stand under each other.
 
-    Raises:
-        LabError: columns missing, an unknown metric, split or arm, values that are not finite, seeds that do
-            not pair up, published curves of no line.
+    Raises `LabError`: columns missing, an unknown metric, split or arm, values that are not finite, seeds
+    that do not pair up, published curves of no line.
     """
     of_type("x", x, str, "the name of a column", "For example 'gamma'.")
-    measure = Measure(metric, split)
+    measure = measure_of(metric, split)
     part = tables.select(table, measure, sweep=x)
-    reference = tables.reference_arm(part, reference, usual=("no_kd", "um_kd"))
+    reference = tables.reference_arm(part, reference, "no_kd", "um_kd")
     arms = tables.arms_of(part)
-    marks = dict(zip(arms, palette.MARKS * len(arms), strict=False))
-    students = [
-        _Line(arm, *palette.style_of(arm), marks[arm], _values(part, x, arm, "student")) for arm in arms
-    ]
-    gains = [_gain(part, x, line, reference) for line in students if line.name != reference]
+    marks = dict(zip(arms, cycle(palette.MARKS), strict=False))
+    students = [_Line(arm, *palette.style_of(arm), marks[arm], by_seed(part, arm, sweep=x)) for arm in arms]
+    others = [line for line in students if line.name != reference]
+    gains = [replace(one, values=tables.paired(part, one.name, reference, sweep=x)) for one in others]
     lines = [*_teachers(part, x), *students]
-    width, height = size or (9.6, max(4.0, 1.8 + 0.19 * len(lines)))
-    stacked = width < _NARROW
-    figure = LabFigure((width, height if size or not stacked else 1.8 * height))
+    figure = LabFigure((_WIDTH, max(4.0, 1.8 + 0.19 * len(lines))))
     with style():
-        panels = 2 if gains else 1
-        axes = figure.subplots(panels, 1) if stacked else figure.subplots(1, panels, squeeze=False)[0]
-        axes = list(np.atleast_1d(axes))
-        named = [(axes[0], _curves(axes[0], lines, measure, published))]
+        axes = figure.subplots(1, 2 if gains else 1, squeeze=False)[0]
+        named = [(axes[0], _curves(axes[0], lines, measure, published or {}))]
         if gains:
             axes[1].set_title(f"Student minus {palette.style_of(reference)[0]}")
             named.append((axes[1], _differences(axes[1], gains, measure)))
         for ax in axes:
-            room = width / (1 if stacked else panels) - 1.2 - _NAMES * 0.6
-            ax.set_xlabel(fit(x_label or _MEANING.get(x, x), room, AXIS_SIZE))
+            called = x_label or (f"{_GREEK[x]}, {_SEEN[x]}" if x in _SEEN else x)
+            ax.set_xlabel(fit(called, _WIDTH / len(axes) - 1.2 - _NAMES * 0.6, AXIS_SIZE))
         figure.headline(_finding(part, x, gains, reference) if title is None else title)
         n = int(part["seed"].nunique())
         bars = f"Faint dots: {n} seeds. Bars: 95 % intervals of the mean, and of the mean paired difference."
-        figure.note(
-            f"{bars if n > 1 else tables.seeds_note(part)}{' Dashed: as published.' if published else ''}"
-        )
+        dashed = " Dashed: as published." if published else ""
+        figure.note(f"{bars if n > 1 else tables.seeds_note(part)}{dashed}")
         part_labels(figure, named)
     return figure
 
 
-def _curves(ax: Axes, lines: Sequence[_Line], measure: Measure, published: Points | None) -> list[Annotation]:
+def _curves(ax: Axes, lines: Sequence[_Line], measure: Measure, published: Points) -> list[Annotation]:
     """Means with 95 % intervals and direct labels; returns the labels, to be moved apart."""
-    known = {line.name: line for line in lines}
-    drawn = [
-        y
-        for line, shift in zip(lines, _shifts(lines, 0.014), strict=True)
-        for y in _curve(ax, line, shift, 1.2)
-    ]
-    for name, points in (published or {}).items():
+    known, drawn = {line.name: line for line in lines}, []
+    for line, shift in zip(lines, _shifts(lines, 0.014), strict=True):
+        drawn += _curve(ax, line, shift, 1.2)
+    for name, points in published.items():
         require(name in known, "published", name, f"must name one of the lines {list(known)}")
         sound = len(points) > 0 and all(len(point) == 2 for point in points)
         require(sound, "published", list(points), "must be pairs of x and value")
@@ -149,18 +142,10 @@ def _differences(ax: Axes, gains: Sequence[_Line], measure: Measure) -> list[Ann
     ax.set_ylim(min(low, -0.25 * high), max(high, -0.25 * low))
     ax.set_ylabel(measure.difference)
     below, above = measure.sides
+    paper = {"facecolor": palette.PAPER, "edgecolor": "none", "pad": 0.5}
     for text, y, va in ((f"{below} ↓", 0.0, "bottom"), (f"{above} ↑", 1.0, "top")):
-        ax.annotate(
-            text,
-            (0.0, y),
-            xytext=(5, 3 if y == 0 else -3),
-            textcoords="offset points",
-            xycoords="axes fraction",
-            va=va,
-            fontsize=NOTE_SIZE,
-            color=palette.QUIET,
-            bbox={"facecolor": palette.PAPER, "edgecolor": "none", "pad": 0.5},
-        )
+        look = {"xycoords": "axes fraction", "va": va, "fontsize": NOTE_SIZE, "color": palette.QUIET}
+        beside(ax, text, (0.0, y), (5, 3 if y == 0 else -3), bbox=paper, **look)
     return _framed(ax, gains)
 
 
@@ -168,19 +153,11 @@ def _curve(ax: Axes, line: _Line, shift: float, bar: float) -> list[float]:
     """Draw a mean line with its intervals; returns the y values that must stay in view."""
     at = np.array(list(line.by_x)) + shift
     seen = [mean_interval(values) for values in line.by_x.values()]
-    ax.plot(
-        at,
-        [one.mean for one in seen],
-        color=line.colour,
-        linewidth=1.2 if line.hollow else 1.9,
-        marker=line.mark,
-        markersize=5.5,
-        markerfacecolor=palette.PAPER if line.hollow else line.colour,
-        markeredgewidth=1.3,
-        zorder=4,
-    )
+    means, face = [one.mean for one in seen], palette.PAPER if line.hollow else line.colour
+    (drawn,) = ax.plot(at, means, color=line.colour, linewidth=1.2 if line.hollow else 1.9, zorder=4)
+    drawn.set(marker=line.mark, markersize=5.5, markerfacecolor=face, markeredgewidth=1.3)
     if any(one.n < 2 for one in seen):
-        return [one.mean for one in seen]
+        return means
     low, high = [one.low for one in seen], [one.high for one in seen]
     ax.vlines(at, low, high, color=line.colour, linewidth=bar, zorder=3)
     return [*low, *high]
@@ -194,11 +171,10 @@ def _framed(ax: Axes, lines: Sequence[_Line]) -> list[Annotation]:
     few_ticks(ax)
     few_ticks(ax, upright=True)
     ax.grid(visible=False, axis="x")
-    ends = [
-        (fit(line.label, _NAMES, _NAME_SIZE), float(line.by_x[max(line.by_x)].mean()), line.colour)
-        for line in lines
-    ]
-    return end_labels(ax, ends, size=_NAME_SIZE)
+    names = [fit(line.label, _NAMES, _NAME_SIZE) for line in lines]
+    ends = [float(line.by_x[max(line.by_x)].mean()) for line in lines]
+    colours = [line.colour for line in lines]
+    return end_labels(ax, list(zip(names, ends, colours, strict=True)), size=_NAME_SIZE)
 
 
 def _finding(part: pd.DataFrame, x: str, gains: Sequence[_Line], reference: str) -> str:
@@ -206,44 +182,21 @@ def _finding(part: pd.DataFrame, x: str, gains: Sequence[_Line], reference: str)
     head, name = f"{part['dataset'].iloc[0]}: ", _GREEK.get(x, x)
     if not gains:
         return f"{head}teacher and student over {name}"
-    line = gains[0]
-    shown = [
-        (mean_interval(line.by_x[at]).show(signed=True, digits=1), at)
-        for at in (min(line.by_x), max(line.by_x))
-    ]
-    ends = ", ".join(f"{one} at {name}\u00a0=\u00a0{at:.2g}" for one, at in shown)
-    return f"{head}{line.label} minus {palette.style_of(reference)[0]}: {ends}"
+    by_x = gains[0].by_x
+    shown = {at: mean_interval(by_x[at]).show(signed=True, digits=1) for at in (min(by_x), max(by_x))}
+    ends = ", ".join(f"{one} at {name}\u00a0=\u00a0{at:.2g}" for at, one in shown.items())
+    return f"{head}{gains[0].label} minus {palette.style_of(reference)[0]}: {ends}"
 
 
 def _teachers(part: pd.DataFrame, x: str) -> list[_Line]:
     """One line per distinct teacher: arms that were taught by the same one share it."""
     found: list[_Line] = []
     for arm in tables.arms_of(part, role="teacher"):
-        values, (label, colour) = _values(part, x, arm, "teacher"), palette.style_of(arm)
-        if not any(_equal(values, line.by_x) for line in found):
-            name, said = ("teacher", "teacher") if not found else (f"teacher of {arm}", f"teacher of {label}")
+        values, (label, colour) = by_seed(part, arm, "teacher", x), palette.style_of(arm)
+        if not any(values.equals(line.values) for line in found):
+            name, said = (f"teacher of {arm}", f"teacher of {label}") if found else ("teacher", "teacher")
             found.append(_Line(name, said, colour, "D", values, hollow=True))
     return found
-
-
-def _gain(part: pd.DataFrame, x: str, line: _Line, reference: str) -> _Line:
-    by_x: ByX = {}
-    for at, rows in part.groupby(x, sort=True):
-        absent = {line.name, reference} - set(tables.arms_of(rows))
-        if absent:
-            raise LabError("table", f"no {min(absent)} at {x} = {at}", "must hold every arm at each point")
-        by_x[float(str(at))] = tables.paired(rows, line.name, reference).to_numpy(dtype=float)
-    return _Line(line.name, line.label, line.colour, line.mark, by_x)
-
-
-def _values(part: pd.DataFrame, x: str, arm: str, role: str) -> ByX:
-    rows = part[(part["arm"] == arm) & (part["role"] == role)]
-    groups = rows.sort_values("seed").groupby(x, sort=True)["value"]
-    return {float(str(at)): values.to_numpy(dtype=float) for at, values in groups}
-
-
-def _equal(a: ByX, b: ByX) -> bool:
-    return list(a) == list(b) and all(np.array_equal(a[at], b[at]) for at in a)
 
 
 def _range(lines: Sequence[_Line]) -> float:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
 
-from mmkd_lab.core.check import LabError
 from mmkd_lab.core.stats import mean_interval, paired_interval
 from mmkd_lab.plotting import FIGURES, palette
 from mmkd_lab.plotting.studies import METHODS
+from mmkd_lab.plotting.tables import measure_of, view_name
 from tests.plotting.geometry import faults
 from tests.plotting.tables import COLUMNS, arms_table
 from tests.plotting.test_intervals import bars, marks
@@ -18,34 +19,34 @@ from tests.plotting.test_intervals import bars, marks
 VIEWS = ["a+b", "a", "b"]
 
 
-def msd_table(arms=("no_kd", "kd", "msd_uniform"), seeds=3, metric="accuracy"):
+def msd_table():
     """The arm's place times ten, plus its view's place, plus the seed; the teacher is 90."""
     rows = []
-    for v, view in enumerate(VIEWS):
-        for seed in range(seeds):
-            for place, arm in enumerate(arms):
-                rows.append(("s", "d", arm, "student", seed, "test", metric, 10.0 * place + v + seed, view))
-            rows.append(("s", "d", "teacher", "teacher", seed, "test", metric, 90.0 + 2 * seed, view))
+    for (v, view), seed in product(enumerate(VIEWS), range(3)):
+        for place, arm in enumerate(("no_kd", "kd", "msd_uniform")):
+            rows.append(("s", "d", arm, "student", seed, "test", "accuracy", 10.0 * place + v + seed, view))
+        rows.append(("s", "d", "teacher", "teacher", seed, "test", "accuracy", 90.0 + 2 * seed, view))
     return pd.DataFrame(rows, columns=[*COLUMNS, "view"])
 
 
-def repaired(ratios=(0.25, 0.5), seeds=4):
+def repaired(ratios=(0.25, 0.5)):
+    means = {"no_kd": 60.0, "cm_kd": 62.0, "mg_kd": 64.0, "ms_kd": 59.0}
+    known = [
+        (arm, role) for arm in means for role in ("student", "teacher") if (arm, role) != ("no_kd", "teacher")
+    ]
     rows = []
-    for arm, mean in {"no_kd": 60.0, "cm_kd": 62.0, "mg_kd": 64.0, "ms_kd": 59.0}.items():
-        for role in ("student",) if arm == "no_kd" else ("student", "teacher"):
-            for ratio in ratios:
-                for seed in range(seeds):
-                    value = mean + seed + (0.1 * seed + ratio if arm == "mg_kd" else 0)
-                    rows.append(("r", "toy", arm, role, seed, "test", "accuracy", value, ratio, "ce + kd"))
+    for (arm, role), ratio, seed in product(known, ratios, range(4)):
+        value = means[arm] + seed + (0.1 * seed + ratio if arm == "mg_kd" else 0)
+        rows.append(("r", "toy", arm, role, seed, "test", "accuracy", value, ratio, "ce + kd"))
     return pd.DataFrame(rows, columns=[*COLUMNS, "ratio", "loss"])
 
 
-def seen(kinds=("everything", "shared", "specific + noise"), gammas=(0.25, 0.5), seeds=3):
+def seen():
     rows = [
         ("c", "toy", "cm_kd", "student", s, "test", "accuracy", 60 + s + 2 * i * (1 + 0.1 * s), gamma, kind)
-        for i, kind in enumerate(kinds)
-        for gamma in gammas
-        for s in range(seeds)
+        for (i, kind), gamma, s in product(
+            enumerate(("everything", "shared", "specific")), (0.25, 0.5), range(3)
+        )
     ]
     return pd.DataFrame(rows, columns=[*COLUMNS, "gamma", "teacher_sees"])
 
@@ -53,25 +54,18 @@ def seen(kinds=("everything", "shared", "specific + noise"), gammas=(0.25, 0.5),
 def runs():
     """gamma orders the gains of every seed perfectly, cka the other way round, entropy not at all."""
     rows = []
-    for seed in range(3):
-        for i, arm in enumerate(("cm_kd", "mg_kd", "ms_kd")):
-            for metric, value in (
-                ("gain", i + seed),
-                ("gamma", i * 0.1),
-                ("cka", -i),
-                ("teacher_entropy", 1),
-            ):
-                at = (np.nan if arm == "cm_kd" else 0.5, "ce + kd", 0)
-                rows.append(("rivals", "toy", arm, "teacher", seed, "val", metric, float(value), *at))
+    for seed, (i, arm) in product(range(3), enumerate(("cm_kd", "mg_kd", "ms_kd"))):
+        ratio = np.nan if arm == "cm_kd" else 0.5
+        for metric, value in (("gain", i + seed), ("gamma", i * 0.1), ("cka", -i), ("teacher_entropy", 1)):
+            rows.append(("r", "toy", arm, "teacher", seed, "val", metric, float(value), ratio, "ce + kd", 0))
     return pd.DataFrame(rows, columns=[*COLUMNS, "ratio", "loss", "draw"])
 
 
-def worlds(**methods):
+def worlds():
+    estimates = {"information": lambda gamma: 1.0, "canonical": lambda gamma: gamma}
     rows = [
-        (arm, seed, "gamma_union", estimate(gamma), gamma)
-        for arm, estimate in methods.items()
-        for gamma in (0.0, 0.5, 1.0)
-        for seed in range(2)
+        (arm, seed, "gamma_union", estimates[arm](gamma), gamma)
+        for arm, gamma, seed in product(estimates, (0.0, 0.5, 1.0), range(2))
     ]
     return pd.DataFrame(rows, columns=["arm", "seed", "metric", "value", "gamma"])
 
@@ -82,7 +76,7 @@ TABLES = {
     "repair": repaired(),
     "controls": seen(),
     "rivals": runs(),
-    "recovery": worlds(information=lambda g: 1.0, canonical=lambda g: g),
+    "recovery": worlds(),
 }
 
 
@@ -95,13 +89,12 @@ def names(figure):
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_every_word_can_be_read_and_the_order_of_rows_does_not_matter(kind):
+def test_every_word_can_be_read(kind):
     figure = FIGURES[kind](TABLES[kind], title="A finding that is told in some words")
     assert faults(figure) == []
-    assert figure.get_suptitle() == "A finding that is told in some words"
 
 
-@pytest.mark.parametrize("kind", ["arms", "msd", "repair"])
+@pytest.mark.parametrize("kind", ["msd", "repair"])
 def test_one_seed_has_no_interval_and_says_so(kind):
     table = TABLES[kind]
     figure = FIGURES[kind](table[table["seed"] == 0])
@@ -115,10 +108,6 @@ def test_arms_are_drawn_with_teachers_students_and_paired_differences():
     figure = FIGURES["arms"](table, reference="no_kd")
     teacher, student, difference = figure.axes
     assert heads(figure) == ["Teacher", "Student", "Student minus no KD"]
-    assert (student.get_xlabel(), difference.get_xlabel()) == (
-        "test accuracy (%)",
-        "difference in test accuracy (points)",
-    )
     control = table[(table.arm == "no_kd") & (table.role == "student")].sort_values("seed").value.to_numpy()
     for row, arm in enumerate(("no_kd", "um_kd", "cm_kd", "mm_kd", "kl_only")):
         values = table[(table.arm == arm) & (table.role == "student")].sort_values("seed").value.to_numpy()
@@ -142,20 +131,15 @@ def test_without_a_title_the_finding_is_computed():
     assert found.startswith(f"av_digits: multimodal KD against unimodal KD: teacher +{mm - um:.1f}, student ")
 
 
-@pytest.mark.parametrize(
-    ("metric", "left"), [("accuracy", "worse"), ("agreement", "worse"), ("nll", "better"), ("js", "better")]
-)
-def test_words_say_on_which_side_of_zero_it_is_better(metric, left):
-    (ax, *_) = FIGURES["msd"](msd_table(metric=metric), metric=metric).axes
-    words = {text.get_text(): text.get_ha() for text in ax.texts}
-    assert words[left] == "right"  # it ends at the zero line, and so lies left of it
-
-
-def test_an_arm_that_nobody_registered_has_its_own_name_and_a_neutral_colour():
-    table = arms_table().replace({"arm": {"kl_only": "mine"}})
-    figure = FIGURES["arms"](table)
-    assert names(figure)[-1] == "mine"
-    assert to_hex(figure.axes[0].get_yticklabels()[-1].get_color()).upper() == palette.NEUTRAL
+def test_a_metric_has_its_unit_and_its_better_side():
+    accuracy, js = measure_of("accuracy"), measure_of("js", "val")
+    assert (accuracy.label, accuracy.difference) == (
+        "test accuracy (%)",
+        "difference in test accuracy (points)",
+    )
+    assert (js.label, js.points) == ("val divergence (nats)", " (nats)")
+    assert (accuracy.sides, js.sides) == (("worse", "better"), ("better", "worse"))
+    assert measure_of("my_number").label == "test my number"
 
 
 def test_msd_is_drawn_as_differences_from_kd_in_every_view():
@@ -170,12 +154,8 @@ def test_msd_is_drawn_as_differences_from_kd_in_every_view():
 
 
 def test_views_that_keep_several_modalities_are_named_by_what_they_lack():
-    table = msd_table().replace({"view": {"a+b": "a+b+c", "a": "a", "b": "b+c"}})
-    assert [head.split("\n")[0] for head in heads(FIGURES["msd"](table))] == [
-        "full input",
-        "a only",
-        "without a",
-    ]
+    views = ["a+b+c", "a", "b+c"]
+    assert [view_name(view, views) for view in views] == ["full input", "a only", "without a"]
 
 
 def test_repaired_teachers_stand_above_what_their_students_gain_by_share_removed():
@@ -195,7 +175,7 @@ def test_repaired_teachers_stand_above_what_their_students_gain_by_share_removed
 def test_controls_are_differences_from_the_baseline_at_each_gamma():
     figure = FIGURES["controls"](seen())
     assert heads(figure) == ["γ = 0.25", "γ = 0.5"]
-    assert names(figure) == ["everything", "shared", "specific + noise"]
+    assert names(figure) == ["everything", "shared", "specific"]
     for ax in figure.axes:
         assert marks(ax) == pytest.approx({1: 2.2, 2: 4.4})
 
@@ -204,10 +184,7 @@ def test_rivals_are_drawn_by_how_they_order_the_gains_of_a_seed():
     other = runs().assign(loss="kd alone")
     other.loc[other["metric"] == "gain", "value"] *= -1
     figure = FIGURES["rivals"](pd.concat([runs(), other]), loss="kd alone")
-    assert [head.split("\n")[0] for head in heads(figure)] == [
-        "Students learn by kd alone",
-        "Students learn by ce + kd",
-    ]
+    assert [head.split("\n")[0][18:] for head in heads(figure)] == ["kd alone", "ce + kd"]
     first, second = figure.axes
     assert marks(first) == pytest.approx({0: -1.0, 1: 1.0})
     assert marks(second) == pytest.approx({0: 1.0, 1: -1.0})
@@ -221,45 +198,3 @@ def test_recovery_draws_estimates_beside_the_declared_share_and_says_how_far_off
         assert marks(ax) == pytest.approx({0: declared, 1: 1.0})
         assert declared in {line.get_xdata()[0] for line in ax.lines if len(set(line.get_xdata())) == 1}
     assert "500 samples" in figure.get_supxlabel()
-
-
-def unpaired():
-    table = arms_table()
-    return table[~((table.arm == "cm_kd") & (table.role == "student") & (table.seed == 2))]
-
-
-@pytest.mark.parametrize(
-    ("kind", "table", "options", "expected"),
-    [
-        ("arms", arms_table().drop(columns=["arm", "seed"]), {}, "lacks the columns 'arm' and 'seed'"),
-        ("arms", arms_table().iloc[:0], {}, "table = 'no rows': must hold at least one"),
-        ("arms", [arms_table()], {}, "table = 'list': must be a pandas DataFrame"),
-        ("arms", arms_table().assign(value=np.nan), {}, r"table\['value'\] = .*nan.*finite number \(no_kd"),
-        (
-            "arms",
-            arms_table().assign(value="many"),
-            {},
-            r"table\['value'\] = 'many': must be a finite number",
-        ),
-        ("arms", arms_table(), {"metric": "f1"}, "metric = 'f1'"),
-        ("arms", arms_table(), {"split": "dev"}, "split = 'dev'"),
-        ("arms", arms_table(), {"reference": "mg_kd"}, "reference = 'mg_kd'"),
-        ("arms", arms_table().assign(dataset=["a", *["b"] * 44]), {}, "one dataset"),
-        ("arms", arms_table().assign(seed=0), {}, "one value per arm, role and seed"),
-        ("arms", unpaired(), {}, r"seeds = .*\[0, 1, 3, 4\] for 'cm_kd'"),
-        ("arms", arms_table().query("role == 'teacher'"), {}, "role 'student'"),
-        ("msd", msd_table().drop(columns="view"), {}, "lacks the columns 'view'"),
-        ("msd", msd_table(), {"views": ["c"]}, "view = 'c'"),
-        ("msd", msd_table(), {"reference": "dkd"}, "reference = 'dkd'"),
-        ("repair", repaired(), {"loss": "kd alone"}, "loss = 'kd alone'"),
-        ("repair", repaired().drop(columns="loss"), {}, "lacks the columns 'loss'"),
-        ("controls", seen(), {"baseline": "nothing"}, "baseline = 'nothing'"),
-        ("controls", seen().iloc[1:], {}, "same seeds"),
-        ("rivals", runs(), {"loss": "kd"}, "loss = 'kd'"),
-        ("rivals", runs()[runs()["metric"] != "gain"], {}, "lacks the gains"),
-        ("recovery", TABLES["recovery"].assign(metric="alpha"), {}, "must hold rows of 'gamma_union'"),
-    ],
-)
-def test_what_a_table_lacks_is_named(kind, table, options, expected):
-    with pytest.raises(LabError, match=expected):
-        FIGURES[kind](table, **options)
