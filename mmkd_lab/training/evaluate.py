@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from mmkd_lab.core.check import of_type, require
 from mmkd_lab.data.paired import PairedData
@@ -42,18 +41,10 @@ def evaluate(
         LabError: an unknown split or modality, or a removal this network cannot do.
     """
     of_type("replicas", replicas, Replicas, "Replicas", "See Replicas.build and Replicas.of.")
-    sets = datasets(data, len(replicas))
-    pairs = [(replicas, sets[0])] if len(sets) == 1 else zip(replicas, sets, strict=True)
-    named = [_scored(some, one, split, view, removal) for some, one in pairs]
-    return {metric: torch.cat([part[metric] for part in named]).double().numpy() for metric in named[0]}
-
-
-def _scored(
-    replicas: Replicas, data: PairedData, split: str, view: View | None, removal: Removal | str | None
-) -> dict[str, Tensor]:
-    target = data.target[data.positions(split)].cpu()
-    logits = replicas.predict(data, split=split, view=view, removal=removal)
-    rule = f"must be (R, N, {data.num_classes}), one logit for each class of {data.name}"
-    fits = logits.ndim > 2 and logits.shape[2] == data.num_classes
-    require(fits, "replicas", f"logits {tuple(logits.shape)}", rule)
-    return score(logits, target, task=data.task)
+    sets, found = datasets(data, len(replicas)), []
+    for some, one in [(replicas, sets[0])] if len(sets) == 1 else zip(replicas, sets, strict=True):
+        logits = some.predict(one, split=split, view=view, removal=removal)
+        shape, rule = tuple(logits.shape), f"must have one logit for each class of {one.name}"
+        require(len(shape) > 2 and shape[2] == one.num_classes, "replicas", f"logits {shape}", rule)
+        found.append(score(logits, one.target[one.positions(split)].cpu(), task=one.task))
+    return {metric: torch.cat([part[metric] for part in found]).numpy() for metric in found[0]}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmkd_lab.core.check import LabError, of_type, require
+from mmkd_lab.core.check import LabError, require
 from mmkd_lab.core.registry import Registry
 from mmkd_lab.data.task import Task
 
@@ -26,10 +26,8 @@ Function = Callable[[Tensor, Tensor], Tensor | float]
 class Metric:
     """A number that says how well logits fit a target.
 
-    Args:
-        function: see `Function`; it is given double precision, and a dense target's -1 counts for nothing.
-        tasks: the tasks it serves.
-        origin: the module it was defined in.
+    `function` is given double precision, and a dense target's -1 counts for nothing; `origin` is the module
+    that defines it.
     """
 
     function: Function
@@ -47,8 +45,6 @@ def register_metric(name: str, *, task: Task | Sequence[Task]) -> Callable[[Func
     Raises `LabError` for a name of the lab's own.
     """
     tasks = (task,) if isinstance(task, Task) else tuple(task)
-    for one in tasks:
-        of_type("task", one, Task, "a Task, or several")
 
     def keep(function: Function) -> Function:
         METRICS.register(name, Metric(function, tasks, getattr(function, "__module__", "")))
@@ -128,25 +124,23 @@ def score(logits: Tensor, target: Tensor, *, task: Task) -> dict[str, Tensor]:
         LabError: logits or a target of another shape, logits that are not finite, or a metric of yours that
             gives no number.
     """
-    axes = 5 if task is Task.DENSE else 3
+    axes, replicas = 5 if task is Task.DENSE else 3, len(logits)
     require(logits.ndim == axes, "logits", tuple(logits.shape), f"must have {axes} axes, replicas first")
-    one = tuple(logits.shape[1:]) if task is Task.MULTI_LABEL else (logits.shape[1], *logits.shape[3:])
-    each = (len(logits), *one)
-    rule = f"must be {one}, or the same with a leading axis of {len(logits)} replicas"
-    require(tuple(target.shape) in (one, each), "target", tuple(target.shape), rule)
+    one = logits.shape[1:] if task is Task.MULTI_LABEL else (logits.shape[1], *logits.shape[3:])
+    rule = f"must be {tuple(one)}, or the same with a leading axis of {replicas} replicas"
+    fits = target.shape in (torch.Size(one), torch.Size((replicas, *one)))
+    require(fits, "target", tuple(target.shape), rule)
     bad = (~logits.isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
     shown = f"NaN or infinite values of replica {bad[0]}" if bad else ""
     require(not bad, "logits", shown, "must be finite to be scored", "Its training diverged: lower the rate.")
     wide = (logits.cpu() if logits.device.type == "mps" else logits).double()  # which has no double precision
-    targets = target.to(wide.device).expand(each)
-    known = {name: metric for name, metric in METRICS.items() if task in metric.tasks}
-    return {name: _per_replica(name, metric, wide, targets) for name, metric in known.items()}
-
-
-def _per_replica(name: str, metric: Metric, logits: Tensor, targets: Tensor) -> Tensor:
-    found = [metric.function(*pair) for pair in zip(logits, targets, strict=True)]
-    try:
-        values = [torch.as_tensor(value, dtype=torch.float64, device=logits.device) for value in found]
-        return torch.stack(values).reshape(len(logits))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise LabError(f"metric {name!r}", found[0], "must give one number") from error
+    pairs = list(zip(wide, target.to(wide.device).expand(replicas, *one), strict=True))
+    scores = {}
+    for name, metric in METRICS.items():
+        if task in metric.tasks:
+            found = [metric.function(*pair) for pair in pairs]
+            try:
+                scores[name] = torch.tensor([float(value) for value in found], dtype=torch.float64)
+            except (TypeError, ValueError, RuntimeError) as error:
+                raise LabError(f"metric {name!r}", found[0], "must give one number") from error
+    return scores

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -38,9 +38,9 @@ class Question:
         """The same about the views alone, for `logits_of_views`."""
         if self.parts is not None:
             return replace(self, parts=replace(self.parts, views=self.parts.views[1:]))
-        axis, count = 0 if self.shared else 1, 1 + len(self.views)
+        axis = 0 if self.shared else 1
         rows = next(iter(self.x.values())).shape[axis]
-        size = rows // count
+        size = rows // (1 + len(self.views))
         return replace(self, x={m: value.narrow(axis, size, rows - size) for m, value in self.x.items()})
 
 
@@ -50,11 +50,10 @@ def asked(
     """The question about the full input and `views`, all of them in one call of the networks."""
     if not views or removal is None:
         return Question(x, shared)
-    names = frozenset(modality_names(x))
+    names, axis = frozenset(modality_names(x)), 0 if shared else 1
     # A view without what this student does not read anyway.
     every = (View(names), *(View(view.kept & names) for view in views))
-    axis = 0 if shared else 1
-    if can_share(engine.plain, removal, x):
+    if can_share(engine.net, removal, x):
         rows, parts = with_removed(x, every, removal, axis=axis)
         return Question(rows, shared, views, parts)
     return Question(view_rows(x, every, removal, axis=axis), shared, views)
@@ -63,26 +62,24 @@ def asked(
 def answered(engine: Engine, question: Question, needs: Needs) -> Outputs:
     """The full view and those of the question, with features where `needs` wants them."""
     layers = tuple(dict.fromkeys((*needs.student_layers, *([HEAD] if needs.view_features else []))))
-    said, seen = engine.with_features(question.x, question.shared, question.parts, layers=layers)
-    logits = split_views(full(said), 1 + len(question.views), axis=1)
-    rows = logits[0].shape[1]
-    at_head = split_views(full(seen[HEAD]), len(logits), axis=1)[1:] if needs.view_features else None
+    said, seen = engine.ask(question.x, question.shared, question.parts, layers=layers)
+    first, *others = split_views(full(said), 1 + len(question.views), axis=1)
+    at_head = split_views(full(seen[HEAD]), 1 + len(others), axis=1)[1:] if needs.view_features else ()
     return Outputs(
-        logits[0],
-        dict(zip(question.views, logits[1:], strict=True)),
-        {layer: full(values)[:, :rows] for layer, values in seen.items()},
-        {} if at_head is None else dict(zip(question.views, at_head, strict=True)),
+        first,
+        dict(zip(question.views, others, strict=True)),
+        {layer: full(values)[:, : first.shape[1]] for layer, values in seen.items()},
+        dict(zip(question.views, at_head, strict=needs.view_features)),
     )
 
 
-def logits_of_views(engine: Engine, question: Question) -> Callable[[list[Tensor]], dict[View, Tensor]]:
+def logits_of_views(engine: Engine, question: Question) -> Callable[[Sequence[Tensor]], dict[View, Tensor]]:
     """{view: (R, B, K)}, without the full view, as a function of what is trained."""
     alone = question.without_full()
-    run = engine.function(alone.x, alone.shared, alone.parts)
 
-    def said(values: list[Tensor]) -> dict[View, Tensor]:
-        rows = split_views(full(run(values)), len(alone.views), axis=1)
-        return dict(zip(alone.views, rows, strict=True))
+    def said(learnt: Sequence[Tensor]) -> dict[View, Tensor]:
+        rows = full(engine(alone.x, alone.shared, alone.parts, learnt))
+        return dict(zip(alone.views, split_views(rows, len(alone.views), axis=1), strict=True))
 
     return said
 

@@ -12,8 +12,8 @@ import torch
 from mmkd_lab.core.check import LabError
 from mmkd_lab.models import NetSpec
 from mmkd_lab.training import Recipe, Replicas, fit, load
-from mmkd_lab.training.data_parallel import DataParallel
-from mmkd_lab.training.fabric import make_fabric
+from mmkd_lab.training.batch import DataParallel
+from mmkd_lab.training.device import make_fabric
 from tests.training.parallel_fit import CASES
 from tests.training.toy import plain, toy
 

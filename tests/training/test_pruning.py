@@ -234,7 +234,7 @@ def test_a_search_ends_with_networks_of_the_wanted_size_that_go_on_learning(name
         assert net.seeds == (r,)
     assert (done.table["kept"] >= 1).all()
     assert (done.table["kept"] < done.table["units"]).any()
-    more = fit(done.nets[0], data, plain, Recipe(epochs=4), progress=False)
+    more = fit(done.nets[0], data, plain, Recipe(epochs=12), progress=False)
     assert evaluate(more.replicas, data, split="test")["accuracy"][0] > 60.0
 
 
@@ -313,13 +313,11 @@ def _nets(**changed):
         (lambda: prune(_nets(), toy(), Recipe(steps=2, precision="16-mixed"), parameters=100), ["16-mixed"]),
         (
             lambda: prune(
-                _nets(), toy(), Recipe(steps=9, lr=1e30, optimiser="sgd"), parameters=200, progress=False
+                _nets(), toy(), Recipe(steps=9, lr=1e300, optimiser="sgd"), parameters=200, progress=False
             ),
-            ["recipe.lr = 1e+30", "finite"],
+            ["recipe.lr = 1e+300", "finite"],
         ),
         (lambda: groups_of(torch.nn.Linear(2, 2)), ["replicas = 'Linear'", "NetSpec"]),
-        (lambda: budget_share(5, total=5), ["step = 5", "at most 4"]),
-        (lambda: budget_share(0, total=0), ["total = 0"]),
     ],
 )
 def test_bad_input_is_named(call, words):

@@ -10,8 +10,7 @@ from torch import nn
 
 from mmkd_lab.models import NetSpec, build
 from mmkd_lab.training import Recipe, Replicas, fit
-from mmkd_lab.training.engine import Direct, Stacked, clip_each
-from mmkd_lab.training.flat import Flat
+from mmkd_lab.training.engine import Engine, Flat, clip_each
 from mmkd_lab.training.order import Order, ViewDraw
 from mmkd_lab.training.schedule import factor, rates
 from tests.training.toy import plain, toy
@@ -156,10 +155,10 @@ def test_engines_agree_on_gradients():
     replicas = Replicas.build(NetSpec("lenet", width=4).on("image"), data, seeds=[0, 1], device="cpu")
     x = {"image": data.batch(torch.arange(10))["image"].expand(2, 10, 1, 8, 8)}
     target = data.target[:10].expand(2, 10)
-    stacked = Stacked(replicas)
+    stacked = Engine(replicas, stacked=True)
     plain(stacked(x), target)["loss"].sum().backward()
     for r in range(2):
-        direct = Direct(replicas[r], replicas.module(r))
+        direct = Engine(replicas[r], stacked=False)
         plain(direct({"image": x["image"][:1]}), target[:1])["loss"].sum().backward()
         for ours, theirs in zip(stacked.gradients(), direct.gradients(), strict=True):
             torch.testing.assert_close(ours[r], theirs[0], atol=1e-6, rtol=1e-4)
