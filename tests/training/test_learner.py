@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import replace
 
 import pytest
 import torch
@@ -27,7 +26,6 @@ from mmkd_lab.training.learner import WeightLearner
 from mmkd_lab.training.lessons import part_of
 from mmkd_lab.training.outputs import answered, asked
 from tests.distill.pairs import pairs
-from tests.training.lesson_toy import CONV, LEARNED, RECIPE, loss_of, taught, trained
 
 ETA, SEEDS = 0.3, (3, 8)
 MLP = NetSpec("mlp", width=2, features=4)
@@ -303,16 +301,3 @@ def test_the_meta_split_alone_looks_ahead():
     assert torch.equal(target, data.target[data.positions("meta")])
     for name, values in x.items():
         assert torch.equal(values, data.modalities[name][data.positions("meta")].double())
-
-
-@pytest.mark.parametrize("mode", ["looped", "stacked"])
-def test_half_precision_learns_weights_too(mode):
-    """Forward mode and autocast do not mix: a convolution met its weights in another precision."""
-    data = pairs(image=True)
-    recipe = replace(RECIPE, precision="bf16-mixed")
-    teacher, learned = taught(data), LEARNED["global"]
-    half = trained(data, loss_of(data, learned=learned), teacher, spec=CONV, mode=mode, recipe=recipe)
-    full = trained(data, loss_of(data, learned=learned), teacher, spec=CONV, mode=mode)
-    assert half.weights is not None
-    both = half.weights.merge(full.weights, on=["replica", "step", "view"])
-    assert float((both["value_x"] - both["value_y"]).abs().max()) < 0.3
