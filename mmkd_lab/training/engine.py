@@ -18,10 +18,7 @@ class Flat:
     """Parameters, and their gradients, moved into one buffer each; the parameters become views of it.
 
     Frozen ones are left where they are. For networks this small, walking the list of parameters costs more
-    than the arithmetic of an optimiser's step.
-
-    Attributes:
-        parameter: what the optimiser gets; its `grad` is the gradient buffer.
+    than the arithmetic of an optimiser's step. `parameter` is what the optimiser gets.
     """
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
@@ -47,20 +44,15 @@ class Flat:
 class Engine:
     """R replicas in one call of vmap; or R = 1 called as the plain module that it is, which is quicker alone.
 
-    Args:
-        replicas: where training starts; they are left as they are.
-        extras: parameters trained beside the networks, {name: (R, ...)}, such as those of hints.
-        stacked: which of the two.
-
-    Attributes:
-        net: the network, for a look at what it is.
-        flat: all that learns.
+    They are copied. `extras` are parameters trained beside the networks, {name: (R, ...)}, as those of hints;
+    `net` is the network, for a look at what it is, and `flat` all that learns.
     """
 
     def __init__(
         self, replicas: Replicas, extras: Mapping[str, Tensor] | None = None, *, stacked: bool
     ) -> None:
         self.net, self.stacked = replicas.module(), stacked
+        self._asked = Asked(self.net)
         self.parameters: Named = dict(self.net.named_parameters())
         self.buffers: Named = dict(self.net.named_buffers())
         if stacked:
@@ -103,7 +95,7 @@ class Engine:
             return answers(
                 self.net, named, self.buffers, x, shared=shared, stacked=True, layers=layers, parts=parts
             )
-        asked, given = Asked(self.net), x if shared else {name: value[0] for name, value in x.items()}
+        asked, given = self._asked, x if shared else {name: value[0] for name, value in x.items()}
         if learnt is None:
             logits, seen = asked(given, layers, parts)
         else:

@@ -119,8 +119,7 @@ def fit(
         fabric: a Lightning Fabric you have launched on several devices: each process then takes its share of
             every batch and gradients are averaged, which gives what one process would. Its precision is the
             run's where the recipe says 'auto'. One device otherwise.
-        progress: show a progress bar.
-        label: what the bar is called.
+        progress, label: show a progress bar of this name.
 
     Raises:
         LabError: a split that is missing, numbers of replicas that differ, a teacher that has not seen a

@@ -125,12 +125,8 @@ def eval_inputs(
 class Resident:
     """A split on the device, once: batches are picked by slot, 0 .. N - 1, for R replicas at a time.
 
-    Args:
-        sets: one dataset for all replicas, or one per replica (all of the same shapes and split sizes).
-        modalities: those the networks read; None for all.
-        device: where it stays.
-        dtype: of the floating values that it gives; they are kept as the data stores them.
-        split: which one.
+    There is one dataset for all replicas, or one per replica of the same shapes and split sizes. Floating
+    values are kept as the data stores them, and given as `dtype`.
     """
 
     def __init__(

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from math import sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,19 +36,17 @@ from mmkd_lab.distill.losses.ce import cross_entropy
 from mmkd_lab.distill.method import Outputs
 from mmkd_lab.distill.saliency import difference
 from mmkd_lab.models.views import View
-from mmkd_lab.training.batch import Batch, Said
+from mmkd_lab.training.batch import Batch, Said, full, logits_of_views
 from mmkd_lab.training.engine import Engine
 from mmkd_lab.training.inputs import Resident
 from mmkd_lab.training.lessons import part_of
-from mmkd_lab.training.outputs import full, logits_of_views
 from mmkd_lab.training.replicas import CHUNK, Replicas
 
 #: What the network of 'instance' reads about each view of a sample.
 CLUES = 3
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(NamedTuple):
     """The weights at one update: (R, V), the means over the batch."""
 
     step: int

@@ -11,13 +11,12 @@ from torch import Tensor
 
 from mmkd_lab.core.check import require
 from mmkd_lab.core.seed import derive
-from mmkd_lab.training.batch import Batch, Said
+from mmkd_lab.training.batch import Batch, Said, answered, asked, full
 from mmkd_lab.training.engine import Engine, clip_each
 from mmkd_lab.training.inputs import eval_inputs
 from mmkd_lab.training.job import Job, Row
 from mmkd_lab.training.metrics import score
 from mmkd_lab.training.order import Order
-from mmkd_lab.training.outputs import answered, asked, full
 from mmkd_lab.training.recipe import Recipe
 from mmkd_lab.training.replicas import CHUNK, Replicas
 from mmkd_lab.training.schedule import optimiser, rates

@@ -16,13 +16,9 @@ RISE, START, END = 0.3, 1 / 25, 1 / 25e4
 
 
 def factor(name: str, step: int, *, total: int, warmup: float = 0.0) -> float:
-    """The share of the highest rate at `step` of 0 .. total - 1.
+    """The share of the highest rate at `step` of 0 .. total - 1, by the name of the schedule.
 
-    Args:
-        name: 'constant', 'cosine', 'step' or 'onecycle'.
-        step: the step about to be taken.
-        total: steps in all.
-        warmup: share of the steps that rise linearly before the schedule proper runs over the rest.
+    Over the share `warmup` of the steps it rises linearly, before the schedule proper runs over the rest.
     """
     rising = round(warmup * total)
     if step < rising:

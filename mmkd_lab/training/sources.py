@@ -167,8 +167,8 @@ def source_of(
         modalities: those that it may read; None for all.
 
     Raises:
-        LabError: anything else; a network that cannot be called with these modalities or that gives another
-            number of logits than the data has classes; a table of other samples or classes.
+        LabError: anything else; a network that cannot be called so, or with another number of logits than the
+            data has classes; a table of other samples or classes.
     """
     names = None if modalities is None else tuple(modalities)
     kind: Literal["spec", "function", "module", "table"]

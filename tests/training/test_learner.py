@@ -20,11 +20,10 @@ from mmkd_lab.distill.method import Outputs
 from mmkd_lab.distill.views import msd_views
 from mmkd_lab.models import AttentionMask, Learned, ModelAdapter, NetSpec, Permutation, Zeros
 from mmkd_lab.training import Replicas
-from mmkd_lab.training.batch import Batch, Said
+from mmkd_lab.training.batch import Batch, Said, answered, asked
 from mmkd_lab.training.engine import Engine
 from mmkd_lab.training.learner import WeightLearner
 from mmkd_lab.training.lessons import part_of
-from mmkd_lab.training.outputs import answered, asked
 from tests.distill.pairs import pairs
 
 ETA, SEEDS = 0.3, (3, 8)

@@ -226,7 +226,7 @@ def test_a_search_ends_with_networks_of_the_wanted_size_that_go_on_learning(name
         assert net.seeds == (r,)
     assert (done.table["kept"] >= 1).all()
     assert (done.table["kept"] < done.table["units"]).any()
-    more = fit(done.nets[0], data, plain, Recipe(epochs=12), progress=False)
+    more = fit(done.nets[0], data, plain, Recipe(epochs=25, batch_size=8), progress=False)
     assert evaluate(more.replicas, data, split="test")["accuracy"][0] > 60.0
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from math import cos, pi
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,6 +17,12 @@ from mmkd_lab.training.engine import Engine, Flat, clip_each
 from mmkd_lab.training.order import Order, ViewDraw
 from mmkd_lab.training.schedule import factor, rates
 from tests.training.toy import plain, toy
+
+
+def test_recipes_round_trip_through_json():
+    odd = Recipe(epochs=np.int64(2), lr=np.float32(0.5), clip=1)
+    for recipe in (odd, Recipe(), Recipe(steps=7, batch_size=None, clip=1.0, select="last", patience=3)):
+        assert Recipe.from_dict(json.loads(json.dumps(recipe.as_dict()))) == recipe
 
 
 def course(name, total, **more):
@@ -108,8 +117,6 @@ def test_a_flat_buffer_holds_values_and_gradients_whatever_their_layout():
     ids=["sgd", "adam", "adamw"],
 )
 def test_the_loop_is_torchs_own_loop(recipe, make):
-    from dataclasses import replace
-
     data = toy()
     recipe = replace(recipe, batch_size=16, select="last", clip=0.7)
     spec = NetSpec("mlp", width=2, features=4, standardise=False)

@@ -1,4 +1,4 @@
-"""Progressive pruning: the rival way to a small network, by taking units away from the large one.
+"""Progressive pruning, with masks that shrink over the search.
 
 Source: Shi et al. 2023, "UPop: unified and progressive pruning for compressing vision-language transformers".
 """
@@ -17,12 +17,12 @@ from mmkd_lab.core.check import of_type, require, whole
 from mmkd_lab.core.progress import watched
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.losses.ce import cross_entropy
+from mmkd_lab.training.batch import full
 from mmkd_lab.training.device import deterministic, make_fabric
 from mmkd_lab.training.engine import Flat, clip_each
 from mmkd_lab.training.inputs import Resident, datasets
 from mmkd_lab.training.loop import require_finite
 from mmkd_lab.training.order import Order
-from mmkd_lab.training.outputs import full
 from mmkd_lab.training.pruning.search import Search
 from mmkd_lab.training.recipe import Recipe, dtype_of, resolve_precision
 from mmkd_lab.training.replicas import Replicas
@@ -99,13 +99,11 @@ def prune(
             nothing is selected, so that the validation split is free for the training that follows.
         parameters: the most that each network may have left, for example those of a student.
         every: steps between two rankings; 50 in the paper.
-        progress: show a progress bar.
-        label: what the bar is called.
+        progress, label: show a progress bar of this name.
 
     Raises:
-        LabError: networks whose units are not known (see `groups_of`), more parameters than there are or
-            fewer than one unit a layer has, a recipe with modality dropout or '16-mixed', or a loss that is
-            no longer finite.
+        LabError: networks whose units are not known (see `groups_of`), parameters out of `prunable_range`, a
+            recipe with modality dropout or '16-mixed', or a loss that is no longer finite.
     """
     from tqdm.auto import tqdm
 

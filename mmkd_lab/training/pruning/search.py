@@ -18,13 +18,9 @@ from mmkd_lab.training.stacking import answers, row_of
 class Search:
     """The networks, their masks, and the gradients that the masks have gathered so far.
 
-    Args:
-        replicas: R trained networks of one spec.
-        target: the parameters that each is to have left.
-        stacked: run all replicas in one pass; None does so beside the CPU, where passes in turn are quicker.
-
-    Raises:
-        LabError: networks whose units are not known, or a target out of reach.
+    Each of R trained networks of one spec is to have `target` parameters left. They run `stacked`, in one
+    pass, beside the CPU, where passes in turn are quicker. Raises `LabError` for networks whose units are not
+    known, or a target out of reach.
     """
 
     def __init__(self, replicas: Replicas, target: int, *, stacked: bool | None = None) -> None:

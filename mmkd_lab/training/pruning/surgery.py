@@ -103,13 +103,10 @@ def masked(
 def extract(
     net: MultimodalNet, state: Mapping[str, Tensor], groups: Sequence[Group], kept: Mapping[str, Tensor]
 ) -> PrunedNet:
-    """The smaller network that keeps some units: no mask, no zero, fewer rows and columns.
+    """The smaller network that keeps some units of a `prunable` one: no mask, fewer rows and columns.
 
-    Args:
-        net: from `prunable`.
-        state: {name: (...)}, the parameters and buffers of one replica.
-        groups: the groups.
-        kept: {group: (units,) bool}, at least one of each group.
+    `state` is {name: (...)}, the parameters and buffers of one replica; `kept` is {group: (units,) bool}, at
+    least one of each.
     """
     small = copy.deepcopy(net)
     cuts = _by_name(groups, state)

@@ -22,14 +22,10 @@ _PLAIN = (nn.Conv2d, nn.GroupNorm, nn.Identity, nn.ReLU, nn.MaxPool2d, nn.AvgPoo
 
 @dataclass(frozen=True)
 class Tie:
-    """Unit u of a group owns the entries start + u · each, ..., start + (u + 1) · each - 1 along an axis.
+    """Unit u of a group owns the entries start + u · each, ..., start + (u + 1) · each - 1 along an axis of
+    one network's parameter or buffer `name`.
 
-    Args:
-        name: the parameter or buffer.
-        axis: the axis of one network's tensor.
-        start: where the group's first unit begins.
-        each: entries per unit.
-        reads: True where the entries take the unit's output in: there a mask acts. False where they make it.
+    They either make the unit's output or, with `reads`, take it in: there a mask acts.
     """
 
     name: str
