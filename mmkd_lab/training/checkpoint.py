@@ -14,7 +14,7 @@ from mmkd_lab.core.check import DamagedFile, LabError, of_type, require
 from mmkd_lab.models.network import MultimodalNet, build
 from mmkd_lab.models.spec import NetSpec
 from mmkd_lab.training.replicas import Replicas
-from mmkd_lab.training.stacking import Named, known_seeds
+from mmkd_lab.training.stacking import known_seeds
 
 FORMAT = "mmkd_lab replicas 1"
 _REMEDY = "Train again, or fetch the file again"
@@ -82,10 +82,6 @@ def load(
     whole = all(value.shape[:1] == (len(seeds),) for value in tensors.values())
     if odd or not whole:
         raise DamagedFile(str(path), odd or seeds, "its tensors do not fit its own header", _REMEDY)
-    return _filled(one, tensors, seeds).to(device)
-
-
-def _filled(one: Replicas, state: Named, seeds: tuple[int, ...]) -> Replicas:
-    """In the network's own order: the file has its tensors by name."""
-    parameters, buffers = ({name: state[name] for name in kind} for kind in (one.parameters, one.buffers))
-    return Replicas(one.net, parameters, buffers, seeds)
+    # In the network's own order: the file has its tensors by name.
+    parameters, buffers = ({name: tensors[name] for name in kind} for kind in (one.parameters, one.buffers))
+    return Replicas(one.net, parameters, buffers, seeds).to(device)

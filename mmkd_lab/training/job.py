@@ -99,10 +99,7 @@ class Job:
     def require_fits(self) -> None:
         """Raise `LabError` unless the teacher said, and the students can say, what the loss compares."""
         loss, task, names = self.loss, self.resident.task, modality_names(self.resident.x)
-        known, rule = (
-            self.teacher is not None or not loss.needs_teacher,
-            "must be given: the loss compares with it",
-        )
+        known, rule = self.teacher is not None or not loss.needs_teacher, "must be given, to compare with"
         require(known, "teacher", None, rule, "See training.teacher_outputs().")
         rule = f"must be that of {self.sets[0].name}, {task.value}"
         require(loss.task in (None, task), "loss.task", loss.task and loss.task.value, rule)

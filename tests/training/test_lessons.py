@@ -13,7 +13,6 @@ from mmkd_lab.data.task import Task
 from mmkd_lab.distill.distillation import Distillation
 from mmkd_lab.distill.losses.hints import Hints
 from mmkd_lab.distill.method import HEAD
-from mmkd_lab.distill.teacher_outputs import TeacherOutputs
 from mmkd_lab.distill.views import msd_views
 from mmkd_lab.distill.weights import Weighting, weigh
 from mmkd_lab.models import (
@@ -144,13 +143,6 @@ def test_a_replica_depends_on_nobody_beside_it_and_repeats(mode, removal):
         assert torch.equal(value, again.replicas.parameters[name])
     alone = trained(data, loss, teacher[2], mode=mode, seeds=(2,))
     assert_alike(together, alone, rows=slice(2, 3))
-
-
-def test_the_same_teacher_for_all_is_each_its_own_copy():
-    data = pairs()
-    one = taught(data, replicas=1)
-    loss = loss_of(data)
-    assert_alike(trained(data, loss, one), trained(data, loss, TeacherOutputs.stack([one, one, one])))
 
 
 @pytest.mark.parametrize("learned", ["none", "instance"])
