@@ -1,38 +1,36 @@
-"""Where the tensors live, and with how many threads."""
+"""Where the tensors live, with how many threads; and Lightning Fabric, which brings the precision."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 
-from mmkd_lab.core.check import LabError, whole
+from mmkd_lab.core.check import LabError, require, whole
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _RULE = "must be 'auto' or a torch device such as 'cpu', 'cuda:0' or 'mps'"
 
 
 def resolve(device: str | torch.device) -> torch.device:
     """'auto' is the first CUDA device, else Apple's, else the CPU. Raises `LabError` for an absent one."""
+    gpus, apple = torch.cuda.device_count(), torch.backends.mps.is_available()
     if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda", 0)
-        return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
+        device = "cuda" if gpus else "mps" if apple else "cpu"
     try:
         found = torch.device(device)
     except (RuntimeError, TypeError):
         raise LabError("device", device, _RULE) from None
-    if found.type not in ("cpu", "cuda", "mps"):
-        raise LabError("device", device, _RULE)
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise LabError(
-            "device", device, f"this machine has {torch.cuda.device_count()} CUDA devices", "Use 'auto'."
-        )
-    if str(found) == "cuda":  # so that it equals the device its tensors report
-        return torch.device("cuda", 0)
-    if found.type == "mps" and not torch.backends.mps.is_available():
-        raise LabError("device", device, "this machine has no such device", "Use 'auto'.")
-    return found
+    require(found.type in ("cpu", "cuda", "mps"), "device", device, _RULE)
+    there = {"cpu": True, "cuda": (found.index or 0) < gpus, "mps": apple}[found.type]
+    require(there, "device", device, "this machine has no such device", "Use 'auto'.")
+    # With its number, so that it equals the device its tensors report.
+    return torch.device("cuda", found.index or 0) if found.type == "cuda" else found
 
 
 @contextmanager
@@ -61,3 +59,19 @@ def threads(n: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def make_fabric(device: torch.device, precision: str) -> Fabric:
+    """A Fabric for one device. Raises `LabError` for half precision where the device has none."""
+    from lightning_fabric import Fabric
+
+    has = precision != "16-mixed" or device.type == "cuda"
+    require(has, "precision", precision, f"needs a GPU, and the device is {device}", "Use 'bf16-mixed'.")
+    logger = logging.getLogger("lightning_fabric")
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # Fabric announces the precision each time; the recipe already says it
+    try:
+        devices = [device.index or 0] if device.type == "cuda" else 1
+        return Fabric(accelerator=device.type, devices=devices, precision=precision)
+    finally:
+        logger.setLevel(level)

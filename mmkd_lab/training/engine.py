@@ -1,191 +1,118 @@
-"""The two ways to run replicas inside the loop: stacked (one call for all), or direct (one plain network)."""
+"""Replicas as they train: all in one call, or one plain network, with all that learns in one flat tensor."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import functional_call
 
-from mmkd_lab.core.check import LabError
+from mmkd_lab.core.check import require
 from mmkd_lab.models.shared_parts import SharedParts
-from mmkd_lab.training.flat import Flat
 from mmkd_lab.training.replicas import Replicas
-from mmkd_lab.training.stacking import Asked, Found, Named
+from mmkd_lab.training.stacking import Asked, Found, Named, answers
 
 
-class Stacked(nn.Module):
-    """All replicas in one call: vmap over the stacked parameters.
+class Flat:
+    """Parameters, and their gradients, moved into one buffer each; the parameters become views of it.
 
-    `extras` are parameters trained beside the networks, {name: (R, ...)}: those of a method such as hints.
+    Frozen ones are left where they are. For networks this small, walking the list of parameters costs more
+    than the arithmetic of an optimiser's step. `parameter` is what the optimiser gets.
     """
 
-    def __init__(self, replicas: Replicas, extras: Mapping[str, Tensor] | None = None) -> None:
-        super().__init__()
-        self.names, self.buffer_names = list(replicas.parameters), list(replicas.buffers)
-        learns = {name: one.requires_grad for name, one in replicas.net.named_parameters()}
-        self.values = nn.ParameterList(
-            nn.Parameter(value.clone(), requires_grad=learns[name])
-            for name, value in replicas.parameters.items()
-        )
-        for i, value in enumerate(replicas.buffers.values()):
-            self.register_buffer(f"buffer_{i}", value.clone())
-        # In a list, so that its own parameters are not taken for this module's.
-        self.asked = [Asked(replicas.net)]
-        self.extras = _learning(extras)
-        self.flat = Flat([*self.values, *self.extras.values()])
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        learning = [parameter for parameter in parameters if parameter.requires_grad]
+        require(len(learning) > 0, "replicas", "no parameter", "at least one must take a gradient")
+        self._shapes = [parameter.shape for parameter in learning]
+        self.parameter = nn.Parameter(torch.cat([parameter.data.reshape(-1) for parameter in learning]))
+        self.gradient = self.parameter.grad = torch.zeros_like(self.parameter)
+        pieces = zip(self.views(self.parameter.data), self.views(self.gradient), strict=True)
+        for parameter, (value, gradient) in zip(learning, pieces, strict=True):
+            parameter.data, parameter.grad = value, gradient
 
-    @property
-    def plain(self) -> nn.Module:
-        """The network, for a look at what it is."""
-        return self.asked[0].net
+    def zero_grad(self) -> None:
+        """Zero the gradients in place: dropping them would break the views."""
+        self.gradient.zero_()
 
-    def forward(self, x: dict[str, Tensor], shared: bool = False, parts: SharedParts | None = None) -> Tensor:
-        """{modality: (R, B, ...)}, or (B, ...) when shared, -> (R, B, K); with `parts` (R, V * B, K)."""
-        return self.with_features(x, shared, parts)[0]
+    def views(self, flat: Tensor) -> list[Tensor]:
+        """A buffer of this layout, cut into pieces shaped like the parameters, in their order."""
+        pieces = torch.split(flat, [shape.numel() for shape in self._shapes])
+        return [piece.view(shape) for piece, shape in zip(pieces, self._shapes, strict=True)]
 
-    def with_features(
+
+class Engine:
+    """R replicas in one call of vmap; or R = 1 called as the plain module that it is, which is quicker alone.
+
+    They are copied. `extras` are parameters trained beside the networks, {name: (R, ...)}, as those of hints;
+    `net` is the network, for a look at what it is, and `flat` all that learns.
+    """
+
+    def __init__(
+        self, replicas: Replicas, extras: Mapping[str, Tensor] | None = None, *, stacked: bool
+    ) -> None:
+        self.net, self.stacked = replicas.module(), stacked
+        self._asked = Asked(self.net)
+        self.parameters: Named = dict(self.net.named_parameters())
+        self.buffers: Named = dict(self.net.named_buffers())
+        if stacked:
+            self.parameters = {
+                name: nn.Parameter(replicas.parameters[name].clone(), requires_grad=one.requires_grad)
+                for name, one in self.parameters.items()
+            }
+            self.buffers = {name: replicas.buffers[name].clone() for name in self.buffers}
+        self.extras = {name: nn.Parameter(value.detach().clone()) for name, value in (extras or {}).items()}
+        self.flat = Flat([*self.parameters.values(), *self.extras.values()])
+
+    def __call__(
         self,
-        x: dict[str, Tensor],
+        x: Mapping[str, Tensor],
+        shared: bool = False,
+        parts: SharedParts | None = None,
+        learnt: Sequence[Tensor] | None = None,
+    ) -> Tensor:
+        """{modality: (R, B, ...)}, or (B, ...) when shared, -> (R, B, K); with `parts` (R, V * B, K).
+
+        `learnt` takes the place of what is trained, shaped as `flat.views` gives it.
+        """
+        return self.ask(x, shared, parts, learnt=learnt)[0]
+
+    def ask(
+        self,
+        x: Mapping[str, Tensor],
         shared: bool = False,
         parts: SharedParts | None = None,
         *,
         layers: Sequence[str] = (),
+        learnt: Sequence[Tensor] | None = None,
     ) -> Found:
         """The same, and {layer: (R, rows, F)}: `HEAD` has a row per row of logits, see `Asked` for others."""
-        return self._run(self._parameters_by_name(), x, shared, layers, parts)
-
-    def function(
-        self, x: dict[str, Tensor], shared: bool, parts: SharedParts | None = None
-    ) -> Callable[[list[Tensor]], Tensor]:
-        """The logits (R, B, K) as a function of what is trained, shaped as `flat.views` gives it."""
-
-        def run(values: list[Tensor]) -> Tensor:
-            learnt = iter(values)
-            named = {
-                name: next(learnt) if value.requires_grad else value
-                for name, value in self._parameters_by_name().items()
-            }
-            return self._run(named, x, shared, (), parts)[0]
-
-        return run
-
-    def _run(
-        self,
-        parameters: Named,
-        x: dict[str, Tensor],
-        shared: bool,
-        layers: Sequence[str],
-        parts: SharedParts | None,
-    ) -> Found:
-        def one(parameters: Named, buffers: Named, x: Named) -> Found:
-            named = ({f"net.{name}": value for name, value in part.items()} for part in (parameters, buffers))
-            found: Found = functional_call(self.asked[0], tuple(named), (x, layers, parts))
-            return found
-
-        try:
-            found: Found = vmap(one, in_dims=(0, 0, None if shared else 0))(
-                parameters, self._buffers_by_name(), x
+        named = self.parameters
+        if learnt is not None:
+            values = iter(learnt)  # what a method trains beside the network comes after these
+            named = {name: next(values) if one.requires_grad else one for name, one in named.items()}
+        if self.stacked:
+            return answers(
+                self.net, named, self.buffers, x, shared=shared, stacked=True, layers=layers, parts=parts
             )
-        except RuntimeError as error:
-            if "randomness" not in str(error):
-                raise
-            rule = "the network draws random numbers as it runs, which cannot be stacked"
-            raise LabError("mode", "stacked", rule, "Use mode='looped'.") from error
-        return found
+        asked, given = self._asked, x if shared else {name: value[0] for name, value in x.items()}
+        if learnt is None:
+            logits, seen = asked(given, layers, parts)
+        else:
+            inner = {f"net.{name}": value for name, value in named.items()}
+            logits, seen = functional_call(asked, inner, (given, layers, parts))
+        return logits[None], {layer: features[None] for layer, features in seen.items()}
 
-    def train(self, mode: bool = True) -> Stacked:
-        """Training or evaluation mode, also for the network that is kept out of this module's sight."""
-        self.plain.train(mode)
-        super().train(mode)
-        return self
-
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> Named:
         """{name: (R, ...)}: live parameters and buffers, not copies."""
-        return {**self._parameters_by_name(), **self._buffers_by_name()}
+        named = {**self.parameters, **self.buffers}
+        return named if self.stacked else {name: value[None] for name, value in named.items()}
 
     def gradients(self) -> list[Tensor]:
         """(R, ...) each."""
-        known = [*self.values, *self.extras.values()]
-        return [value.grad for value in known if value.grad is not None]
-
-    def _parameters_by_name(self) -> dict[str, Tensor]:
-        return dict(zip(self.names, self.values, strict=True))
-
-    def _buffers_by_name(self) -> dict[str, Tensor]:
-        return {name: getattr(self, f"buffer_{i}") for i, name in enumerate(self.buffer_names)}
-
-
-class Direct(nn.Module):
-    """One replica, called as the plain module that it is; the leading axis of 1 is put on outside."""
-
-    def __init__(
-        self, replicas: Replicas, net: nn.Module, extras: Mapping[str, Tensor] | None = None
-    ) -> None:
-        super().__init__()
-        self.plain = net
-        with torch.no_grad():
-            for name, parameter in net.named_parameters():
-                parameter.copy_(replicas.parameters[name][0])
-            for name, buffer in net.named_buffers():
-                buffer.copy_(replicas.buffers[name][0])
-        # In a list, so that its parameters are not taken for more of this module's.
-        self.asked = [Asked(net)]
-        self.extras = _learning(extras)
-        self.flat = Flat([*net.parameters(), *self.extras.values()])
-
-    def forward(self, x: dict[str, Tensor], shared: bool = False, parts: SharedParts | None = None) -> Tensor:
-        """{modality: (1, B, ...)}, or (B, ...) when shared, -> (1, B, K); with `parts` (1, V * B, K)."""
-        return self.with_features(x, shared, parts)[0]
-
-    def with_features(
-        self,
-        x: dict[str, Tensor],
-        shared: bool = False,
-        parts: SharedParts | None = None,
-        *,
-        layers: Sequence[str] = (),
-    ) -> Found:
-        """The same, and {layer: (1, rows, F)}: `HEAD` has a row per row of logits, see `Asked` for others."""
-        logits, seen = self.asked[0](x if shared else _first(x), layers, parts)
-        return logits[None], {layer: values[None] for layer, values in seen.items()}
-
-    def function(
-        self, x: dict[str, Tensor], shared: bool, parts: SharedParts | None = None
-    ) -> Callable[[list[Tensor]], Tensor]:
-        """The logits (1, B, K) as a function of what is trained, shaped as `flat.views` gives it."""
-        names = [f"net.{name}" for name, one in self.plain.named_parameters() if one.requires_grad]
-
-        def run(values: list[Tensor]) -> Tensor:
-            # What a method trains beside the network is left out.
-            named = dict(zip(names, values, strict=False))
-            found: Found = functional_call(self.asked[0], named, (x if shared else _first(x), (), parts))
-            return found[0][None]
-
-        return run
-
-    def state(self) -> dict[str, Tensor]:
-        """{name: (1, ...)}: live parameters and buffers, not copies."""
-        named = (*self.plain.named_parameters(), *self.plain.named_buffers())
-        return {name: value[None] for name, value in named}
-
-    def gradients(self) -> list[Tensor]:
-        """(1, ...) each."""
-        own = [value.grad[None] for value in self.plain.parameters() if value.grad is not None]
+        own = [value.grad for value in self.parameters.values() if value.grad is not None]
+        own = own if self.stacked else [gradient[None] for gradient in own]
         return own + [value.grad for value in self.extras.values() if value.grad is not None]
-
-
-Engine = Stacked | Direct
-
-
-def _learning(extras: Mapping[str, Tensor] | None) -> dict[str, nn.Parameter]:
-    """In a plain dict: names may hold dots, and the result of training must not hold them."""
-    return {name: nn.Parameter(value.detach().clone()) for name, value in (extras or {}).items()}
-
-
-def _first(x: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value[0] for name, value in x.items()}
 
 
 def clip_each(gradients: list[Tensor], *, limit: float) -> Tensor:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,25 +13,17 @@ from mmkd_lab.core.check import LabError, of_type, require
 from mmkd_lab.core.progress import watched
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.distillation import Distillation
+from mmkd_lab.distill.method import Method, Needs, Outputs
 from mmkd_lab.distill.teacher_outputs import TeacherOutputs
 from mmkd_lab.models.layers import Wrapper
 from mmkd_lab.models.removal import Removal
-from mmkd_lab.training.device import deterministic
-from mmkd_lab.training.engine import Direct, Stacked
-from mmkd_lab.training.fabric import make_fabric
-from mmkd_lab.training.inputs import TrainingSplit, datasets
-from mmkd_lab.training.lesson_plan import (
-    history,
-    own_parameters,
-    prepared,
-    require_fits,
-    weights_by_sample,
-    weights_over_time,
-)
+from mmkd_lab.training.device import deterministic, make_fabric
+from mmkd_lab.training.engine import Engine
+from mmkd_lab.training.inputs import Resident, datasets
+from mmkd_lab.training.job import Job
 from mmkd_lab.training.lessons import Lessons
-from mmkd_lab.training.loop import Job, run
-from mmkd_lab.training.own_loss import LossFunction, as_distillation
-from mmkd_lab.training.recipe import Precision, Recipe, dtype_of, resolve_precision
+from mmkd_lab.training.loop import run
+from mmkd_lab.training.recipe import Recipe, dtype_of, resolve_precision
 from mmkd_lab.training.replicas import Replicas
 from mmkd_lab.training.stacking import Mode, choose, obstacles
 
@@ -41,7 +32,29 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
     from lightning_fabric import Fabric
-    from tqdm import tqdm
+
+#: Logits (R, B, K), target (R, B), the teacher's logits or None -> {'loss': (R,), term: (R,), ...}.
+LossFunction = Callable[[Tensor, Tensor, Tensor | None], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class OwnLoss(Method):
+    """A loss that is a function of logits, target and, where there is one, the teacher's logits."""
+
+    name: ClassVar[str] = "loss"
+
+    function: LossFunction
+
+    @property
+    def needs(self) -> Needs:
+        """A teacher may be there, and need not."""
+        return Needs(teacher=False)
+
+    def __call__(
+        self, student: Outputs, target: Tensor, teacher: Outputs | None, parameters: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """What the function gives."""
+        return self.function(student.logits, target, None if teacher is None else teacher.logits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,136 +119,121 @@ def fit(
         fabric: a Lightning Fabric you have launched on several devices: each process then takes its share of
             every batch and gradients are averaged, which gives what one process would. Its precision is the
             run's where the recipe says 'auto'. One device otherwise.
-        progress: show a progress bar.
-        label: what the bar is called.
+        progress, label: show a progress bar of this name.
 
     Raises:
         LabError: a split that is missing, numbers of replicas that differ, a teacher that has not seen a
             training sample, a network that cannot run in this mode or on a batch of one sample, or a loss
             that is no longer finite.
     """
+    from tqdm.auto import tqdm
+
     of_type("replicas", replicas, Replicas, "Replicas", "See Replicas.build and Replicas.of.")
     of_type("recipe", recipe, Recipe, "a Recipe")
-    sets = datasets(data, len(replicas))
+    of_type("teacher", teacher, (TeacherOutputs, type(None)), "TeacherOutputs", "See teacher_outputs().")
+    sets, count = datasets(data, len(replicas)), len(replicas)
     precision = resolve_precision(recipe, replicas.size, replicas.device)
     if fabric is not None and recipe.precision == "auto":
         precision = fabric.strategy.precision.precision
     replicas = replicas.to(dtype=dtype_of(precision))
     how = choose(replicas.net, replicas.device, mode)
-    _validate(replicas, sets, recipe, dropout_removal)
-    loss = as_distillation(loss)
-    _validate_loss(loss, teacher, len(replicas))
+    _require_splits(sets, recipe, dropout_removal)
+    if not isinstance(loss, Distillation):
+        rule = "must be a Distillation, or a function"
+        require(callable(loss), "loss", loss, rule, "See distill.labels_only().")
+        loss = Distillation(((1.0, OwnLoss(loss)),))
+    fits = loss.replicas in (None, count)
+    require(fits, "loss", f"weights for {loss.replicas}", f"must be one per replica, {count}")
     x = replicas.prepare(sets[0], again=True)
     if how == "stacked" and mode == "auto" and isinstance(replicas.net, Wrapper) and not _stacks(replicas, x):
         how = "looped"
-    split = TrainingSplit(sets, replicas.modalities, device=replicas.device, dtype=replicas.dtype)
-    soft = None if teacher is None else Lessons.of(teacher, sets, split, len(replicas))
+    split = Resident(sets, replicas.modalities, device=replicas.device, dtype=replicas.dtype)
+    soft = None if teacher is None else Lessons.of(teacher, sets, split, count)
     fabric = make_fabric(replicas.device, precision) if fabric is None else fabric
-    _validate_fabric(fabric, replicas, precision)
+    _require_fabric(fabric, replicas, precision)
     _no_lone_sample(replicas.net, split.samples, recipe)
-    total = recipe.length(split.samples)[1] * (1 if how == "stacked" else len(replicas))
-    with deterministic(replicas.device), _bar(total, label, shown=progress and fabric.is_global_zero) as bar:
+    total = recipe.length(split.samples)[1] * (1 if how == "stacked" else count)
+    hidden = not watched(progress and fabric.is_global_zero)
+    with (
+        deterministic(replicas.device),
+        tqdm(total=total, desc=label or None, unit="step", leave=False, disable=hidden) as bar,
+    ):
         job = Job(replicas, split, sets, loss, soft, recipe, dropout_removal, fabric, bar)
-        require_fits(job)
-        if how == "stacked":
-            trained, best = run(prepared(job), Stacked(replicas, own_parameters(job)))
-            return _told([job], trained, best, how)
-        return _one_by_one(job)
-
-
-def _one_by_one(job: Job) -> TrainingResult:
-    net = copy.deepcopy(job.replicas.net)
-    jobs = [_alone(job, r) for r in range(len(job.replicas))]
-    parts, epochs = [], []
-    for one in jobs:
-        trained, best = run(prepared(one), Direct(one.replicas, net, own_parameters(one)))
-        parts.append(trained)
-        epochs.append(best)
-    return _told(jobs, Replicas.join(parts), torch.cat(epochs), "looped")
+        job.require_fits()
+        jobs = [job] if how == "stacked" else [job.alone(r) for r in range(count)]
+        trained, best = zip(*(run(one, stacked=how == "stacked") for one in jobs), strict=True)
+    return _told(jobs, Replicas.join(trained), torch.cat(best), how)
 
 
 def _told(jobs: Sequence[Job], trained: Replicas, best: Tensor, how: str) -> TrainingResult:
-    told = weights_over_time(jobs), weights_by_sample(jobs)
-    return TrainingResult(trained, history(jobs), best.numpy(), how, *told)
+    import pandas as pd
+
+    mine = [(job, r) for job in jobs for r in range(len(job.replicas))]
+    each = [(n, trained.seeds[n], job, r) for n, (job, r) in enumerate(mine)]
+    history = [
+        (n, seed, row.epoch, row.split, row.metric, row.value[r])
+        for n, seed, job, r in each
+        for row in job.rows
+        if row.alive[r]
+    ]
+    columns = ["replica", "seed", "epoch", "split", "metric", "value"]
+    found = TrainingResult(trained, pd.DataFrame(history, columns=columns), best.numpy(), how)
+    if jobs[0].learner is None:
+        return found
+    over_time, by_sample = [], []
+    for n, seed, job, r in each:
+        assert job.learner is not None
+        for look in job.learner.looks:
+            named = zip(job.learner.views, look.weights[r].tolist(), strict=True)
+            over_time += [(n, seed, look.step, view.label, value) for view, value in named]
+    for job in jobs:
+        assert job.learner is not None
+        assert job.teacher is not None
+        replicas, target = len(job.replicas), job.resident.target
+        own = target if job.resident.each else target.expand(replicas, *target.shape)
+        by_sample.append(job.learner.final_weights(job.teacher.whole(replicas), own))
+    weights = pd.DataFrame(over_time, columns=["replica", "seed", "step", "view", "value"])
+    return TrainingResult(trained, found.history, found.best_epoch, how, weights, torch.cat(by_sample))
 
 
 def _stacks(replicas: Replicas, x: dict[str, Tensor]) -> bool:
     """Whether a network of yours runs under vmap: tried on two samples, forward and backward."""
     try:
-        Stacked(replicas[[0]])(x, True).sum().backward()
+        torch.autograd.backward(Engine(replicas[0], stacked=True)(x, True).sum())
     except Exception:  # whatever vmap, or somebody else's code, raises
         return False
     return True
 
 
-def _alone(job: Job, r: int) -> Job:
-    """The job of replica `r` alone."""
-    return Job(
-        job.replicas[r],
-        job.resident.of(r),
-        [job.sets[r]] if len(job.sets) > 1 else job.sets,
-        job.loss[r],
-        None if job.teacher is None else job.teacher.alone(r),
-        job.recipe,
-        job.dropout,
-        job.fabric,
-        job.bar,
-    )
-
-
-def _validate(
-    replicas: Replicas, sets: Sequence[PairedData], recipe: Recipe, dropout: Removal | None
-) -> None:
+def _require_splits(sets: Sequence[PairedData], recipe: Recipe, dropout: Removal | None) -> None:
     for one in sets:
-        one.positions("train")
-        require(
-            "val" in one.splits or (recipe.select == "last" and recipe.patience is None),
-            "recipe.select",
-            recipe.select,
-            f"{one.name} has no validation split",
-            "Use select='last' without patience.",
-        )
+        selects = recipe.select == "best_val" or recipe.patience is not None
+        rule, way_out = f"{one.name} has no validation split", "Use select='last' without patience."
+        require("val" in one.splits or not selects, "recipe.select", recipe.select, rule, way_out)
     of_type("dropout_removal", dropout, (Removal, type(None)), "a removal operator", "For example Zeros().")
-    require(
-        (recipe.modality_dropout > 0) == (dropout is not None),
-        "dropout_removal",
-        dropout,
-        f"recipe.modality_dropout is {recipe.modality_dropout:g}: give both or neither",
-    )
+    both = (recipe.modality_dropout > 0) == (dropout is not None)
+    rule = f"recipe.modality_dropout is {recipe.modality_dropout:g}: give both or neither"
+    require(both, "dropout_removal", dropout, rule)
     looks = sorted({len(one.splits.get("val", ())) for one in sets})
     require(len(looks) == 1, "data", looks, "every dataset must have as many validation samples")
 
 
 def _no_lone_sample(net: nn.Module, samples: int, recipe: Recipe) -> None:
-    size = recipe.batch_size or samples
-    batch_norm = [
-        name for name, one in net.named_modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)
-    ]
-    if batch_norm and (size == 1 or samples % size == 1):
+    size, norm = recipe.batch_size or samples, nn.modules.batchnorm._BatchNorm
+    stuck = [name for name, one in net.named_modules() if isinstance(one, norm)]
+    if stuck and (size == 1 or samples % size == 1):
         better = next((s for s in range(max(size, 2), 2 * size + 2) if samples % s != 1), None)
-        rule = f"leaves a batch of one sample of {samples}, which {batch_norm[0]!r} cannot normalise"
+        rule = f"leaves a batch of one sample of {samples}, which {stuck[0]!r} cannot normalise"
         raise LabError("recipe.batch_size", size, rule, f"Use batch_size={better}.")
 
 
-def _validate_loss(loss: Distillation, teacher: object, replicas: int) -> None:
-    rule = f"must be one per replica, {replicas}"
-    require(loss.replicas in (None, replicas), "loss", f"weights for {loss.replicas}", rule)
-    of_type("teacher", teacher, (TeacherOutputs, type(None)), "TeacherOutputs", "See teacher_outputs().")
-
-
-def _validate_fabric(fabric: Fabric, replicas: Replicas, precision: Precision) -> None:
+def _require_fabric(fabric: Fabric, replicas: Replicas, precision: str) -> None:
     rule = f"must be on the device of the replicas, {replicas.device}"
     here, there = ((device.type, device.index or 0) for device in (fabric.device, replicas.device))
     require(here == there, "fabric", fabric.device, rule, "Use replicas.to(fabric.device).")
     found = fabric.strategy.precision.precision
     require(found == precision, "fabric", found, f"must have the recipe's precision, {precision}")
     stuck = obstacles(replicas.net)
-    if fabric.world_size > 1 and stuck:
-        rule = f"the module {stuck[0]!r} mixes samples or draws numbers, which several processes cannot share"
-        raise LabError("fabric", f"{fabric.world_size} processes", rule, "Train it in one process.")
-
-
-def _bar(total: int, label: str, *, shown: bool) -> tqdm:
-    from tqdm.auto import tqdm
-
-    return tqdm(total=total, desc=label or None, unit="step", leave=False, disable=not watched(shown))
+    rule = f"the module {stuck[0] if stuck else ''!r} mixes samples or draws, which processes cannot share"
+    alone, processes = fabric.world_size == 1, f"{fabric.world_size} processes"
+    require(alone or not stuck, "fabric", processes, rule, "Train it in one process.")

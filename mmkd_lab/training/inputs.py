@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from mmkd_lab.core.check import LabError, flat, of_type, one_of, require
+from mmkd_lab.core.check import flat, of_type, one_of, require
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.models.network import MultimodalNet
 from mmkd_lab.models.removal import Removal, are_ids, removal_named
@@ -20,19 +20,33 @@ ROWS = 4096
 
 
 def standardise(nets: Sequence[MultimodalNet], data: PairedData) -> None:
-    """Give every network the training mean and deviation of each modality it reads, from `data`'s training
-    split; text is left alone.
+    """Give every network the mean and deviation of each modality it reads on the training split of `data`;
+    text is left alone.
 
     One number for maps; one per entry for vectors, where an entry that never varies is left unscaled.
     """
-    positions = data.positions("train")
     for name in nets[0].modalities:
         if name in nets[0].spec.token_counts:
             continue
-        mean, deviation = _moments(data, name, positions, per_entry=len(data.shapes[name]) == 1)
+        mean, deviation = _moments(data, name, per_entry=len(data.shapes[name]) == 1)
         scale = torch.where(deviation > 0, 1 / deviation.clamp(min=1e-12), torch.ones_like(deviation))
         for net in nets:
             net.set_scale(name, mean, scale)
+
+
+def _moments(data: PairedData, name: str, *, per_entry: bool) -> tuple[Tensor, Tensor]:
+    positions = data.positions("train")
+    count = len(positions) * (1 if per_entry else data.modalities[name][0].numel())
+
+    def mean_of(change: Callable[[Tensor], Tensor]) -> Tensor:
+        total = torch.zeros((), dtype=torch.float64)
+        for part in torch.split(positions, ROWS):
+            values = change(data.batch(part, [name])[name].double().cpu())
+            total = total + (values.sum(0) if per_entry else values.sum())
+        return total / count
+
+    mean = mean_of(lambda values: values)
+    return mean, mean_of(lambda values: (values - mean).square()).sqrt()
 
 
 def vocabulary(data: PairedData) -> dict[str, int]:
@@ -57,11 +71,9 @@ def fill_vocabulary(spec: NetSpec, data: PairedData) -> NetSpec:
     Raises `LabError` when it names too few ids, or takes a modality of numbers for text.
     """
     of_type("spec", spec, NetSpec, "a NetSpec")
-    found, given = vocabulary(data), spec.token_counts
-    reads = spec.reads(data.shapes)
+    found, given, reads = vocabulary(data), spec.token_counts, spec.reads(data.shapes)
     for name, size in given.items():
-        argument = f"vocabulary[{name!r}]"
-        rule = "is no text: its values are no token ids"
+        argument, rule = f"vocabulary[{name!r}]", "is no text: its values are no token ids"
         require(name in found, argument, size, rule, "Token ids are (N, L) int64; see data.text.Vocabulary.")
         require(size >= found[name], argument, size, f"must be at least {found[name]}, the ids in the data")
     missing = {name: size for name, size in found.items() if name in reads and name not in given}
@@ -70,8 +82,9 @@ def fill_vocabulary(spec: NetSpec, data: PairedData) -> NetSpec:
 
 def datasets(data: object, replicas: int) -> list[PairedData]:
     """One dataset for all replicas or one per replica, as a list. Raises `LabError` for another number."""
-    listed = [data] if isinstance(data, PairedData) else flat("data", data, "a PairedData or a list of them")
-    sets = [of_type("data", one, PairedData, "a PairedData or a list of them") for one in listed]
+    what = "a PairedData or a list of them"
+    listed = [data] if isinstance(data, PairedData) else flat("data", data, what)
+    sets = [of_type("data", one, PairedData, what) for one in listed]
     rule = f"must be 1 for all, or {replicas}, one per replica"
     require(len(sets) in (1, replicas), "data", f"{len(sets)} datasets", rule)
     return sets
@@ -81,49 +94,39 @@ def eval_inputs(
     data: PairedData,
     modalities: Sequence[str] | None,
     split: str | None,
-    view: View | None,
-    removal: Removal | str | None,
+    view: View | None = None,
+    removal: Removal | str | None = None,
     *,
     size: int,
     device: torch.device,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype,
 ) -> Iterator[dict[str, Tensor]]:
     """Batches {modality: (B, ...)} in the order of the split, with the view's removal applied.
 
     The removal sees blocks of `ROWS` samples, whatever the batches' size: which samples a permutation mixes
     must not depend on how many replicas share the memory.
     """
-    if removal is not None and view is None:
-        raise LabError(
-            "view", None, "must say which modalities the removal keeps", "For example View.only('image')."
-        )
-    operator = removal_named(removal or "zeros", data) if not isinstance(removal, Removal) else removal
+    rule = "must say which modalities the removal keeps"
+    require(removal is None or view is not None, "view", None, rule, "For example View.only('image').")
+    operator = removal if isinstance(removal, Removal) else removal_named(removal or "zeros", data)
     names = list(data.modalities) if modalities is None else list(modalities)
-    for name in names:
-        one_of("modality", name, list(data.modalities))
     if view is not None:
-        of_type("view", view, View, "a View", "For example View.only('image').")
-        view.missing(data.modalities)
-        keep = View(view.kept & frozenset(names))
+        of_type("view", view, View, "a View", "For example View.only('image').").missing(data.modalities)
+        view = View(view.kept & frozenset(names))
     positions = torch.arange(len(data)) if split is None else data.positions(split)
-    positions = positions.to(data.target.device)
-    for part in torch.split(positions, size if view is None else ROWS):
+    for part in torch.split(positions.to(data.target.device), size if view is None else ROWS):
         x = {name: value.to(device) for name, value in data.batch(part, names, dtype=dtype).items()}
         if view is not None:
-            x = operator.apply(x, keep)
+            x = operator.apply(x, view)
         for start in range(0, len(part), size):
             yield {name: value[start : start + size] for name, value in x.items()}
 
 
-class TrainingSplit:
-    """The training split on the device, once: batches are picked by slot, 0 .. N - 1, for R replicas at a
-    time.
+class Resident:
+    """A split on the device, once: batches are picked by slot, 0 .. N - 1, for R replicas at a time.
 
-    Args:
-        sets: one dataset for all replicas, or one per replica (all of the same shapes and split sizes).
-        modalities: those the networks read; None for all.
-        device: where it stays.
-        dtype: of the floating values that it gives; they are kept as the data stores them.
+    There is one dataset for all replicas, or one per replica of the same shapes and split sizes. Floating
+    values are kept as the data stores them, and given as `dtype`.
     """
 
     def __init__(
@@ -132,39 +135,40 @@ class TrainingSplit:
         modalities: Sequence[str] | None,
         *,
         device: torch.device,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype,
+        split: str = "train",
     ) -> None:
         first = sets[0]
-        self.each, self.dtype = len(sets) > 1, dtype
-        self.task, self.classes = first.task, first.num_classes
-        names = list(first.modalities) if modalities is None else list(modalities)
-        for name in names:
-            one_of("modality", name, list(first.modalities))
-        for one in sets[1:]:
-            same = (one.task, one.classes) == (first.task, first.classes)
-            require(same, "data", one.classes, f"every dataset must have the classes {first.classes}")
-            rule = f"every dataset must have shapes {first.shapes}"
-            require(one.shapes == first.shapes, "data", one.shapes, rule)
-        rows = [one.positions("train") for one in sets]
-        sizes = {len(row) for row in rows}
-        require(len(sizes) == 1, "data", sorted(sizes), "every dataset must have as many training samples")
-        self.samples = sizes.pop()
+        self.each, self.dtype, self.task, self.classes = len(sets) > 1, dtype, first.task, first.num_classes
+        for one in sets:
+            for name in modalities or ():
+                one_of("modality", name, list(one.modalities))
+            for what, mine, theirs in (
+                ("task", one.task, first.task),
+                ("classes", one.classes, first.classes),
+                ("shapes", one.shapes, first.shapes),
+            ):
+                require(mine == theirs, "data", mine, f"every dataset must have the {what} {theirs}")
+        rows = [one.positions(split) for one in sets]
+        sizes = sorted({len(row) for row in rows})
+        require(len(sizes) == 1, "data", sizes, f"every dataset must have as many samples in {split!r}")
+        self.samples = sizes[0]
 
         def pile(of: Callable[[PairedData], Tensor]) -> Tensor:
             parts = [of(one)[row] for one, row in zip(sets, rows, strict=True)]
             return (torch.stack(parts) if self.each else parts[0]).to(device)
 
+        names = list(first.modalities) if modalities is None else list(modalities)
         self.x = {name: pile(lambda one, name=name: one.modalities[name]) for name in names}  # type: ignore[misc]
         self.target = pile(lambda one: one.target)
         self.sample_index = pile(lambda one: one.sample_index)
 
-    def of(self, r: int) -> TrainingSplit:
+    def of(self, r: int) -> Resident:
         """The data of replica `r` alone."""
         if not self.each:
             return self
         one = copy.copy(self)
-        one.each = False
-        one.x = {name: values[r] for name, values in self.x.items()}
+        one.each, one.x = False, {name: values[r] for name, values in self.x.items()}
         one.target, one.sample_index = self.target[r], self.sample_index[r]
         return one
 
@@ -174,11 +178,10 @@ class TrainingSplit:
 
     def pick(self, slots: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Slots (R, B) -> ({modality: (R, B, ...)}, target (R, B, ...))."""
-        x = {name: self._widen(self.take(values, slots)) for name, values in self.x.items()}
-        return x, self.take(self.target, slots)
+        x = {name: self._widen(self._take(values, slots)) for name, values in self.x.items()}
+        return x, self._take(self.target, slots)
 
-    def take(self, values: Tensor, slots: Tensor) -> Tensor:
-        """Rows of (N, ...), or of (R, N, ...) when each replica has its own data: (R, B, ...)."""
+    def _take(self, values: Tensor, slots: Tensor) -> Tensor:
         if self.each:
             return rows_of(values, slots)
         return values.index_select(0, slots.reshape(-1)).view(*slots.shape, *values.shape[1:])
@@ -190,18 +193,3 @@ class TrainingSplit:
 def rows_of(values: Tensor, slots: Tensor) -> Tensor:
     """(R, N, ...) and slots (R, B) -> (R, B, ...)."""
     return values[torch.arange(len(slots), device=slots.device)[:, None], slots]
-
-
-def _moments(data: PairedData, name: str, positions: Tensor, *, per_entry: bool) -> tuple[Tensor, Tensor]:
-    total = squares = torch.zeros((), dtype=torch.float64)
-    count = 0
-    for twice in (False, True):
-        for part in torch.split(positions, ROWS):
-            values = data.batch(part, [name])[name].double().cpu()
-            if not twice:
-                total = total + (values.sum(0) if per_entry else values.sum())
-                count += len(values) if per_entry else values.numel()
-            else:
-                away = (values - total / count).square()
-                squares = squares + (away.sum(0) if per_entry else away.sum())
-    return total / count, (squares / count).sqrt()

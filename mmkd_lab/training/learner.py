@@ -18,16 +18,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from math import sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import jvp
 
-from mmkd_lab.core.check import LabError, require
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.task import META, Task
@@ -37,19 +36,17 @@ from mmkd_lab.distill.losses.ce import cross_entropy
 from mmkd_lab.distill.method import Outputs
 from mmkd_lab.distill.saliency import difference
 from mmkd_lab.models.views import View
-from mmkd_lab.training.batch import Batch, Said
+from mmkd_lab.training.batch import Batch, Said, full, logits_of_views
 from mmkd_lab.training.engine import Engine
-from mmkd_lab.training.inputs import rows_of
+from mmkd_lab.training.inputs import Resident
 from mmkd_lab.training.lessons import part_of
-from mmkd_lab.training.outputs import full, logits_of_views
-from mmkd_lab.training.replicas import CHUNK
+from mmkd_lab.training.replicas import CHUNK, Replicas
 
 #: What the network of 'instance' reads about each view of a sample.
 CLUES = 3
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(NamedTuple):
     """The weights at one update: (R, V), the means over the batch."""
 
     step: int
@@ -57,17 +54,16 @@ class Look:
 
 
 class WeightLearner:
-    """Learns phi for R replicas at once; each by its own gradient, from its own stream of meta samples."""
+    """Learns phi for R replicas at once; each by its own gradient, from its own stream of meta samples.
+
+    Raises `LabError` for datasets whose 'meta' splits differ in size.
+    """
 
     def __init__(
         self,
         loss: Distillation,
         sets: Sequence[PairedData],
-        *,
-        seeds: Sequence[int],
-        modalities: Sequence[str] | None,
-        device: torch.device,
-        dtype: torch.dtype = torch.float32,
+        students: Replicas,
         autocast: Any,  # noqa: ANN401 - a context manager of Fabric
     ) -> None:
         assert loss.learned is not None
@@ -75,9 +71,11 @@ class WeightLearner:
         self.loss, self.how, self.autocast = loss, loss.learned, autocast
         self.factor, self.msd = loss.learning
         self.views, self.task = self.msd.views, sets[0].task
-        self.meta_x, self.meta_target = _meta(sets, modalities, device, dtype)
-        self.generators = [torch.Generator().manual_seed(derive(seed, "meta")) for seed in seeds]
-        self.phi = _phi(self.how, len(self.views), seeds, device, dtype)
+        where, kind = students.device, students.dtype
+        self.meta = Resident(sets, students.modalities, device=where, dtype=kind, split=META)
+        self.generators = [torch.Generator().manual_seed(derive(seed, "meta")) for seed in students.seeds]
+        first = _phi(self.how, len(self.views), students.seeds)
+        self.phi = [nn.Parameter(value.to(where, kind)) for value in first]
         self.final = [value.detach().clone() for value in self.phi]
         self.stepper = torch.optim.Adam(self.phi, lr=self.how.learning_rate)
         self.steps, self.looks = 0, list[Look]()
@@ -92,7 +90,12 @@ class WeightLearner:
         due = self.steps % self.how.every == 0
         eta = rate if self.how.lookahead is None else self.how.lookahead
         if due and eta > 0:
-            self._update(batch, self.hypergradient(engine, batch, said, eta))
+            slope = self.hypergradient(engine, batch, said, eta)
+            self.stepper.zero_grad()
+            weights = self.weights(batch.teacher, batch.target)
+            moved = weights[..., 0] if self.how.level == "global" else weights
+            torch.autograd.backward((slope * moved).sum())
+            self.stepper.step()
         with torch.no_grad():
             weights = self.weights(batch.teacher, batch.target)
             if due:
@@ -140,32 +143,22 @@ class WeightLearner:
         torch.autograd.backward(named["loss"].sum(), retain_graph=True)
         here = flat.parameter.detach()
         ahead = self._meta_gradient(engine, here - eta * flat.gradient)
-        run = logits_of_views(engine, said.question)
         # In single precision whatever the recipe's: autocast does not know of forward mode.
+        run = logits_of_views(engine, said.question)
         moves: dict[View, Tensor] = jvp(run, (flat.views(here),), (flat.views(ahead),))[1]
         slope = torch.stack([self._slope(view, said.outputs, teacher, moves[view]) for view in self.views], 1)
         size = 1 if self.how.level == "global" else batch.target.shape[1]
         return -eta / size * self._factor(slope) * slope
 
-    def _update(self, batch: Batch, slope: Tensor) -> None:
-        assert batch.teacher is not None
-        self.stepper.zero_grad()
-        weights = self.weights(batch.teacher, batch.target)
-        if self.how.level == "global":
-            weights = weights[..., 0]
-        torch.autograd.backward((slope * weights).sum())
-        self.stepper.step()
-
     def _meta_gradient(self, engine: Engine, moved: Tensor) -> Tensor:
         """grad L_meta at other parameters, a buffer laid out as `flat`'s; from the next meta samples."""
-        size = self.meta_target.shape[1]
-        drawn = [torch.randperm(size, generator=g)[: self.how.batch_size] for g in self.generators]
-        slots = torch.stack(drawn).to(self.meta_target.device)
-        x = {name: _own(values, slots) for name, values in self.meta_x.items()}
+        size, many = self.meta.samples, self.how.batch_size
+        drawn = [torch.randperm(size, generator=generator)[:many] for generator in self.generators]
+        x, target = self.meta.pick(torch.stack(drawn).to(moved.device))
         moved = moved.requires_grad_()
         with self.autocast():
-            logits = engine.function(x, False)(engine.flat.views(moved))
-        loss = cross_entropy(full(logits), _own(self.meta_target, slots), task=self.task)
+            logits = engine(x, learnt=engine.flat.views(moved))
+        loss = cross_entropy(full(logits), target, task=self.task)
         return torch.autograd.grad(loss.sum(), moved)[0]
 
     def _slope(self, view: View, student: Outputs, teacher: Outputs, moves: Tensor) -> Tensor:
@@ -214,51 +207,15 @@ def _load_forward_mode() -> None:
         jvp(torch.sin, (one,), (one,))
 
 
-def _phi(
-    how: LearnedWeights, views: int, seeds: Sequence[int], device: torch.device, dtype: torch.dtype
-) -> list[nn.Parameter]:
+def _phi(how: LearnedWeights, views: int, seeds: Sequence[int]) -> list[Tensor]:
     """All weights equal at the start: the last layer is 0."""
+    r, clues = len(seeds), CLUES * views
     if how.level == "global":
-        return [nn.Parameter(torch.zeros(len(seeds), views, device=device, dtype=dtype))]
-    clues, parts = CLUES * views, []
-    for seed in seeds:
-        generator = torch.Generator().manual_seed(derive(seed, "init", "weights"))
-        drawn = torch.randn(clues, how.hidden, generator=generator, dtype=torch.float64)
-        parts.append(drawn / sqrt(clues))
-    r = len(seeds)
-    first = (torch.stack(parts), torch.zeros(r, how.hidden))
-    last = (torch.zeros(r, how.hidden, views), torch.zeros(r, views))
-    return [nn.Parameter(value.to(device, dtype)) for value in (*first, *last)]
-
-
-def _meta(
-    sets: Sequence[PairedData], modalities: Sequence[str] | None, device: torch.device, dtype: torch.dtype
-) -> tuple[dict[str, Tensor], Tensor]:
-    """{modality: (1 or R, N, ...)} and targets (1 or R, N, ...) of the split 'meta'."""
-    for one in sets:
-        if META not in one.splits:
-            raise LabError(
-                "data",
-                list(one.splits),
-                "must have a split 'meta', on which the weights are learned",
-                "See data.set_aside(): neither the validation nor the test split may serve.",
-            )
-    sizes = sorted({len(one.positions(META)) for one in sets})
-    require(len(sizes) == 1, "data", sizes, "every dataset must have as many samples in 'meta'")
-    names = list(sets[0].modalities) if modalities is None else list(modalities)
-    where = [one.positions(META) for one in sets]
-    x = {
-        name: torch.stack(
-            [one.batch(p, [name], dtype=dtype)[name] for one, p in zip(sets, where, strict=True)]
-        ).to(device)
-        for name in names
-    }
-    return x, torch.stack([one.target[p] for one, p in zip(sets, where, strict=True)]).to(device)
-
-
-def _own(values: Tensor, slots: Tensor) -> Tensor:
-    """(1 or R, N, ...) and slots (R, B) -> (R, B, ...)."""
-    return values[0][slots] if len(values) == 1 else rows_of(values, slots)
+        return [torch.zeros(r, views)]
+    each = [torch.Generator().manual_seed(derive(seed, "init", "weights")) for seed in seeds]
+    drawn = [torch.randn(clues, how.hidden, generator=g, dtype=torch.float64) / sqrt(clues) for g in each]
+    last = torch.zeros(r, how.hidden, views), torch.zeros(r, views)
+    return [torch.stack(drawn), torch.zeros(r, how.hidden), *last]
 
 
 def _cost(logits: Tensor, target: Tensor, task: Task) -> Tensor:
@@ -266,10 +223,8 @@ def _cost(logits: Tensor, target: Tensor, task: Task) -> Tensor:
     if task is Task.MULTI_LABEL:
         each = nn.functional.binary_cross_entropy_with_logits(logits, target.to(logits), reduction="none")
         return each.mean(-1)
-    axis = 2
-    log_p = logits.log_softmax(axis).gather(axis, target.clamp(min=0).unsqueeze(axis)).squeeze(axis)
-    each = -log_p * (target >= 0)
-    return each if each.ndim == 2 else each.flatten(2).mean(-1)
+    log_p = logits.log_softmax(2).gather(2, target.clamp(min=0).unsqueeze(2)).squeeze(2)
+    return _by_sample(-log_p * (target >= 0))
 
 
 def _sureness(logits: Tensor, task: Task) -> Tensor:
@@ -277,5 +232,9 @@ def _sureness(logits: Tensor, task: Task) -> Tensor:
     if task is Task.MULTI_LABEL:
         p = logits.sigmoid()
         return torch.maximum(p, 1 - p).mean(-1)
-    best = logits.softmax(2).amax(2)
-    return best if best.ndim == 2 else best.flatten(2).mean(-1)
+    return _by_sample(logits.softmax(2).amax(2))
+
+
+def _by_sample(values: Tensor) -> Tensor:
+    """(R, B), or (R, B, H, W) meaned over its positions."""
+    return values if values.ndim == 2 else values.flatten(2).mean(-1)

@@ -1,4 +1,4 @@
-"""What teachers say about the training split, on the device, by slot; `TrainingSplit` has the inputs."""
+"""What teachers say about the training split, on the device, by slot; `Resident` has the inputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmkd_lab.core.check import require
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.method import Outputs, changed
 from mmkd_lab.distill.teacher_outputs import TeacherOutputs
-from mmkd_lab.training.inputs import TrainingSplit, rows_of
+from mmkd_lab.training.inputs import Resident, rows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class Lessons:
 
     @classmethod
     def of(
-        cls, teacher: TeacherOutputs, sets: Sequence[PairedData], resident: TrainingSplit, replicas: int
+        cls, teacher: TeacherOutputs, sets: Sequence[PairedData], resident: Resident, replicas: int
     ) -> Lessons:
         """The rows of the training split, in its order.
 
@@ -37,17 +37,16 @@ class Lessons:
         count, where = len(teacher), (resident.target.device, resident.dtype)
         rule = f"must be 1 for all, or {replicas}, one per replica"
         require(count in (1, replicas), "teacher", f"{count} teachers", rule)
-        if not resident.each:
-            said = teacher.for_data(sets[0]).rows(resident.sample_index)
-            return cls(Outputs(**changed(lambda values: values[0].to(*where), said)), teacher.removal)
-        fits = teacher.num_classes == resident.classes
-        require(fits, "teacher", f"{teacher.num_classes} classes", f"must have {resident.classes}")
-        # One dataset's samples at a time, so that never more than two rows of R are held.
-        each = [teacher[0 if count == 1 else r].rows(index) for r, index in enumerate(resident.sample_index)]
-        return cls(Outputs(**changed(lambda values: torch.cat(values).to(*where), *each)), teacher.removal)
-
-    def __len__(self) -> int:
-        return len(self.outputs.logits)
+        if resident.each:
+            fits = teacher.num_classes == resident.classes
+            require(fits, "teacher", f"{teacher.num_classes} classes", f"must have {resident.classes}")
+            # One dataset's samples at a time, so that never more than two rows of R are held.
+            said = [
+                teacher[0 if count == 1 else r].rows(index) for r, index in enumerate(resident.sample_index)
+            ]
+        else:
+            said = [teacher.for_data(sets[0]).rows(resident.sample_index)]
+        return cls(Outputs(**changed(lambda values: torch.cat(values).to(*where), *said)), teacher.removal)
 
     def pick(self, slots: Tensor) -> Outputs:
         """Slots (R, B) -> (R, B, ...)."""
@@ -64,7 +63,7 @@ class Lessons:
 
     def alone(self, r: int) -> Lessons:
         """Those of replica `r`."""
-        if len(self) == 1:
+        if len(self.outputs.logits) == 1:
             return self
         return Lessons(Outputs(**changed(lambda values: values[0][r : r + 1], self.outputs)), self.removal)
 

@@ -4,82 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from mmkd_lab.core.check import LabError
+from mmkd_lab.core.check import require
 from mmkd_lab.core.seed import derive
-from mmkd_lab.data.paired import PairedData
-from mmkd_lab.distill.distillation import Distillation
-from mmkd_lab.models.removal import Removal
-from mmkd_lab.training.batch import Batch, Said
-from mmkd_lab.training.data_parallel import DataParallel
+from mmkd_lab.training.batch import Batch, Said, answered, asked, full
 from mmkd_lab.training.engine import Engine, clip_each
-from mmkd_lab.training.fabric import optimiser
-from mmkd_lab.training.inputs import TrainingSplit, eval_inputs
-from mmkd_lab.training.learner import WeightLearner
-from mmkd_lab.training.lessons import Lessons
+from mmkd_lab.training.inputs import eval_inputs
+from mmkd_lab.training.job import Job, Row
 from mmkd_lab.training.metrics import score
-from mmkd_lab.training.order import Order, ViewDraw
-from mmkd_lab.training.outputs import answered, asked, full
+from mmkd_lab.training.order import Order
 from mmkd_lab.training.recipe import Recipe
 from mmkd_lab.training.replicas import CHUNK, Replicas
-from mmkd_lab.training.schedule import rates
+from mmkd_lab.training.schedule import optimiser, rates
 from mmkd_lab.training.select import Selection
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of history for R replicas: `alive` says whose training had not yet been stopped."""
-
-    epoch: int
-    split: str
-    metric: str
-    value: Tensor
-    alive: Tensor
-
-
-@dataclass
-class Job:
-    """What one run of the loop trains, on what, and how. A looped fit has one job per replica."""
-
-    replicas: Replicas
-    resident: TrainingSplit
-    sets: Sequence[PairedData]
-    loss: Distillation
-    teacher: Lessons | None
-    recipe: Recipe
-    dropout: Removal | None
-    fabric: Any
-    bar: Any
-    rows: list[Row] = field(default_factory=list)
-    learner: WeightLearner | None = None
-
-    def __post_init__(self) -> None:
-        rate = self.recipe.modality_dropout
-        self.views = ViewDraw(self.replicas.seeds, sorted(self.resident.x), rate) if self.dropout else None
-        self.share = DataParallel(self.fabric.global_rank, self.fabric.world_size)
-
-
-def run(job: Job, engine: Engine) -> tuple[Replicas, Tensor]:
+def run(job: Job, *, stacked: bool) -> tuple[Replicas, Tensor]:
     """Train; returns the replicas with their selected weights, and the epochs these come from, (R,)."""
-    recipe, samples = job.recipe, job.resident.samples
+    recipe, samples, seeds = job.recipe, job.resident.samples, job.replicas.seeds
+    engine = Engine(job.replicas, job.extras(), stacked=stacked)
     stepper = job.fabric.setup_optimizers(optimiser(engine.flat.parameter, recipe))
     per_epoch, total = recipe.length(samples)
-    lr = rates(recipe, total=total)
-    order = Order(job.replicas.seeds, samples)
-    selection = Selection(recipe, engine.state())
+    lr, order, selection = (
+        rates(recipe, total=total),
+        Order(seeds, samples),
+        Selection(recipe, engine.state()),
+    )
     epoch = 0
     with _seeded(job):
         for start in range(0, total, per_epoch):
             epoch, alive = epoch + 1, ~selection.stopped
             here = lr[start : start + per_epoch]
             means = _epoch(job, engine, stepper, order, here)
-            _still_finite(means["loss"], alive, job, epoch)
-            job.rows += [Row(epoch, "train", name, value, alive) for name, value in means.items()]
+            # A replica whose training was stopped goes on in the stack, and may do what it likes there.
+            require_finite(means["loss"].cpu().where(alive, 0.0), f"in epoch {epoch}", seeds, recipe)
+            _note(job, epoch, "train", means, alive)
             job.bar.update(len(here))
             if job.learner is not None:
                 job.learner.settle(alive)
@@ -95,7 +58,7 @@ def _epoch(
     job: Job, engine: Engine, stepper: torch.optim.Optimizer, order: Order, lr: Sequence[float]
 ) -> dict[str, Tensor]:
     """One pass, a step per learning rate. Returns the loss's terms, meaned over the steps, (R,)."""
-    engine.train()
+    engine.net.train()
     sums: dict[str, Tensor] = {}
     for rate, whole in zip(lr, _batches(job, order, len(lr)), strict=True):
         batch = whole.part(job.share)
@@ -120,21 +83,25 @@ def _epoch(
 
 def _said(job: Job, engine: Engine, batch: Batch) -> Said:
     """What the students say about a batch: logits, and all that the methods of a distillation ask for."""
-    needs, removal = job.loss.needs, job.loss.removal
-    question = asked(engine, batch.x, batch.shared, views=needs.views, removal=removal)
+    needs, classes = job.loss.needs, job.resident.classes
+    question = asked(engine, batch.x, batch.shared, views=needs.views, removal=job.loss.removal)
     with job.fabric.autocast():
         outputs = answered(engine, question, needs)
-    _one_logit_a_class(outputs.logits, job)
+    shape, rule = (
+        tuple(outputs.logits.shape),
+        f"must be (R, B, {classes}), one logit for each class of the data",
+    )
+    require(len(shape) > 2 and shape[2] == classes, "replicas", f"logits {shape}", rule)
     return Said(question, outputs)
 
 
 def _batches(job: Job, order: Order, count: int) -> Iterator[Batch]:
     """`count` batches of one pass."""
-    resident, size, device = job.resident, job.recipe.batch_size, job.replicas.device
+    resident, size = job.resident, job.recipe.batch_size
     if size is None or size >= resident.samples:
         yield from _whole(job, count)
         return
-    for slots in torch.split(order.epoch().to(device), size, dim=1)[:count]:
+    for slots in torch.split(order.epoch().to(job.replicas.device), size, dim=1)[:count]:
         x, target = resident.pick(slots)
         teacher = None if job.teacher is None else job.teacher.pick(slots)
         yield Batch(_thinned(job, x, slots.shape[1]), target, teacher)
@@ -167,23 +134,17 @@ def _look(job: Job, engine: Engine, selection: Selection, epoch: int) -> None:
     if any("val" not in one.splits for one in job.sets):
         selection.see(epoch, None, None, engine.state())
         return
-    engine.eval()
+    engine.net.eval()
     alive = ~selection.stopped
     named = _score(job, engine, alive)
-    job.rows += [Row(epoch, "val", name, value, alive) for name, value in named.items()]
-    first = next(iter(named))
-    selection.see(epoch, named[first], named["nll"], engine.state())
+    _note(job, epoch, "val", named, alive)
+    selection.see(epoch, next(iter(named.values())), named["nll"], engine.state())
 
 
 def _score(job: Job, engine: Engine, alive: Tensor) -> dict[str, Tensor]:
     replicas, device = job.replicas, job.replicas.device
-    size = max(64, CHUNK // len(replicas))
-    each = [
-        eval_inputs(
-            one, replicas.modalities, "val", None, None, size=size, device=device, dtype=replicas.dtype
-        )
-        for one in job.sets
-    ]
+    how = {"size": max(64, CHUNK // len(replicas)), "device": device, "dtype": replicas.dtype}
+    each = [eval_inputs(one, replicas.modalities, "val", **how) for one in job.sets]  # type: ignore[arg-type]
     parts = []
     with torch.inference_mode(), job.fabric.autocast():
         for xs in zip(*each, strict=True):
@@ -197,23 +158,16 @@ def _score(job: Job, engine: Engine, alive: Tensor) -> dict[str, Tensor]:
     return score(logits, target, task=job.resident.task)
 
 
-def _one_logit_a_class(logits: Tensor, job: Job) -> None:
-    classes = job.resident.classes
-    if logits.ndim < 3 or logits.shape[2] != classes:
-        shape = f"logits {tuple(logits.shape)}"
-        raise LabError("replicas", shape, f"must be (R, B, {classes}), one logit for each class of the data")
+def _note(job: Job, epoch: int, split: str, named: dict[str, Tensor], alive: Tensor) -> None:
+    going = alive.tolist()
+    job.rows.extend(Row(epoch, split, name, value.tolist(), going) for name, value in named.items())
 
 
-def _still_finite(loss: Tensor, alive: Tensor, job: Job, epoch: int) -> None:
-    """A replica whose training was stopped goes on in the stack, and may do what it likes there."""
-    bad = (~torch.isfinite(loss.cpu()) & alive).nonzero().flatten().tolist()
-    if bad:
-        raise LabError(
-            "recipe.lr",
-            job.recipe.lr,
-            f"the loss of seed {job.replicas.seeds[bad[0]]} is no longer finite in epoch {epoch}",
-            "Lower it, or clip the gradient.",
-        )
+def require_finite(loss: Tensor, when: str, seeds: Sequence[int], recipe: Recipe) -> None:
+    """Raise `LabError` unless the loss (R,) is finite."""
+    bad = (~torch.isfinite(loss)).nonzero().flatten().tolist()
+    rule = f"the loss of seed {seeds[bad[0]]} is no longer finite {when}" if bad else ""
+    require(not bad, "recipe.lr", recipe.lr, rule, "Lower it, or clip the gradient.")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Metrics by name, for one network's logits; `score` applies a task's to several replicas.
+"""Metrics by name; `score` applies a task's to logits of several replicas, `evaluate` asks them itself.
 
 The functions are written out: torchmetrics agrees with them (the tests compare), but importing it takes
 seconds, and this in every worker process.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,7 +16,16 @@ from torch.nn import functional
 
 from mmkd_lab.core.check import LabError, of_type, require
 from mmkd_lab.core.registry import Registry
+from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.task import Task
+from mmkd_lab.models.removal import Removal
+from mmkd_lab.models.views import View
+from mmkd_lab.training.inputs import datasets
+from mmkd_lab.training.replicas import Replicas
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 #: Logits (N, K) and target (N,), for multi-label (N, K), or for a dense task (N, K, H, W) and (N, H, W) -> a
 #: number.
@@ -26,10 +36,8 @@ Function = Callable[[Tensor, Tensor], Tensor | float]
 class Metric:
     """A number that says how well logits fit a target.
 
-    Args:
-        function: see `Function`; it is given double precision, and a dense target's -1 counts for nothing.
-        tasks: the tasks it serves.
-        origin: the module it was defined in.
+    `function` is given double precision, and a dense target's -1 counts for nothing; `origin` is the module
+    that defines it.
     """
 
     function: Function
@@ -47,8 +55,6 @@ def register_metric(name: str, *, task: Task | Sequence[Task]) -> Callable[[Func
     Raises `LabError` for a name of the lab's own.
     """
     tasks = (task,) if isinstance(task, Task) else tuple(task)
-    for one in tasks:
-        of_type("task", one, Task, "a Task, or several")
 
     def keep(function: Function) -> Function:
         METRICS.register(name, Metric(function, tasks, getattr(function, "__module__", "")))
@@ -128,25 +134,53 @@ def score(logits: Tensor, target: Tensor, *, task: Task) -> dict[str, Tensor]:
         LabError: logits or a target of another shape, logits that are not finite, or a metric of yours that
             gives no number.
     """
-    axes = 5 if task is Task.DENSE else 3
+    axes, replicas = 5 if task is Task.DENSE else 3, len(logits)
     require(logits.ndim == axes, "logits", tuple(logits.shape), f"must have {axes} axes, replicas first")
-    one = tuple(logits.shape[1:]) if task is Task.MULTI_LABEL else (logits.shape[1], *logits.shape[3:])
-    each = (len(logits), *one)
-    rule = f"must be {one}, or the same with a leading axis of {len(logits)} replicas"
-    require(tuple(target.shape) in (one, each), "target", tuple(target.shape), rule)
+    one = logits.shape[1:] if task is Task.MULTI_LABEL else (logits.shape[1], *logits.shape[3:])
+    rule = f"must be {tuple(one)}, or the same with a leading axis of {replicas} replicas"
+    fits = target.shape in (torch.Size(one), torch.Size((replicas, *one)))
+    require(fits, "target", tuple(target.shape), rule)
     bad = (~logits.isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
     shown = f"NaN or infinite values of replica {bad[0]}" if bad else ""
     require(not bad, "logits", shown, "must be finite to be scored", "Its training diverged: lower the rate.")
     wide = (logits.cpu() if logits.device.type == "mps" else logits).double()  # which has no double precision
-    targets = target.to(wide.device).expand(each)
-    known = {name: metric for name, metric in METRICS.items() if task in metric.tasks}
-    return {name: _per_replica(name, metric, wide, targets) for name, metric in known.items()}
+    pairs = list(zip(wide, target.to(wide.device).expand(replicas, *one), strict=True))
+    scores = {}
+    for name, metric in METRICS.items():
+        if task in metric.tasks:
+            found = [metric.function(*pair) for pair in pairs]
+            try:
+                scores[name] = torch.tensor([float(value) for value in found], dtype=torch.float64)
+            except (TypeError, ValueError, RuntimeError) as error:
+                raise LabError(f"metric {name!r}", found[0], "must give one number") from error
+    return scores
 
 
-def _per_replica(name: str, metric: Metric, logits: Tensor, targets: Tensor) -> Tensor:
-    found = [metric.function(*pair) for pair in zip(logits, targets, strict=True)]
-    try:
-        values = [torch.as_tensor(value, dtype=torch.float64, device=logits.device) for value in found]
-        return torch.stack(values).reshape(len(logits))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise LabError(f"metric {name!r}", found[0], "must give one number") from error
+def evaluate(
+    replicas: Replicas,
+    data: PairedData | Sequence[PairedData],
+    *,
+    split: str,
+    view: View | None = None,
+    removal: Removal | str | None = None,
+) -> dict[str, npt.NDArray[np.float64]]:
+    """{metric: (R,)}: 'accuracy' in percent and 'nll' in nats; for other tasks see `score`.
+
+    Args:
+        replicas: R networks.
+        data: one dataset for all, or one per replica.
+        split: 'train', 'val' or 'test'.
+        view: the modalities to keep; None for all.
+        removal: how the others go: an operator or its name; zeros when None.
+
+    Raises:
+        LabError: an unknown split or modality, or a removal this network cannot do.
+    """
+    of_type("replicas", replicas, Replicas, "Replicas", "See Replicas.build and Replicas.of.")
+    sets, found = datasets(data, len(replicas)), []
+    for some, one in [(replicas, sets[0])] if len(sets) == 1 else zip(replicas, sets, strict=True):
+        logits = some.predict(one, split=split, view=view, removal=removal)
+        shape, rule = tuple(logits.shape), f"must have one logit for each class of {one.name}"
+        require(len(shape) > 2 and shape[2] == one.num_classes, "replicas", f"logits {shape}", rule)
+        found.append(score(logits, one.target[one.positions(split)].cpu(), task=one.task))
+    return {metric: torch.cat([part[metric] for part in found]).numpy() for metric in found[0]}

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 
-from mmkd_lab.core.check import mapping, require
+from mmkd_lab.core.check import require
 from mmkd_lab.core.config import Count, NonNegative, Positive, config
 
 Precision = Literal["auto", "64-true", "32-true", "bf16-mixed", "16-mixed"]
@@ -88,7 +88,7 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """The recipe that `as_dict` wrote. Raises `LabError` for an unknown field."""
-        return cls(**mapping("values", values, "what as_dict gave"))
+        return cls(**values)
 
 
 def resolve_precision(recipe: Recipe, parameters: int, device: torch.device) -> Precision:
@@ -99,15 +99,12 @@ def resolve_precision(recipe: Recipe, parameters: int, device: torch.device) -> 
     """
     if recipe.precision != "auto":
         return recipe.precision
-    return "64-true" if parameters < _LARGE and _doubles_fast(device) else "32-true"
+    fast = device.type == "cpu"
+    if device.type == "cuda":
+        fast = torch.cuda.get_device_capability(device) in _FAST_DOUBLE
+    return "64-true" if parameters < _LARGE and fast else "32-true"
 
 
 def dtype_of(precision: Precision) -> torch.dtype:
     """What parameters are kept in: mixed precisions keep them in single."""
     return torch.float64 if precision == "64-true" else torch.float32
-
-
-def _doubles_fast(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) in _FAST_DOUBLE
-    return device.type == "cpu"

@@ -1,8 +1,12 @@
-"""The learning rate at a step, as a share of the recipe's highest rate. Closed forms, no state."""
+"""The optimiser of a recipe, and its learning rate at every step: closed forms, no state."""
 
 from __future__ import annotations
 
 from math import cos, pi
+from typing import Any
+
+import torch
+from torch import nn
 
 from mmkd_lab.training.recipe import Recipe
 
@@ -12,13 +16,9 @@ RISE, START, END = 0.3, 1 / 25, 1 / 25e4
 
 
 def factor(name: str, step: int, *, total: int, warmup: float = 0.0) -> float:
-    """The share of the highest rate at `step` of 0 .. total - 1.
+    """The share of the highest rate at `step` of 0 .. total - 1, by the name of the schedule.
 
-    Args:
-        name: 'constant', 'cosine', 'step' or 'onecycle'.
-        step: the step about to be taken.
-        total: steps in all.
-        warmup: share of the steps that rise linearly before the schedule proper runs over the rest.
+    Over the share `warmup` of the steps it rises linearly, before the schedule proper runs over the rest.
     """
     rising = round(warmup * total)
     if step < rising:
@@ -27,23 +27,28 @@ def factor(name: str, step: int, *, total: int, warmup: float = 0.0) -> float:
     if name == "constant":
         return 1.0
     if name == "cosine":
-        return (1 + cos(pi * done)) / 2
+        return _between(1.0, 0.0, done)
     if name == "step":
         return 1.0 if done < 0.5 else 0.1 if done < 0.75 else 0.01
-    return _onecycle(done)
+    if done < RISE:
+        return _between(START, 1.0, done / RISE)
+    return _between(1.0, END, (done - RISE) / (1 - RISE))
 
 
 def rates(recipe: Recipe, *, total: int) -> list[float]:
     """The learning rate of every step of a recipe."""
-    return [
-        recipe.lr * factor(recipe.schedule, step, total=total, warmup=recipe.warmup) for step in range(total)
-    ]
+    shares = (factor(recipe.schedule, step, total=total, warmup=recipe.warmup) for step in range(total))
+    return [recipe.lr * share for share in shares]
 
 
-def _onecycle(done: float) -> float:
-    if done < RISE:
-        return _between(START, 1.0, done / RISE)
-    return _between(1.0, END, (done - RISE) / (1 - RISE))
+def optimiser(parameter: nn.Parameter, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser. It works entry by entry, so that stacked replicas do not mix."""
+    given: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+    given["fused"] = parameter.device.type in ("cpu", "cuda")
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD([parameter], momentum=recipe.momentum, **given)
+    kind = torch.optim.Adam if recipe.optimiser == "adam" else torch.optim.AdamW
+    return kind([parameter], betas=(recipe.momentum, 0.999), **given)
 
 
 def _between(start: float, end: float, share: float) -> float:

@@ -17,8 +17,8 @@ class Selection:
 
     def __init__(self, recipe: Recipe, state: dict[str, Tensor]) -> None:
         self.recipe = recipe
-        replicas = len(next(iter(state.values())))
         self.state = {name: value.detach().clone() for name, value in state.items()}
+        replicas = len(next(iter(state.values())))
         self.score = torch.full((replicas,), -torch.inf)
         self.nll = torch.full((replicas,), torch.inf)
         self.epoch = torch.zeros(replicas, dtype=torch.int64)
@@ -40,12 +40,8 @@ class Selection:
 
     def _keep(self, rows: Tensor, epoch: int, state: dict[str, Tensor]) -> None:
         self.epoch[rows] = epoch
-        if not bool(rows.any()):
+        if not rows.any():
             return
-        everything = bool(rows.all())
         where = rows.to(next(iter(state.values())).device)
         for name, value in state.items():
-            if everything:
-                self.state[name].copy_(value.detach())
-            else:
-                self.state[name][where] = value.detach()[where]
+            self.state[name][where] = value.detach()[where]

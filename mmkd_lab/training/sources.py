@@ -39,13 +39,9 @@ _LIBRARIES = ("torch", "transformers", "mmkd_lab", "torchvision", "timm")
 class Source:
     """Where networks, or the outputs of one, come from.
 
-    Attributes:
-        kind: 'spec' and 'function' make a fresh network for each seed; a 'module' has weights, which a
-            teacher keeps and every student starts from; a 'table' has nothing but outputs.
-        value: what was given.
-        data: the samples it is for.
-        modalities: those that it may read; None for all.
-        argument: what error messages call it.
+    Of the kinds 'spec' and 'function' make a fresh network for each seed; a 'module' has weights, which a
+    teacher keeps and every student starts from; a 'table' has nothing but outputs. The other fields are as in
+    `source_of`.
     """
 
     kind: Literal["spec", "function", "module", "table"]
@@ -55,14 +51,9 @@ class Source:
     argument: str = "module"
 
     @property
-    def frozen(self) -> bool:
-        """Whether it knows something already, so that a teacher is used as it is."""
-        return self.kind in ("module", "table")
-
-    @property
     def trains(self) -> bool:
-        """Whether a teacher must be trained first."""
-        return not self.frozen
+        """Whether a teacher must be trained first; a module or a table knows something already."""
+        return self.kind in ("spec", "function")
 
     @property
     def spec(self) -> NetSpec | None:
@@ -110,12 +101,28 @@ class Source:
         return self._made((0,), torch.device("cpu"), torch.float32)
 
     def _made(self, seeds: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Replicas:
-        if isinstance(self.value, NetSpec):
-            return Replicas.build(self.value, self.data, seeds=seeds, device=device, dtype=dtype)
+        if self.spec is not None:
+            return Replicas.build(self.spec, self.data, seeds=seeds, device=device, dtype=dtype)
         rule = "is a table of outputs, and there is no network behind it"
         require(self.kind != "table", self.argument, self.value, rule, "Use it for a teacher.")
-        nets = [self._adapted(self._module(seed)) for seed in seeds]
+        nets = [self._module(seed) for seed in seeds]
         return Replicas.of(nets, data=self.data, seeds=seeds, device=device, dtype=dtype)
+
+    def _module(self, seed: int) -> nn.Module:
+        if isinstance(self.value, nn.Module):
+            made: nn.Module = copy.deepcopy(self.value)
+        else:
+            usual = torch.get_default_dtype()
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(derive(seed, "init"))
+                torch.set_default_dtype(torch.float64)  # in which every processor draws the same
+                try:
+                    made = self.value()
+                finally:
+                    torch.set_default_dtype(usual)
+            of_type(self.argument, made, nn.Module, "a function that makes a torch.nn.Module")
+        ready = isinstance(made, (MultimodalNet, Wrapper))
+        return made if ready else ModelAdapter(made, modalities=self.modalities)
 
     def describe(self) -> dict[str, object]:
         """Plain JSON values that name it in a key: what changes a result changes them.
@@ -145,24 +152,6 @@ class Source:
             "version": getattr(self.value, VERSION, getattr(held, VERSION, None)),
         }
 
-    def _module(self, seed: int) -> nn.Module:
-        if isinstance(self.value, nn.Module):
-            return copy.deepcopy(self.value)
-        usual = torch.get_default_dtype()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(seed, "init"))
-            torch.set_default_dtype(torch.float64)  # in which every processor draws the same
-            try:
-                made = self.value()
-            finally:
-                torch.set_default_dtype(usual)
-        return of_type(self.argument, made, nn.Module, "a function that makes a torch.nn.Module")
-
-    def _adapted(self, module: nn.Module) -> nn.Module:
-        if isinstance(module, (MultimodalNet, Wrapper)):
-            return module
-        return ModelAdapter(module, modalities=self.modalities)
-
 
 def source_of(
     value: object, *, argument: str, data: PairedData, modalities: Sequence[str] | None = None
@@ -178,23 +167,25 @@ def source_of(
         modalities: those that it may read; None for all.
 
     Raises:
-        LabError: anything else; a network that cannot be called with these modalities or that gives another
-            number of logits than the data has classes; a table of other samples or classes.
+        LabError: anything else; a network that cannot be called so, or with another number of logits than the
+            data has classes; a table of other samples or classes.
     """
     names = None if modalities is None else tuple(modalities)
+    kind: Literal["spec", "function", "module", "table"]
     if isinstance(value, NetSpec):
-        found = Source("spec", value if names is None else value.on(*names), data, names, argument)
+        kind, value = "spec", value if names is None else value.on(*names)
     elif isinstance(value, nn.Module):
-        found = Source("module", value, data, names, argument)
+        kind = "module"
     elif isinstance(value, (TeacherOutputs, str, Path)) or type(value).__name__ == "DataFrame":
-        found = Source("table", value, data, names, argument)
-        found.outputs  # noqa: B018 - read now, so that a wrong table is refused now
-        return found
-    elif callable(value):
-        found = Source("function", value, data, names, argument)
+        kind = "table"
     else:
         kinds = "a NetSpec, a function that makes a module, an nn.Module, TeacherOutputs or a table's path"
-        raise LabError(argument, value, f"must be {kinds}")
+        require(callable(value), argument, value, f"must be {kinds}")
+        kind = "function"
+    found = Source(kind, value, data, names, argument)
+    if kind == "table":
+        found.outputs  # noqa: B018 - read now, so that a wrong table is refused now
+        return found
     try:
         one = found._first
     except LabError as error:
@@ -202,18 +193,17 @@ def source_of(
             raise
         raise LabError(argument, error.value, error.rule, error.way_out) from error
     with torch.inference_mode():
-        logits = one.forward(one.prepare(data), shared=True)
+        shape = tuple(one.forward(one.prepare(data), shared=True).shape[1:])
     rule = f"must give one logit for each of the {data.num_classes} classes of {data.name}"
-    fits = logits.ndim > 2 and logits.shape[2] == data.num_classes
-    require(fits, argument, f"logits {tuple(logits.shape[1:])}", rule)
+    require(len(shape) > 1 and shape[1] == data.num_classes, argument, f"logits {shape}", rule)
     return found
 
 
 def _weights(net: nn.Module) -> str:
-    named = sorted((name, value.detach().cpu()) for name, value in net.state_dict().items())
+    named = ((name, value.detach().cpu()) for name, value in sorted(net.state_dict().items()))
     # numpy has no bfloat16
-    plain = ((name, value.float() if value.dtype == torch.bfloat16 else value) for name, value in named)
-    return digest_arrays((name, value.numpy()) for name, value in plain)
+    wide = ((name, value.float() if value.dtype == torch.bfloat16 else value) for name, value in named)
+    return digest_arrays((name, value.numpy()) for name, value in wide)
 
 
 def _sources(value: object, net: nn.Module) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from math import log
 
 import torch
 from torch import Tensor
@@ -48,46 +48,24 @@ def teacher_outputs(
             cannot do.
     """
     of_type("replicas", replicas, Replicas, "Replicas")
-    listed = [of_type("views", view, View, "a list of View") for view in views]
     whole("draws", draws)
     operator = removal if isinstance(removal, Removal) else removal_named(removal, data)
-    for view in listed:
-        reads = replicas.modalities or tuple(data.modalities)
+    reads = replicas.modalities or tuple(data.modalities)
+    for view in views:
+        of_type("views", view, View, "a list of View")
         rule = f"must keep a modality that the teachers read, {listing(reads)}, or be empty"
         require(len(view) == 0 or bool(view.kept & set(reads)), "views", view.label, rule, "Leave it out.")
     named, felt = {}, {}
-    for view in dict.fromkeys(listed):
-        ask = _Asked(data, view, _afresh(operator))
-        several = [ask.of(replicas.predict) for _ in range(draws if isinstance(operator, Permutation) else 1)]
-        named[view] = several[0] if len(several) == 1 else _mean_of_probabilities(several, data)
+    for view in dict.fromkeys(views):
+        afresh = _afresh(operator)
+        many = draws if isinstance(operator, Permutation) else 1
+        several = [_under(replicas.predict, data, view, afresh) for _ in range(many)]
+        named[view] = several[0] if many == 1 else _mean_of_probabilities(several, data)
         if view_features:
-            felt[view] = _Asked(data, view, _afresh(operator)).of(replicas.features)
-    return TeacherOutputs(
-        data.sample_index.cpu(),
-        replicas.predict(data),
-        named,
-        {layer: replicas.features(data, layer=layer) for layer in layers},
-        felt,
-        removal=operator.name,
-        identity=identity_of(data),
-    )
-
-
-@dataclass(frozen=True)
-class _Asked:
-    data: PairedData
-    view: View
-    removal: Removal
-
-    def of(self, ask: Callable[..., Tensor]) -> Tensor:
-        """What `ask` says about all samples, (R, N, ...). A permutation mixes samples of one split alone:
-        what a teacher says about a training sample must not depend on validation or test data.
-        """
-        found = ask(self.data, view=self.view, removal=self.removal)
-        if isinstance(self.removal, Permutation):
-            for split, positions in self.data.splits.items():
-                found[:, positions.cpu()] = ask(self.data, split=split, view=self.view, removal=self.removal)
-        return found
+            felt[view] = _under(replicas.features, data, view, _afresh(operator))
+    features = {layer: replicas.features(data, layer=layer) for layer in layers}
+    said = data.sample_index.cpu(), replicas.predict(data), named, features, felt
+    return TeacherOutputs(*said, removal=operator.name, identity=identity_of(data))
 
 
 def _afresh(removal: Removal) -> Removal:
@@ -95,9 +73,20 @@ def _afresh(removal: Removal) -> Removal:
     return Permutation(seed=removal.seed) if isinstance(removal, Permutation) else removal
 
 
+def _under(ask: Callable[..., Tensor], data: PairedData, view: View, removal: Removal) -> Tensor:
+    """What `ask` says about all samples, (R, N, ...). A permutation mixes samples of one split alone: what a
+    teacher says about a training sample must not depend on validation or test data.
+    """
+    found = ask(data, view=view, removal=removal)
+    if isinstance(removal, Permutation):
+        for split, positions in data.splits.items():
+            found[:, positions.cpu()] = ask(data, split=split, view=view, removal=removal)
+    return found
+
+
 def _mean_of_probabilities(logits: list[Tensor], data: PairedData) -> Tensor:
     """Logits of the averaged prediction; averaging logits instead would weigh confident draws more."""
     several = torch.stack(logits)
     if data.task is Task.MULTI_LABEL:
         return several.sigmoid().mean(0).logit(eps=1e-6)
-    return several.log_softmax(3).logsumexp(0) - torch.log(torch.tensor(float(len(logits))))
+    return several.log_softmax(3).logsumexp(0) - log(len(logits))

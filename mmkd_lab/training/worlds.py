@@ -53,9 +53,6 @@ class WorldsRecipe:
         lr: step size of plain SGD.
         precision: of the compiled loop. On other processors weights agree to 1e-6 in '32-true', so that one
             sample in millions may fall to the other side, and to 1e-14 in '64-true', in twice the time.
-
-    Raises:
-        LabError: a field out of its range.
     """
 
     ce: NonNegative = 1.0
@@ -92,16 +89,15 @@ class WorldsFit:
     def accuracy(self, arm: str, *, role: str = "student", split: str = "test") -> Doubles:
         """(W,) percent. Role 'teacher' is the teacher of that arm.
 
-        Raises `LabError` for an arm that was not trained, a role other than 'student' and 'teacher', an arm
-        without a teacher, or a split the worlds do not have.
+        Raises `LabError` for an arm that was not trained or that has no teacher, or for an unknown role or
+        split.
         """
         one_of("arm", arm, list(self.students))
         one_of("role", role, ("student", "teacher"))
         if role == "student":
             return student_accuracy(self.worlds, self.students[arm], split=split)
-        view = _TEACHER_VIEW.get(ARMS[arm].sees)
-        if view is None:
-            raise check.LabError("arm", arm, "has no teacher", "Ask for role='student'.")
+        view = _TEACHER_VIEW.get(ARMS[arm].sees, "")
+        require(view != "", "arm", arm, "has no teacher", "Ask for role='student'.")
         return _accuracy(self.worlds, view, self.teachers[view], split)
 
 
@@ -126,8 +122,7 @@ def fit_worlds(
         threads: on the CPU, inputs that are trained on side by side. The networks are the same.
 
     Raises:
-        LabError: worlds, a recipe or a device of another kind, an unknown arm, an arm whose weights are all
-            0, a step size at which training diverges.
+        LabError: an unknown arm, one whose weights are all 0, a step size at which training diverges.
     """
     check.of_type("worlds", worlds, Worlds, "Worlds", "Draw them with data.gaussian.worlds().")
     work = _Work(worlds, recipe, device, threads)
@@ -165,9 +160,8 @@ def teach_worlds(
     """
     work = _Work(worlds, recipe, device, 1)
     w, n = work.labels.shape
-    shape = (w, n, worlds.b.shape[2])
-    require(inputs.shape == shape, "inputs", inputs.shape, f"must be {shape}")
-    require(teacher.shape == (w, n), "teacher", teacher.shape, f"must be {(w, n)}")
+    for name, given, shape in (("inputs", inputs, (w, n, worlds.b.shape[2])), ("teacher", teacher, (w, n))):
+        require(given.shape == shape, name, given.shape, f"must be {shape}")
     return work.train(inputs, *work.taught(ARMS["cm_kd"], teacher), work.starts("b"))
 
 
@@ -235,18 +229,16 @@ class _Work:
         answer = []
         for one, (pulled, weight) in enumerate(zip(target, scale, strict=True)):
             w = one % len(x)
-            key = groups[w], begin[w], weight, pulled.tobytes()
-            answer.append(runs.setdefault(key, len(runs)))
+            answer.append(runs.setdefault((groups[w], begin[w], weight, pulled.tobytes()), len(runs)))
         _, first = np.unique(answer, return_index=True)
         group = np.array(groups)[first % len(x)]
         members = [np.flatnonzero(group == g) for g in range(len(inputs))]
         distinct = x[np.unique(groups, return_index=True)[1]]
         values = target[first], scale[first], start[first % len(x)]
-        weights = (
-            _compiled(distinct, members, values, self.recipe, self.threads)
-            if self.device.type == "cpu"
-            else _batched(distinct, members, values, self.recipe, self.device)
-        )
+        if self.device.type == "cpu":
+            weights = _compiled(distinct, members, values, self.recipe, self.threads)
+        else:
+            weights = _batched(distinct, members, values, self.recipe, self.device)
         self.asked, self.trained = self.asked + len(answer), self.trained + len(runs)
         sane = bool((np.abs(weights) < _DIVERGED).all())
         require(sane, "lr", self.recipe.lr, "must be small enough for training to converge", "Lower it.")
@@ -316,13 +308,14 @@ def starts_of(worlds: Worlds, view: str, *, role: str) -> list[Doubles]:
     these numbers the published teachers come out to the last digit. Teachers of other views have streams of
     their own.
     """
-    widths = {"a": worlds.a.shape[2], "b": worlds.b.shape[2], "ab": worlds.a.shape[2] + worlds.b.shape[2]}
+    a, b = worlds.a.shape[2], worlds.b.shape[2]
+    widths = {"a": a, "b": b, "ab": a + b}
     known: dict[int, Doubles] = {}
     for seed in dict.fromkeys(worlds.seeds):
         own = role == "teacher" and view != "a"
         stream = torch.Generator().manual_seed(derive(seed, "worlds", role, view) if own else seed + 1)
         if role == "student":
-            _layer(widths["a"], stream)
+            _layer(a, stream)
         known[seed] = _layer(widths[view], stream)
     return [known[seed] for seed in worlds.seeds]
 

@@ -177,11 +177,11 @@ def test_stacked_is_looped(modality_dropout):
 
 def test_an_unknown_id_is_refused_in_a_stack_as_well():
     from mmkd_lab.core.check import LabError
-    from mmkd_lab.training.engine import Stacked
+    from mmkd_lab.training.engine import Engine
 
     data = dataset()
     spec = fill_vocabulary(NetSpec.single_stream("student"), data)
-    engine = Stacked(Replicas.build(spec, data, seeds=[0, 1], device="cpu"))
+    engine = Engine(Replicas.build(spec, data, seeds=[0, 1], device="cpu"), stacked=True)
     x = {m: torch.stack([v, v]) for m, v in batch().items()}
     assert engine(x).shape == (2, 6, 2)
     x["text"][0, 0, 0] = 20  # in a stacked table, this is the next replica's padding

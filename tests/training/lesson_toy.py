@@ -42,9 +42,9 @@ def trained(data, loss, teacher, *, spec=MLP, mode="stacked", recipe=RECIPE, see
     )
 
 
-def assert_alike(one, two, *, atol=1e-5, rows=slice(None)):
+def assert_alike(one, two, *, atol=1e-9, rows=slice(None)):
     for name, value in one.replicas.parameters.items():
-        torch.testing.assert_close(value[rows], two.replicas.parameters[name], atol=atol, rtol=1e-4)
+        torch.testing.assert_close(value[rows], two.replicas.parameters[name], atol=atol, rtol=0)
 
 
 class Half(nn.Module):

@@ -83,74 +83,48 @@ def test_wrong_arguments_are_named(replicas, tmp_path):
         save(replicas.module(), tmp_path / "nets.safetensors")
     with pytest.raises(LabError, match=r"path = .*is a folder"):
         save(replicas, tmp_path)
-    with pytest.raises(LabError, match="path = None"):
-        load(None)
 
 
-def damage(path, how):
-    content = path.read_bytes()
-    if how == "truncated":
-        path.write_bytes(content[:-7])
-    elif how == "header cut":
-        path.write_bytes(content[:20])
-    elif how == "empty":
-        path.write_bytes(b"")
-    elif how == "pickle":
-        torch.save({"a": torch.zeros(2)}, path)
-    elif how == "missing":
-        path.unlink()
-    elif how == "foreign":
-        save_file({"a": torch.zeros(2)}, str(path))
-    else:
-        tensors = load_file(str(path))
-        from safetensors import safe_open
+def rewrite(path, change):
+    """The file with other tensors or another header: `change` is given both, to change in place."""
+    from safetensors import safe_open
 
-        with safe_open(str(path), framework="pt") as file:
-            meta = json.loads(file.metadata()["mmkd_lab"])
-        if how == "wrong shape":
-            tensors["parameter/head.weight"] = tensors["parameter/head.weight"][:, :, :2].contiguous()
-        elif how == "tensor gone":
-            del tensors["parameter/head.bias"]
-        elif how == "wrong seeds":
-            meta["seeds"] = [1]
-        elif how == "seeds of text":
-            meta["seeds"] = ["a", "b"]
-        elif how == "a lone number":
-            tensors["parameter/head.bias"] = torch.tensor(1.0)
-        elif how == "numbers of another type":
-            tensors["parameter/head.bias"] = tensors["parameter/head.bias"].long()
-        elif how == "shapes out of bounds":
-            meta["shapes"]["speech"] = [10**30]
-        elif how == "unknown field":
-            meta["spec"]["layers"] = 3
-        elif how == "no shapes":
-            del meta["shapes"]
-        save_file(tensors, str(path), metadata={"mmkd_lab": json.dumps(meta)})
+    with safe_open(str(path), framework="pt") as file:
+        meta = json.loads(file.metadata()["mmkd_lab"])
+    tensors = load_file(str(path))
+    change(tensors, meta)
+    save_file(tensors, str(path), metadata={"mmkd_lab": json.dumps(meta)})
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        "truncated",
-        "header cut",
-        "empty",
-        "pickle",
-        "missing",
-        "foreign",
-        "wrong shape",
-        "tensor gone",
-        "wrong seeds",
-        "seeds of text",
-        "a lone number",
-        "numbers of another type",
-        "shapes out of bounds",
-        "unknown field",
-        "no shapes",
-    ],
-)
+HEAD, BIAS = "parameter/head.weight", "parameter/head.bias"
+BROKEN = {
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-7]),
+    "header cut": lambda path: path.write_bytes(path.read_bytes()[:20]),
+    "empty": lambda path: path.write_bytes(b""),
+    "pickle": lambda path: torch.save({"a": torch.zeros(2)}, path),
+    "missing": lambda path: path.unlink(),
+    "foreign": lambda path: save_file({"a": torch.zeros(2)}, str(path)),
+}
+CHANGED = {
+    "wrong shape": lambda tensors, _: tensors.update({HEAD: tensors[HEAD][:, :, :2].contiguous()}),
+    "tensor gone": lambda tensors, _: tensors.pop(BIAS),
+    "a lone number": lambda tensors, _: tensors.update({BIAS: torch.tensor(1.0)}),
+    "numbers of another type": lambda tensors, _: tensors.update({BIAS: tensors[BIAS].long()}),
+    "wrong seeds": lambda _, meta: meta.update(seeds=[1]),
+    "seeds of text": lambda _, meta: meta.update(seeds=["a", "b"]),
+    "shapes out of bounds": lambda _, meta: meta["shapes"].update(speech=[10**30]),
+    "unknown field": lambda _, meta: meta["spec"].update(layers=3),
+    "no shapes": lambda _, meta: meta.pop("shapes"),
+}
+
+
+@pytest.mark.parametrize("how", [*BROKEN, *CHANGED])
 def test_a_damaged_file_is_refused_and_named(how, replicas, tmp_path):
     path = save(replicas, tmp_path / "nets.safetensors")
-    damage(path, how)
+    if how in BROKEN:
+        BROKEN[how](path)
+    else:
+        rewrite(path, CHANGED[how])
     with pytest.raises(DamagedFile) as caught:
         load(path, device="cpu")
     assert str(path) in str(caught.value)

@@ -9,13 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from mmkd_lab.core.check import LabError
-from mmkd_lab.models import NetSpec
-from mmkd_lab.training import Recipe, Replicas, fit, load
-from mmkd_lab.training.data_parallel import DataParallel
-from mmkd_lab.training.fabric import make_fabric
+from mmkd_lab.training import load
+from mmkd_lab.training.batch import DataParallel
 from tests.training.parallel_fit import CASES
-from tests.training.toy import plain, toy
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,11 +54,3 @@ def test_two_processes_train_what_one_does(outcomes, case):
         torch.testing.assert_close(two.parameters[name], value, rtol=0, atol=1e-9)
     histories = [pd.read_csv(outcomes[n] / f"{case}.csv") for n in (1, 2)]
     pd.testing.assert_frame_equal(*histories, rtol=0, atol=1e-9)
-
-
-def test_a_fabric_of_another_precision_is_refused():
-    data = toy()
-    replicas = Replicas.build(NetSpec(width=4), data, seeds=[0], device="cpu")
-    fabric = make_fabric(torch.device("cpu"), "bf16-mixed")
-    with pytest.raises(LabError, match=r"fabric = 'bf16-mixed': must have the recipe's precision, 32-true"):
-        fit(replicas, data, plain, Recipe(epochs=1, precision="32-true"), fabric=fabric, progress=False)

@@ -10,31 +10,11 @@ from torch import nn
 
 from mmkd_lab.distill import TeacherOutputs
 from mmkd_lab.models import NetSpec
-from mmkd_lab.training import Recipe, Replicas, evaluate, fit, threads
+from mmkd_lab.training import Recipe, Replicas, fit, threads
 from mmkd_lab.training.device import deterministic
 from mmkd_lab.training.recipe import resolve_precision
 from mmkd_lab.training.stacking import choose, obstacles
 from tests.training.toy import plain, toy
-
-
-@pytest.mark.parametrize("mode", ["stacked", "looped"])
-def test_bf16_runs_on_the_cpu_and_learns(mode):
-    data = toy()
-    seen = []
-
-    def spy(logits, target, teacher=None):
-        seen.append(logits.dtype)
-        return plain(logits, target)
-
-    replicas = Replicas.build(NetSpec("mlp"), data, seeds=[0, 1], device="cpu")
-    recipe = Recipe(epochs=6, batch_size=16, precision="bf16-mixed", clip=1.0)
-    fitted = fit(replicas, data, spy, recipe, mode=mode, progress=False)
-    exact = fit(replicas, data, plain, replace(recipe, precision="32-true"), mode=mode, progress=False)
-    assert set(seen) == {torch.float32}
-    assert all(value.dtype == torch.float32 for value in fitted.replicas.parameters.values())
-    assert (evaluate(fitted.replicas, data, split="train")["accuracy"] > 90).all()
-    far = fitted.replicas.predict(data) - exact.replicas.predict(data)
-    assert far.abs().max() > 1e-4  # it did compute in half precision
 
 
 def test_threads_are_put_back_even_after_an_error():
@@ -83,11 +63,8 @@ def test_the_gpu_agrees_with_the_cpu(precision):
 
 def test_networks_are_looped_on_a_cpu_and_stacked_on_cuda_where_they_can_be():
     cpu, cuda, net = torch.device("cpu"), torch.device("cuda"), nn.Linear(2, 2)
-    assert [choose(net, cpu), choose(net, cuda), choose(net, cpu, "stacked")] == [
-        "looped",
-        "stacked",
-        "stacked",
-    ]
+    assert (choose(net, cpu), choose(net, cuda)) == ("looped", "stacked")
+    assert choose(net, cpu, "stacked") == "stacked"
     assert choose(net, cuda, "looped") == choose(nn.BatchNorm1d(2), cuda) == "looped"
 
 

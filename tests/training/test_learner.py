@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import replace
 
 import pytest
 import torch
-from mmkd_lab.distill.distances import Distance
-from mmkd_lab.distill.msd import Msd, msd_views
 from torch import nn
 from torch.func import functional_call
 
-from mmkd_lab.core.check import LabError
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.task import Task
 from mmkd_lab.distill import KD, CrossEntropy
@@ -24,13 +20,11 @@ from mmkd_lab.distill.method import Outputs
 from mmkd_lab.distill.views import msd_views
 from mmkd_lab.models import AttentionMask, Learned, ModelAdapter, NetSpec, Permutation, Zeros
 from mmkd_lab.training import Replicas
-from mmkd_lab.training.batch import Batch, Said
-from mmkd_lab.training.engine import Direct, Stacked
+from mmkd_lab.training.batch import Batch, Said, answered, asked
+from mmkd_lab.training.engine import Engine
 from mmkd_lab.training.learner import WeightLearner
 from mmkd_lab.training.lessons import part_of
-from mmkd_lab.training.outputs import answered, asked
 from tests.distill.pairs import pairs
-from tests.training.lesson_toy import CONV, LEARNED, RECIPE, loss_of, taught, trained
 
 ETA, SEEDS = 0.3, (3, 8)
 MLP = NetSpec("mlp", width=2, features=4)
@@ -80,9 +74,8 @@ class Bench:
             self.replicas = Replicas.of(spec(), seeds=SEEDS, device="cpu")
         else:
             self.replicas = Replicas.build(spec, self.data, seeds=SEEDS, device="cpu")
-        for values in (self.replicas.parameters, self.replicas.buffers):
-            values.update({key: value.double() for key, value in values.items()})
-        self.replicas.net.double()
+        self.replicas = self.replicas.to(dtype=torch.float64)
+        self.replicas.prepare(self.data)
         self.views = msd_views(self.data.modalities)
         self.temperature = {self.views[0]: 2.0}
         self.c = torch.tensor([0.7, 1.9])
@@ -117,14 +110,9 @@ class Bench:
         made = WeightLearner(
             loss,
             [self.data],
-            seeds=[SEEDS[r] for r in which],
-            modalities=self.replicas.modalities,
-            device=torch.device("cpu"),
-            autocast=nullcontext,
+            self.replicas[list(which)],
+            nullcontext,
         )
-        made.meta_x = {m: values.double() for m, values in made.meta_x.items()}
-        made.phi = [nn.Parameter(value.detach().double()) for value in made.phi]
-        made.stepper = torch.optim.Adam(made.phi, lr=loss.learned.learning_rate)
         made.which = which
         return made
 
@@ -136,9 +124,7 @@ class Bench:
             value.data.add_(0.7 * torch.stack(drawn))
 
     def engine(self, r=None):
-        if r is None:
-            return Stacked(self.replicas)
-        return Direct(self.replicas[r], self.replicas.module(r))
+        return Engine(self.replicas if r is None else self.replicas[r], stacked=r is None)
 
     def part(self, r):
         if r is None:
@@ -195,7 +181,7 @@ def _ce(logits, target, task):
     return nn.functional.cross_entropy(logits, target, ignore_index=-1)
 
 
-def check(bench, found, weights, r, *, level, eps=1e-5):
+def check(bench, found, weights, r, *, level, eps=1e-6):
     """Central differences along every weight (global) or along three directions (instance)."""
     if level == "global":
         directions = [torch.eye(len(weights))[v][:, None].expand_as(weights) for v in range(len(weights))]
@@ -206,7 +192,8 @@ def check(bench, found, weights, r, *, level, eps=1e-5):
         slopes = [float((found * way).sum()) for way in directions]
     for slope, way in zip(slopes, directions, strict=True):
         up, down = (bench.looked_ahead(r, weights + sign * eps * way) for sign in (1, -1))
-        assert slope == pytest.approx((up - down) / (2 * eps), rel=1e-6, abs=1e-11)
+        # The rounding of a loss near 1, over eps, is some 1e-10.
+        assert slope == pytest.approx((up - down) / (2 * eps), rel=1e-6, abs=1e-9)
         assert abs(slope) > 1e-6
 
 
@@ -310,26 +297,7 @@ def test_it_updates_every_so_often_and_never_at_rate_zero():
 def test_the_meta_split_alone_looks_ahead():
     bench = Bench("mlp", "global")
     data, learner = bench.data, bench.learners[0]
-    assert torch.equal(learner.meta_target[0], data.target[data.positions("meta")])
-    for name, values in learner.meta_x.items():
-        assert torch.equal(values[0], data.modalities[name][data.positions("meta")].double())
-
-
-def test_without_a_meta_split():
-    bench = Bench("mlp", "global")
-    bench.data = pairs(splits={"train": 24, "val": 12, "test": 12})
-    with pytest.raises(LabError, match=r"data = .*must have a split 'meta'.*set_aside"):
-        bench.learner(range(2))
-
-
-@pytest.mark.parametrize("mode", ["looped", "stacked"])
-def test_half_precision_learns_weights_too(mode):
-    """Forward mode and autocast do not mix: a convolution met its weights in another precision."""
-    data = pairs(image=True)
-    recipe = replace(RECIPE, precision="bf16-mixed")
-    teacher, learned = taught(data), LEARNED["global"]
-    half = trained(data, loss_of(data, learned=learned), teacher, spec=CONV, mode=mode, recipe=recipe)
-    full = trained(data, loss_of(data, learned=learned), teacher, spec=CONV, mode=mode)
-    assert half.weights is not None
-    both = half.weights.merge(full.weights, on=["replica", "step", "view"])
-    assert float((both["value_x"] - both["value_y"]).abs().max()) < 0.3
+    x, target = learner.meta.whole()
+    assert torch.equal(target, data.target[data.positions("meta")])
+    for name, values in x.items():
+        assert torch.equal(values, data.modalities[name][data.positions("meta")].double())

@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from mmkd_lab.distill.hints import Hints
-from mmkd_lab.distill.msd import msd_views
 from torch import nn
 
 from mmkd_lab.data.meta import set_aside
@@ -15,7 +13,6 @@ from mmkd_lab.data.task import Task
 from mmkd_lab.distill.distillation import Distillation
 from mmkd_lab.distill.losses.hints import Hints
 from mmkd_lab.distill.method import HEAD
-from mmkd_lab.distill.teacher_outputs import TeacherOutputs
 from mmkd_lab.distill.views import msd_views
 from mmkd_lab.distill.weights import Weighting, weigh
 from mmkd_lab.models import (
@@ -51,7 +48,7 @@ def test_without_c_it_trains_as_plain_kd_and_without_b_as_ce(mode, ce):
     teacher = taught(data)
     loss = loss_of(data, c=0.0, ce=ce, kd=1 - ce)
     plain = trained(data, Distillation(loss.terms[:2]), teacher.only(), mode=mode)
-    assert_alike(trained(data, loss, teacher, mode=mode), plain, atol=2e-6)
+    assert_alike(trained(data, loss, teacher, mode=mode), plain)
 
 
 CASES = {
@@ -71,10 +68,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("learned", LEARNED)
-@pytest.mark.parametrize("name", CASES)
-def test_stacked_is_looped(name, learned):
-    spec, given, removal = CASES[name]
+@pytest.mark.parametrize("name", [*CASES, "mlp, weights not learned", "mlp, learned by sample"])
+def test_stacked_is_looped(name):
+    learned = {"mlp, weights not learned": "none", "mlp, learned by sample": "instance"}.get(name, "global")
+    spec, given, removal = CASES[name.partition(",")[0]]
     data = pairs(**given)
     removal = removal_named("mean", data) if removal == "mean" else removal
     teacher = replace(taught(data), removal=removal.name)
@@ -85,9 +82,9 @@ def test_stacked_is_looped(name, learned):
         keys = ["replica", "seed", "step", "view"]
         one, two = (f.weights.set_index(keys)["value"].sort_index() for f in (stacked, looped))
         assert one.index.equals(two.index)
-        assert float((one - two).abs().max()) < 1e-4
+        assert float((one - two).abs().max()) < 1e-9
         means = stacked.weights.groupby(["replica", "step"])["value"].mean()
-        assert float((means - 1).abs().max()) < 1e-5
+        assert float((means - 1).abs().max()) < 1e-12
         assert sorted(stacked.weights["step"].unique()) == [0, 2, 4, 6]
         assert_by_sample(stacked, looped, data)
     else:
@@ -99,7 +96,7 @@ def assert_by_sample(stacked, looped, data):
     found = stacked.weights_by_sample
     assert found.shape == (3, len(msd_views(data.modalities)), len(data.positions("train")))
     torch.testing.assert_close(found.mean(1), torch.ones_like(found[:, 0]))
-    torch.testing.assert_close(found, looped.weights_by_sample, atol=1e-4, rtol=0)
+    torch.testing.assert_close(found, looped.weights_by_sample, atol=1e-9, rtol=0)
 
 
 @pytest.mark.parametrize("mode", ["stacked", "looped"])
@@ -112,13 +109,13 @@ def test_the_weights_of_all_samples_are_those_of_the_last_step(mode, learned):
     found = trained(data, loss_of(data, learned=how), taught(data), mode=mode, recipe=whole)
     last = found.weights.query("step == 4").pivot(index="replica", columns="view", values="value")
     means = found.weights_by_sample.mean(-1)
-    torch.testing.assert_close(means, torch.tensor(last.to_numpy(), dtype=torch.float32))
+    torch.testing.assert_close(means, torch.tensor(last.to_numpy()))
     spread = found.weights_by_sample.std(-1)
     assert (float(spread.min()) > 1e-4) == (learned == "instance")
     assert float((means - 1).abs().max()) > 1e-3
     turned = replace(data, splits={**data.splits, "train": data.splits["train"].flip(0)})
     other = trained(turned, loss_of(data, learned=how), taught(data), mode=mode, recipe=whole)
-    torch.testing.assert_close(other.weights_by_sample.flip(-1), found.weights_by_sample, atol=1e-4, rtol=0)
+    torch.testing.assert_close(other.weights_by_sample.flip(-1), found.weights_by_sample, atol=1e-9, rtol=0)
 
 
 @pytest.mark.parametrize("learned", ["global", "instance"])
@@ -131,16 +128,15 @@ def test_weights_of_a_stopped_replica_stay_as_they_were(learned):
     )
     ends = stacked.history.groupby("replica")["epoch"].max()
     assert ends.nunique() > 1
-    torch.testing.assert_close(stacked.weights_by_sample, looped.weights_by_sample, atol=1e-4, rtol=0)
+    torch.testing.assert_close(stacked.weights_by_sample, looped.weights_by_sample, atol=1e-9, rtol=0)
 
 
-@pytest.mark.parametrize("learned", LEARNED)
 @pytest.mark.parametrize("removal", [Zeros(), Permutation(seed=4)], ids=["zeros", "permutation"])
 @pytest.mark.parametrize("mode", ["stacked", "looped"])
-def test_a_replica_depends_on_nobody_beside_it_and_repeats(mode, removal, learned):
+def test_a_replica_depends_on_nobody_beside_it_and_repeats(mode, removal):
     data = pairs()
     teacher = replace(taught(data, weighting=Weighting("normalised")), removal=removal.name)
-    loss = loss_of(data, removal=removal, learned=LEARNED[learned])
+    loss = loss_of(data, removal=removal, learned=LEARNED["instance"])
     together = trained(data, loss, teacher, mode=mode)
     again = trained(data, loss, teacher, mode=mode)
     for name, value in together.replicas.parameters.items():
@@ -149,14 +145,7 @@ def test_a_replica_depends_on_nobody_beside_it_and_repeats(mode, removal, learne
     assert_alike(together, alone, rows=slice(2, 3))
 
 
-def test_the_same_teacher_for_all_is_each_its_own_copy():
-    data = pairs()
-    one = taught(data, replicas=1)
-    loss = loss_of(data)
-    assert_alike(trained(data, loss, one), trained(data, loss, TeacherOutputs.stack([one, one, one])))
-
-
-@pytest.mark.parametrize("learned", LEARNED)
+@pytest.mark.parametrize("learned", ["none", "instance"])
 def test_every_replica_its_own_data(learned):
     sets = [pairs(seed=seed) for seed in range(3)]
     sets = [replace(one, index=sets[0].sample_index) for one in sets]
@@ -168,21 +157,18 @@ def test_every_replica_its_own_data(learned):
     assert_alike(stacked, own, rows=slice(1, 2))
     if learned != "none":
         assert_by_sample(stacked, looped, sets[0])
-        torch.testing.assert_close(stacked.weights_by_sample[1:2], own.weights_by_sample, atol=1e-4, rtol=0)
+        torch.testing.assert_close(stacked.weights_by_sample[1:2], own.weights_by_sample, atol=1e-9, rtol=0)
 
 
-@pytest.mark.parametrize("learned", LEARNED)
-@pytest.mark.parametrize("mode", ["stacked", "looped"])
-def test_the_whole_split_as_one_batch(mode, learned):
+@pytest.mark.parametrize("learned", ["none", "instance"])
+def test_the_whole_split_as_one_batch(learned):
     """All in one batch is all in one batch, drawn or not: only the order of the samples differs."""
     data = pairs()
     teacher, loss = taught(data), loss_of(data, learned=LEARNED[learned])
     whole = replace(RECIPE, batch_size=None, steps=3)
-    one = trained(data, loss, teacher, mode=mode, recipe=whole)
-    two = trained(data, loss, teacher, mode=mode, recipe=replace(whole, batch_size=24))
-    other = trained(data, loss, teacher, mode="looped" if mode == "stacked" else "stacked", recipe=whole)
-    assert_alike(one, two)
-    assert_alike(one, other)
+    one = trained(data, loss, teacher, recipe=whole)
+    assert_alike(one, trained(data, loss, teacher, recipe=replace(whole, batch_size=24)))
+    assert_alike(one, trained(data, loss, teacher, mode="looped", recipe=whole))
 
 
 @pytest.mark.parametrize(
@@ -192,26 +178,30 @@ def test_modality_dropout_beside_msd(removal):
     data = pairs()
     spec = NetSpec("mlp", width=2, features=4, fusion="attention", baseline=True)
     recipe = replace(RECIPE, modality_dropout=0.4)
-    for learned in LEARNED.values():
-        teacher = replace(taught(data), removal=removal.name)
-        loss = loss_of(data, removal=removal, learned=learned)
+    teacher = replace(taught(data), removal=removal.name)
+    loss = loss_of(data, removal=removal, learned=LEARNED["instance"])
+    for run in (recipe, replace(recipe, batch_size=None, steps=2)):
         both = [
-            trained(data, loss, teacher, spec=spec, mode=mode, recipe=recipe, dropout_removal=removal)
+            trained(data, loss, teacher, spec=spec, mode=mode, recipe=run, dropout_removal=removal)
             for mode in ("stacked", "looped")
         ]
         assert_alike(*both)
-        whole = replace(recipe, batch_size=None, steps=2)
-        trained(data, loss, teacher, spec=spec, recipe=whole, dropout_removal=removal)
 
 
-@pytest.mark.parametrize("learned", LEARNED)
+@pytest.mark.parametrize("learned", ["none", "global"])
 @pytest.mark.parametrize("mode", ["stacked", "looped"])
 def test_half_precision_stays_near_single(mode, learned):
-    data = pairs()
+    """Also where weights are learned: forward mode and autocast do not mix, which a convolution notices."""
+    data = pairs(image=True)
     teacher, loss = taught(data), loss_of(data, learned=LEARNED[learned])
-    single = trained(data, loss, teacher, mode=mode)
-    half = trained(data, loss, teacher, mode=mode, recipe=replace(RECIPE, precision="bf16-mixed"))
-    assert_alike(half, single, atol=0.05)
+    half, single = (
+        trained(data, loss, teacher, spec=CONV, mode=mode, recipe=replace(RECIPE, precision=precision))
+        for precision in ("bf16-mixed", "32-true")
+    )
+    assert_alike(half, single, atol=0.1)
+    if learned == "global":
+        both = half.weights.merge(single.weights, on=["replica", "step", "view"])
+        assert float((both["value_x"] - both["value_y"]).abs().max()) < 0.3
 
 
 def test_a_methods_own_parameters_are_trained_and_clipped_alike():
@@ -219,37 +209,52 @@ def test_a_methods_own_parameters_are_trained_and_clipped_alike():
     teachers = students(data, NetSpec("mlp", width=4, features=6))
     teacher = teacher_outputs(teachers, data, views=msd_views(data.modalities), layers=[HEAD])
     recipe = replace(RECIPE, clip=0.05)
-    for learned in LEARNED.values():
-        loss = Distillation((*loss_of(data, learned=learned).terms, (3.0, Hints())), Zeros())
-        fits = [trained(data, loss, teacher, mode=mode, recipe=recipe) for mode in ("stacked", "looped")]
-        assert_alike(*fits)
-        history = fits[0].history
-        found = history[(history["metric"] == "hints") & (history["replica"] == 0)]["value"].tolist()
-        assert found[-1] < found[0]
-        assert set(fits[0].replicas.parameters) == set(students(data).parameters)
+    loss = Distillation((*loss_of(data, learned=LEARNED["global"]).terms, (3.0, Hints())), Zeros())
+    fits = [trained(data, loss, teacher, mode=mode, recipe=recipe) for mode in ("stacked", "looped")]
+    assert_alike(*fits)
+    history = fits[0].history
+    found = history[(history["metric"] == "hints") & (history["replica"] == 0)]["value"].tolist()
+    assert found[-1] < found[0]
+    assert set(fits[0].replicas.parameters) == set(students(data).parameters)
 
 
-@pytest.mark.parametrize("learned", LEARNED)
-def test_frozen_parameters_stay(learned):
+def test_frozen_parameters_stay():
     data = pairs()
     teacher = replace(taught(data), features={HEAD: torch.randn(3, len(data), 4)})
-    loss = Distillation((*loss_of(data, learned=LEARNED[learned]).terms, (1.0, Hints())), Zeros())
+    loss = Distillation((*loss_of(data, learned=LEARNED["instance"]).terms, (1.0, Hints())), Zeros())
     replicas = Replicas.of(halves(), device="cpu")
     fits = [
         fit(replicas, data, loss, RECIPE, teacher=teacher, mode=mode, progress=False)
         for mode in ("stacked", "looped")
     ]
     assert_alike(*fits)
-    for one in fits:
-        assert torch.equal(
-            one.replicas.parameters["module.one.weight"], replicas.parameters["module.one.weight"]
-        )
-        assert not torch.equal(
-            one.replicas.parameters["module.two.weight"], replicas.parameters["module.two.weight"]
-        )
+    before = replicas.parameters
+    for after in (one.replicas.parameters for one in fits):
+        assert torch.equal(after["module.one.weight"], before["module.one.weight"].double())
+        assert not torch.equal(after["module.two.weight"], before["module.two.weight"].double())
 
 
-@pytest.mark.parametrize("learned", LEARNED)
+@pytest.mark.parametrize("mode", ["looped", "stacked"])
+def test_dropout_at_rate_zero_hinders_no_learning(mode):
+    data = pairs()
+    loss = loss_of(data, learned=LEARNED["global"])
+    one, two = (
+        fit(
+            Replicas.of(halves(layer), device="cpu"),
+            data,
+            loss,
+            RECIPE,
+            teacher=taught(data),
+            mode=mode,
+            progress=False,
+        )
+        for layer in ("no dropout", "nothing")
+    )
+    assert one.weights is not None
+    assert one.weights.equals(two.weights)
+
+
+@pytest.mark.parametrize("learned", ["none", "instance"])
 def test_val_and_test_play_no_part(learned):
     """Nothing of them reaches the training, except that val selects, which is switched off here."""
     data = pairs()

@@ -38,10 +38,9 @@ def assert_same(one, two, *, rows=slice(None), atol=1e-9):
     assert np.array_equal(one.best_epoch[rows], two.best_epoch)
 
 
-@pytest.mark.parametrize("recipe", [replace(SGD, clip=0.5), ADAM], ids=["sgd", "adam"])
 @pytest.mark.parametrize("name", SPECS)
-def test_stacked_is_looped_is_alone(name, recipe):
-    data = toy()
+def test_stacked_is_looped_is_alone(name):
+    data, recipe = toy(), replace(SGD, clip=0.5) if name in ("linear", "lenet", "mid") else ADAM
     stacked, looped = (trained(SPECS[name], data, recipe, mode=mode) for mode in MODES)
     assert (stacked.mode, looped.mode) == MODES
     assert_same(stacked, looped)
@@ -75,16 +74,15 @@ def half_and_half(ce=0.5, kd=0.5):
     return Distillation(((ce, CrossEntropy(TASK)), (kd, KD(2.0, "kl", TASK))))
 
 
-@pytest.mark.parametrize("name", ["mlp", "lenet"])
-def test_arms_with_weights_and_teachers_of_their_own_stack(name):
+def test_arms_with_weights_and_teachers_of_their_own_stack():
     data, cache = toy(), teachers(toy(), 3)
     loss = half_and_half(torch.tensor([1.0, 0.5, 0.0]), torch.tensor([0.0, 0.5, 1.0]))
     seeds = [2, 2, 2]
     stacked, looped = (
-        trained(SPECS[name], data, SGD, seeds=seeds, mode=mode, loss=loss, teacher=cache) for mode in MODES
+        trained(SPECS["mlp"], data, SGD, seeds=seeds, mode=mode, loss=loss, teacher=cache) for mode in MODES
     )
     assert_same(stacked, looped)
-    third = trained(SPECS[name], data, SGD, seeds=[2], mode="looped", loss=loss[2], teacher=cache[2])
+    third = trained(SPECS["mlp"], data, SGD, seeds=[2], mode="looped", loss=loss[2], teacher=cache[2])
     assert_same(stacked, third, rows=slice(2, 3))
     head = stacked.replicas.parameters["head.weight"]
     assert not torch.allclose(head[0], head[2])
@@ -205,20 +203,3 @@ def test_who_cannot_be_stacked_is_looped_replays_and_is_refused_stacked(module, 
         assert one.replicas.buffers["module.body.1.running_mean"].any()
     with pytest.raises(LabError, match=said):
         fit(replicas, data, plain, SGD, mode="stacked", progress=False)
-
-
-class Speech(nn.Module):
-    def forward(self, x):
-        return x["speech"]
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_frozen_parameter_stays_frozen(mode):
-    data = toy()
-    nets = [nn.Sequential(Speech(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4)) for _ in range(2)]
-    for net in nets:
-        net[1].requires_grad_(False)
-    before = Replicas.of(nets, device="cpu", dtype=torch.float64)
-    after = fit(before, data, plain, SGD, mode=mode, progress=False).replicas
-    for name, value in before.parameters.items():
-        assert torch.equal(after.parameters[name], value) == name.startswith("module.1.")

@@ -8,14 +8,12 @@ from statistics import mean, stdev
 import pytest
 import torch
 
-from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.models import NetSpec, View
 from mmkd_lab.training import Recipe, Replicas, evaluate, fit
 from mmkd_lab.training.pruning import budget_share, prune
 from mmkd_lab.training.pruning.search import Search
 from mmkd_lab.training.pruning.surgery import CountedGroupNorm
-from mmkd_lab.training.pruning.units import groups_of
 from tests.training.toy import plain, toy
 
 SPECS = {
@@ -31,6 +29,8 @@ SPECS = {
     "attention": NetSpec(fusion="attention", width=4, features=6),
     "single stream": NetSpec(fusion="single_stream", features=8, depth=2, heads=4),
 }
+#: Of the masks of 8 hidden units and 3 features.
+GRADIENTS = [[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [-1.0, 0.0, 0.5]]
 QUICK = Recipe(steps=40, batch_size=16, lr=3e-3)
 
 
@@ -49,9 +49,9 @@ def _search(replicas, **how):
     return Search(replicas, sum(value[0].numel() for value in replicas.parameters.values()), **how)
 
 
-def _randomly(search, *, seed=0):
+def _randomly(search):
     """Masks of 0 and 1, some of each in every group, other ones for each replica."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for mask in search.masks.values():
             mask.copy_((torch.rand(mask.shape, generator=generator) < 0.5).float())
@@ -68,16 +68,16 @@ def _same(search, data):
         assert sum(value.numel() for value in small.parameters()) == search.count(left) < search.before
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", [*SPECS, "several cells per channel"])
 def test_a_masked_network_is_the_smaller_network_that_is_left(name):
-    data = toy()
-    replicas = Replicas.build(SPECS[name], data, seeds=[0, 1], device="cpu")
+    data = toy() if name in SPECS else toy(image=(3, 12, 20))
+    spec = SPECS.get(name, NetSpec(width=4, features=6))
+    replicas = Replicas.build(spec, data, seeds=[0, 1], device="cpu")
     search = _search(replicas)
     whole = search.logits(data.batch(data.positions("test")), shared=True)
     torch.testing.assert_close(whole, replicas.predict(data, split="test"), atol=2e-6, rtol=0)
-    for seed in (0, 1):
-        _randomly(search, seed=seed)
-        _same(search, data)
+    _randomly(search)
+    _same(search, data)
 
 
 @pytest.mark.parametrize("fusion", ["late", "mid", "single_stream"])
@@ -91,7 +91,7 @@ def test_text_can_be_pruned_too(fusion):
     _same(search, data)
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", ["joint", "mid of maps and a vector", "single stream"])
 def test_stacked_equals_looped_down_to_the_gradients_of_the_masks(name):
     data = toy()
     replicas = Replicas.build(SPECS[name], data, seeds=[0, 1], device="cpu")
@@ -103,14 +103,6 @@ def test_stacked_equals_looped_down_to_the_gradients_of_the_masks(name):
         found.append((logits.detach(), {name: mask.grad for name, mask in search.masks.items()}))
     torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)
     assert all((grad != 0).any() for grad in found[0][1].values())
-
-
-def test_a_large_map_ends_in_several_cells_per_channel():
-    data = toy(image=(3, 12, 20))
-    replicas = Replicas.build(NetSpec(width=4, features=6), data, seeds=[0, 1], device="cpu")
-    search = _search(replicas)
-    _randomly(search)
-    _same(search, data)
 
 
 def test_counted_group_norm_is_group_norm_and_forgets_what_does_not_count():
@@ -166,7 +158,7 @@ def _ranked(gradients):
 def test_the_units_that_the_loss_would_shrink_most_go_first_until_the_budget_is_met():
     # 8 hidden units of 6 inputs: 8·7 + 3·9 + 4·4 = 99 parameters. A hidden unit is 7 + (features), a feature
     # 9 - (hidden units gone) + 4. Ranked: hidden 7, 6, 5, ... and the last feature somewhere among them.
-    search = _ranked([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [-1.0, 0.0, 0.5]])
+    search = _ranked(GRADIENTS)
     assert search.before == 99
     scores = search.scores()[0]
     assert scores.argmax() == 7
@@ -186,7 +178,7 @@ def test_the_units_that_the_loss_would_shrink_most_go_first_until_the_budget_is_
 
 
 def test_masks_shrink_as_the_budget_grows_and_come_back_when_no_longer_chosen():
-    search = _ranked([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [-1.0, 0.0, 0.5]])
+    search = _ranked(GRADIENTS)
     search.shrink(0.25)
     hidden = search.masks["fusion.encoders.0.hidden"]
     assert hidden[0, 7] == 0.75
@@ -200,14 +192,14 @@ def test_masks_shrink_as_the_budget_grows_and_come_back_when_no_longer_chosen():
 
 
 def test_scores_divide_by_one_less_than_the_units_of_a_kind():
-    scores = _ranked([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [-1.0, 0.0, 0.5]]).scores()[0]
-    gathered = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, -1.0, 0.0, 0.5]  # all are units of dense layers
+    scores = _ranked(GRADIENTS).scores()[0]
+    gathered = [*GRADIENTS[0], *GRADIENTS[1]]  # all are units of dense layers
     assert scores.tolist() == pytest.approx([(g - mean(gathered)) / stdev(gathered) for g in gathered])
 
 
 def test_an_l1_penalty_on_the_masks_would_change_no_ranking():
-    plainly = _ranked([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [-1.0, 0.0, 0.5]]).scores()
-    penalised = _ranked([[3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0], [2.0, 3.0, 3.5]]).scores()
+    plainly = _ranked(GRADIENTS).scores()
+    penalised = _ranked([[one + 3.0 for one in part] for part in GRADIENTS]).scores()
     torch.testing.assert_close(plainly, penalised)
 
 
@@ -234,7 +226,7 @@ def test_a_search_ends_with_networks_of_the_wanted_size_that_go_on_learning(name
         assert net.seeds == (r,)
     assert (done.table["kept"] >= 1).all()
     assert (done.table["kept"] < done.table["units"]).any()
-    more = fit(done.nets[0], data, plain, Recipe(epochs=4), progress=False)
+    more = fit(done.nets[0], data, plain, Recipe(epochs=25, batch_size=8), progress=False)
     assert evaluate(more.replicas, data, split="test")["accuracy"][0] > 60.0
 
 
@@ -275,55 +267,3 @@ def test_the_whole_network_stays_when_all_of_it_may():
     done = prune(replicas, data, Recipe(steps=3), parameters=whole, progress=False)
     assert (done.table["kept"] == done.table["units"]).all()
     assert repr(done) == f"1 networks pruned from {whole} to [{whole}] parameters"
-
-
-def _nets(**changed):
-    return Replicas.build(
-        NetSpec(**{"encoder": "mlp", "width": 1, "features": 3, **changed}), toy(), seeds=[0], device="cpu"
-    )
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: prune(None, toy(), QUICK, parameters=100), ["replicas = None"]),
-        (lambda: prune(_nets(), toy(), None, parameters=100), ["recipe = None"]),
-        (lambda: prune(_nets(), toy(), QUICK, parameters=0), ["parameters = 0"]),
-        (
-            lambda: prune(_nets(), toy(), QUICK, parameters=10**6),
-            ["parameters = 1000000", "the whole network"],
-        ),
-        (lambda: prune(_nets(), toy(), QUICK, parameters=5), ["parameters = 5", "one unit a layer"]),
-        (lambda: prune(_nets(), toy(), QUICK, parameters=100, every=0), ["every = 0"]),
-        (lambda: prune(_nets(encoder="linear"), toy(), QUICK, parameters=100), ["no units"]),
-        (
-            lambda: prune(_nets(encoder={"image": "resnet"}, width=4), toy(), QUICK, parameters=100),
-            ["replicas = 'fusion.encoders.0'", "ResNet"],
-        ),
-        (
-            lambda: prune(
-                _nets(encoder={"image": "resnet"}, width=4, fusion="mid"), toy(), QUICK, parameters=100
-            ),
-            ["replicas = 'fusion.stems.0.first'", "ResNet"],
-        ),
-        (
-            lambda: prune(_nets(), toy(), Recipe(steps=2, modality_dropout=0.5), parameters=100),
-            ["recipe.modality_dropout = 0.5"],
-        ),
-        (lambda: prune(_nets(), toy(), Recipe(steps=2, precision="16-mixed"), parameters=100), ["16-mixed"]),
-        (
-            lambda: prune(
-                _nets(), toy(), Recipe(steps=9, lr=1e30, optimiser="sgd"), parameters=200, progress=False
-            ),
-            ["recipe.lr = 1e+30", "finite"],
-        ),
-        (lambda: groups_of(torch.nn.Linear(2, 2)), ["replicas = 'Linear'", "NetSpec"]),
-        (lambda: budget_share(5, total=5), ["step = 5", "at most 4"]),
-        (lambda: budget_share(0, total=0), ["total = 0"]),
-    ],
-)
-def test_bad_input_is_named(call, words):
-    with pytest.raises(LabError) as raised:
-        call()
-    for word in words:
-        assert word in str(raised.value)

@@ -44,13 +44,6 @@ def test_the_best_score_wins_then_the_lower_nll_then_the_earlier_epoch():
     assert found.state["w"].tolist() == [[4.0] * 3, [2.0] * 3]
 
 
-def test_last_keeps_the_last():
-    found = seen(
-        Selection(Recipe(select="last"), start()), [([9.0, 1.0], [1.0, 1.0]), ([1.0, 9.0], [1.0, 1.0])]
-    )
-    assert found.epoch.tolist() == [2, 2]
-
-
 @pytest.mark.parametrize("select", ["best_val", "last"])
 def test_patience_stops_a_replica_for_good(select):
     epochs = [
@@ -78,8 +71,7 @@ def test_the_selected_weights_are_those_of_the_best_validation_epoch():
     assert len(set(fitted.best_epoch)) > 1  # else this would show nothing
 
 
-@pytest.mark.parametrize("mode", ["stacked", "looped"])
-def test_test_data_plays_no_part(mode):
+def test_test_data_plays_no_part():
     data = toy(noise=2.0)
     test = data.positions("test")
     ruined = {name: value.clone() for name, value in data.modalities.items()}
@@ -88,21 +80,18 @@ def test_test_data_plays_no_part(mode):
     target = data.target.clone()
     target[test] = target[test].roll(1)
     other = replace(data, modalities=ruined, target=target)
-    one, two = trained(data, mode=mode), trained(other, mode=mode)
+    one, two = trained(data), trained(other)
     assert np.array_equal(one.best_epoch, two.best_epoch)
     for name, value in one.replicas.parameters.items():
         assert torch.equal(value, two.replicas.parameters[name])
-    for name, value in one.replicas.buffers.items():
-        assert torch.equal(value, two.replicas.buffers[name])
     assert one.history.equals(two.history)
 
 
-@pytest.mark.parametrize("mode", ["stacked", "looped"])
-def test_stopping_early_is_the_same_in_both_modes(mode):
+def test_stopping_early_is_the_same_in_both_modes():
     data = toy(noise=2.0)
     recipe = replace(RECIPE, epochs=12, patience=2)
-    fitted, long = trained(data, recipe, mode), trained(data, replace(RECIPE, epochs=12), mode)
-    other = trained(data, recipe, "looped" if mode == "stacked" else "stacked")
+    fitted, long = trained(data, recipe), trained(data, replace(RECIPE, epochs=12))
+    other = trained(data, recipe, "looped")
     assert np.array_equal(fitted.best_epoch, other.best_epoch)
     epochs = fitted.history.groupby("replica")["epoch"].max()
     assert epochs.equals(other.history.groupby("replica")["epoch"].max())

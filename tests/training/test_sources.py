@@ -55,7 +55,7 @@ def of(value, **more):
 
 def test_a_description_builds_under_each_seed():
     source = of(NetSpec("linear"), modalities=["image"])
-    assert (source.kind, source.frozen, source.spec.modalities) == ("spec", False, ("image",))
+    assert (source.kind, source.trains, source.spec.modalities) == ("spec", True, ("image",))
     found = source.replicas([3, 4], device="cpu", recipe=Recipe(**DOUBLE))
     assert (found.seeds, found.dtype, found.modalities) == ((3, 4), torch.float64, ("image",))
     assert source.of("speech").replicas([0], device="cpu").modalities == ("speech",)
@@ -69,7 +69,7 @@ def test_a_function_is_called_under_each_seed_and_leaves_torch_alone():
     weight = found.parameters["module.fc.weight"]
     assert torch.equal(weight[0], weight[2])
     assert not torch.equal(weight[0], weight[1])
-    assert (source.kind, source.frozen, found.modalities) == ("function", False, ("speech",))
+    assert (source.kind, source.trains, found.modalities) == ("function", True, ("speech",))
     assert torch.equal(source.replicas([4], device="cpu").parameters["module.fc.weight"][0], weight[1])
 
 
@@ -77,7 +77,7 @@ def test_a_module_keeps_its_weights_under_every_seed():
     module = seeded()
     source = of(module)
     found = source.replicas([3, 4], device="cpu")
-    assert (source.kind, source.frozen, source.spec) == ("module", True, None)
+    assert (source.kind, source.trains, source.spec) == ("module", False, None)
     for r in range(2):
         assert torch.equal(found.parameters["module.fc.weight"][r], module.fc.weight)
 
@@ -89,7 +89,7 @@ def test_a_table_has_outputs_and_no_network(tmp_path):
     assert isinstance(sources[0].outputs, TeacherOutputs)
     assert len({json.dumps(one.describe()) for one in sources}) == 1
     for source in sources:
-        assert (source.kind, source.frozen, source.removals) == ("table", True, None)
+        assert (source.kind, source.trains, source.removals) == ("table", False, None)
         with pytest.raises(LabError, match=r"student_model = .*no network behind it"):
             source.replicas([0])
 

@@ -1,4 +1,4 @@
-"""Progressive pruning: the rival way to a small network, by taking units away from the large one.
+"""Progressive pruning, with masks that shrink over the search.
 
 Source: Shi et al. 2023, "UPop: unified and progressive pruning for compressing vision-language transformers".
 """
@@ -8,26 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import pi, sin
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from mmkd_lab.core.check import of_type, real, require, whole
+from mmkd_lab.core.check import of_type, require, whole
 from mmkd_lab.core.progress import watched
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.losses.ce import cross_entropy
-from mmkd_lab.training.device import deterministic
-from mmkd_lab.training.engine import clip_each
-from mmkd_lab.training.fabric import make_fabric, optimiser
-from mmkd_lab.training.flat import Flat
-from mmkd_lab.training.inputs import TrainingSplit, datasets
+from mmkd_lab.training.batch import full
+from mmkd_lab.training.device import deterministic, make_fabric
+from mmkd_lab.training.engine import Flat, clip_each
+from mmkd_lab.training.inputs import Resident, datasets
+from mmkd_lab.training.loop import require_finite
 from mmkd_lab.training.order import Order
-from mmkd_lab.training.outputs import full
 from mmkd_lab.training.pruning.search import Search
 from mmkd_lab.training.recipe import Recipe, dtype_of, resolve_precision
 from mmkd_lab.training.replicas import Replicas
-from mmkd_lab.training.schedule import rates
+from mmkd_lab.training.schedule import optimiser, rates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,12 +59,8 @@ class Pruned:
 def budget_share(step: int, *, total: int) -> float:
     """sqrt((1 - cos(π (step + 1) / total)) / 2): the part of the budget that is pruned after `step`.
 
-    It rises from near 0 and is exactly 1 after the last step, total - 1. Raises `LabError` for a step outside
-    the range.
+    It rises from near 0 and is exactly 1 after the last step, total - 1.
     """
-    whole("total", total)
-    whole("step", step, at_least=0)
-    real("step", step, at_most=total - 1)
     return sin(pi * (step + 1) / (2 * total))  # the same number, without the rounding at both ends
 
 
@@ -104,14 +99,14 @@ def prune(
             nothing is selected, so that the validation split is free for the training that follows.
         parameters: the most that each network may have left, for example those of a student.
         every: steps between two rankings; 50 in the paper.
-        progress: show a progress bar.
-        label: what the bar is called.
+        progress, label: show a progress bar of this name.
 
     Raises:
-        LabError: networks whose units are not known (see `groups_of`), more parameters than there are or
-            fewer than one unit a layer has, a recipe with modality dropout or '16-mixed', or a loss that is
-            no longer finite.
+        LabError: networks whose units are not known (see `groups_of`), parameters out of `prunable_range`, a
+            recipe with modality dropout or '16-mixed', or a loss that is no longer finite.
     """
+    from tqdm.auto import tqdm
+
     of_type("replicas", replicas, Replicas, "Replicas", "See Replicas.build and Replicas.of.")
     of_type("recipe", recipe, Recipe, "a Recipe")
     whole("every", every)
@@ -122,36 +117,20 @@ def prune(
     precision = resolve_precision(recipe, replicas.size, replicas.device)
     replicas = replicas.to(dtype=dtype_of(precision))
     search = Search(replicas, whole("parameters", parameters))
-    resident = TrainingSplit(sets, replicas.modalities, device=replicas.device, dtype=replicas.dtype)
-    fabric = make_fabric(replicas.device, precision)
-    with deterministic(replicas.device):
-        losses = _run(search, resident, recipe, fabric, every=every, label=label, shown=progress)
-    return _result(search, losses)
-
-
-def _run(
-    search: Search,
-    resident: TrainingSplit,
-    recipe: Recipe,
-    fabric: Any,  # noqa: ANN401 - Fabric, which is imported late
-    *,
-    every: int,
-    label: str,
-    shown: bool,
-) -> Tensor:
-    from tqdm.auto import tqdm
-
-    replicas = search.replicas
+    resident = Resident(sets, replicas.modalities, device=replicas.device, dtype=replicas.dtype)
+    fabric, total = make_fabric(replicas.device, precision), recipe.length(resident.samples)[1]
+    flat, losses = Flat(list(search.weights.values())), []
     learning = [value for value in search.weights.values() if value.requires_grad]
-    flat = Flat(learning)
     stepper = fabric.setup_optimizers(optimiser(flat.parameter, recipe))
-    total = recipe.length(resident.samples)[1]
-    losses = []
-    slots = _slots(resident, recipe, replicas.seeds, replicas.device)
+    steps = enumerate(zip(rates(recipe, total=total), _slots(resident, recipe, replicas), strict=False))
     search.net.train()
-    with tqdm(total=total, desc=label or None, unit="step", leave=False, disable=not watched(shown)) as bar:
-        for step, (rate, rows) in enumerate(zip(rates(recipe, total=total), slots, strict=False)):
-            x, target = resident.pick(rows)
+    hidden = not watched(progress)
+    with (
+        deterministic(replicas.device),
+        tqdm(total=total, desc=label or None, unit="step", leave=False, disable=hidden) as bar,
+    ):
+        for step, (rate, slots) in steps:
+            x, target = resident.pick(slots)
             for group in stepper.param_groups:
                 group["lr"] = rate
             flat.zero_grad()
@@ -164,38 +143,27 @@ def _run(
             stepper.step()
             losses.append(loss.detach())
             if step % every == 0 or step + 1 == total:
-                _still_finite(losses[-1], recipe, step)
+                require_finite(loss, f"at step {step}", replicas.seeds, recipe)
                 search.shrink(budget_share(step, total=total))
             bar.update()
-    return torch.stack(losses).cpu()
+    return _result(search, torch.stack(losses).cpu())
 
 
 def _result(search: Search, loss: Tensor) -> Pruned:
     import pandas as pd
 
-    nets, counts, rows = [], [], []
+    nets, rows = [], []
     for r, seed in enumerate(search.replicas.seeds):
-        small, kept = search.small(r), search.kept(r)
-        nets.append(Replicas.of([small], seeds=[seed], device=search.replicas.device))
-        counts.append(sum(value.numel() for value in small.parameters()))
-        rows += [
-            (r, seed, group.name, group.kind, group.size, int(kept[group.name].sum()))
-            for group in search.groups
-        ]
+        nets.append(Replicas.of([search.small(r)], seeds=[seed], device=search.replicas.device))
+        left = {name: int(kept.sum()) for name, kept in search.kept(r).items()}
+        rows += [(r, seed, one.name, one.kind, one.size, left[one.name]) for one in search.groups]
     table = pd.DataFrame(rows, columns=["replica", "seed", "group", "kind", "units", "kept"])
-    return Pruned(tuple(nets), table, tuple(counts), search.before, loss)
+    return Pruned(tuple(nets), table, tuple(net.size for net in nets), search.before, loss)
 
 
-def _slots(
-    resident: TrainingSplit, recipe: Recipe, seeds: Sequence[int], device: torch.device
-) -> Iterator[Tensor]:
+def _slots(resident: Resident, recipe: Recipe, replicas: Replicas) -> Iterator[Tensor]:
     """(R, B) slots of the training split, pass after pass without end."""
-    order = Order(seeds, resident.samples)
+    order = Order(replicas.seeds, resident.samples)
     while True:
-        yield from torch.split(order.epoch().to(device), recipe.batch_size or resident.samples, dim=1)
-
-
-def _still_finite(loss: Tensor, recipe: Recipe, step: int) -> None:
-    bad = (~torch.isfinite(loss)).nonzero().flatten().tolist()
-    rule = f"the loss of replica {bad[0] if bad else 0} is no longer finite at step {step}"
-    require(not bad, "recipe.lr", recipe.lr, rule, "Lower it, or clip the gradient.")
+        epoch = order.epoch().to(replicas.device)
+        yield from torch.split(epoch, recipe.batch_size or resident.samples, dim=1)

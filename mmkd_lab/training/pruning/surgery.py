@@ -8,12 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from mmkd_lab.models.bag import Bag
-from mmkd_lab.models.fusion import Late, Mid
 from mmkd_lab.models.layers import Wrapper
-from mmkd_lab.models.lenet import LeNet
 from mmkd_lab.models.network import MultimodalNet
-from mmkd_lab.models.vector import Mlp
 from mmkd_lab.training.pruning.units import Group, Tie
 
 _TINY = 1e-12
@@ -34,8 +30,7 @@ class CountedGroupNorm(nn.Module):
         self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
         group = torch.arange(norm.num_channels) // (norm.num_channels // norm.num_groups)
         self.register_buffer("counted", torch.ones(norm.num_channels).to(norm.weight))
-        member = nn.functional.one_hot(group, norm.num_groups)
-        self.register_buffer("member", member.to(norm.weight))
+        self.register_buffer("member", nn.functional.one_hot(group, norm.num_groups).to(norm.weight))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
@@ -71,10 +66,9 @@ def prunable(net: MultimodalNet, groups: Sequence[Group]) -> MultimodalNet:
     copied = copy.deepcopy(net)
     for name in {tie.name for group in groups for tie in group.ties if tie.name.endswith(".counted")}:
         path, _, last = name.removesuffix(".counted").rpartition(".")
-        parent = copied.get_submodule(path)
-        norm = parent.get_submodule(last)
-        if isinstance(norm, nn.GroupNorm):
-            setattr(parent, last, CountedGroupNorm(norm))
+        norm = copied.get_submodule(f"{path}.{last}")
+        assert isinstance(norm, nn.GroupNorm)
+        setattr(copied.get_submodule(path), last, CountedGroupNorm(norm))
     return copied
 
 
@@ -88,56 +82,58 @@ def masked(
     """
     found = dict(values)
     for name, ties in _by_name(groups, values).items():
-        reading = sorted((pair for pair in ties if pair[1].reads), key=lambda pair: pair[1].start)
-        if reading:
-            axis = reading[0][1].axis + 1
-            factor = _factor(reading, masks, length=values[name].shape[axis])
-            around = [1] * values[name].ndim
-            around[0], around[axis] = factor.shape
-            found[name] = values[name] * factor.reshape(around)
+        reading = sorted(
+            ((tie.start, group, tie) for group, tie in ties if tie.reads), key=lambda one: one[0]
+        )
+        if not reading:
+            continue
+        axis, parts, where = reading[0][2].axis + 1, list[Tensor](), 0
+        shape, one = values[name].shape, masks[reading[0][1].name]
+        for start, group, tie in reading:  # the masks laid over the axis, 1 where no group reads
+            mask = masks[group.name].repeat_interleave(tie.each, dim=1)
+            parts += [one.new_ones(len(one), start - where), mask]
+            where = start + mask.shape[1]
+        factor = torch.cat([*parts, one.new_ones(len(one), shape[axis] - where)], dim=1)
+        around = [1] * len(shape)
+        around[0], around[axis] = factor.shape
+        found[name] = values[name] * factor.reshape(around)
     return found
 
 
-def _factor(reading: Sequence[tuple[Group, Tie]], masks: Mapping[str, Tensor], *, length: int) -> Tensor:
-    """(R, length): the masks laid over one axis, 1 where no group reads."""
-    parts: list[Tensor] = []
-    where = 0
-    for group, tie in reading:
-        mask = masks[group.name]
-        parts += [mask.new_ones(len(mask), tie.start - where), mask.repeat_interleave(tie.each, dim=1)]
-        where = tie.start + group.size * tie.each
-    return torch.cat([*parts, parts[0].new_ones(len(parts[0]), length - where)], dim=1)
-
-
 def extract(
-    net: MultimodalNet,
-    state: Mapping[str, Tensor],
-    groups: Sequence[Group],
-    kept: Mapping[str, Tensor],
+    net: MultimodalNet, state: Mapping[str, Tensor], groups: Sequence[Group], kept: Mapping[str, Tensor]
 ) -> PrunedNet:
-    """The smaller network that keeps some units: no mask, no zero, fewer rows and columns.
+    """The smaller network that keeps some units of a `prunable` one: no mask, fewer rows and columns.
 
-    Args:
-        net: from `prunable`.
-        state: {name: (...)}, the parameters and buffers of one replica.
-        groups: the groups.
-        kept: {group: (units,) bool}, at least one of each group.
+    `state` is {name: (...)}, the parameters and buffers of one replica; `kept` is {group: (units,) bool}, at
+    least one of each.
     """
     small = copy.deepcopy(net)
     cuts = _by_name(groups, state)
     for name, value in state.items():
-        stays = {axis: torch.ones(side, dtype=torch.bool) for axis, side in enumerate(value.shape)}
+        stays = [torch.ones(side, dtype=torch.bool, device=value.device) for side in value.shape]
         for group, tie in cuts.get(name, []):
             end = tie.start + group.size * tie.each
-            stays[tie.axis][tie.start : end] = kept[group.name].cpu().repeat_interleave(tie.each)
-        for axis, stay in stays.items():
-            value = value.index_select(axis, stay.nonzero().flatten().to(value.device))
-        _put(small, name, value)
+            stays[tie.axis][tie.start : end] = kept[group.name].repeat_interleave(tie.each)
+        for axis, stay in enumerate(stays):
+            value = value.index_select(axis, stay.nonzero().flatten())
+        path, _, last = name.rpartition(".")
+        module = small.get_submodule(path)
+        if last in module._parameters:
+            learns = module.get_parameter(last).requires_grad
+            value = nn.Parameter(value.detach().clone(), requires_grad=learns)
+        setattr(module, last, value)
     for group in groups:
         if group.kind == "heads":
             block = small.get_submodule(group.name.removesuffix(".heads"))
             setattr(block, "heads", int(kept[group.name].sum()))  # noqa: B010 (Module's type has no heads)
-    _resize(small)
+    for module in small.modules():  # the numbers that modules hold about themselves
+        if isinstance(module, nn.Linear):
+            module.out_features, module.in_features = module.weight.shape
+        elif isinstance(module, nn.Conv2d):
+            module.out_channels, module.in_channels = module.weight.shape[:2]
+        elif isinstance(module, nn.Embedding):
+            module.num_embeddings, module.embedding_dim = module.weight.shape
     return PrunedNet(small)
 
 
@@ -149,29 +145,3 @@ def _by_name(groups: Sequence[Group], values: Mapping[str, Tensor]) -> dict[str,
             if tie.name in values:
                 found.setdefault(tie.name, []).append((group, tie))
     return found
-
-
-def _put(net: nn.Module, name: str, value: Tensor) -> None:
-    path, _, last = name.rpartition(".")
-    module = net.get_submodule(path)
-    if last in module._parameters:
-        learns = module.get_parameter(last).requires_grad
-        value = nn.Parameter(value.detach().clone(), requires_grad=learns)
-    setattr(module, last, value)
-
-
-def _resize(net: nn.Module) -> None:
-    """Make the numbers that modules hold about themselves those of their tensors."""
-    for module in net.modules():
-        if isinstance(module, nn.Linear):
-            module.out_features, module.in_features = module.weight.shape
-        elif isinstance(module, nn.Conv2d):
-            module.out_channels, module.in_channels = module.weight.shape[:2]
-        elif isinstance(module, nn.Embedding):
-            module.num_embeddings, module.embedding_dim = module.weight.shape
-        elif isinstance(module, (LeNet, Mlp, Bag)):
-            module.out_features = len(module.dense.weight)
-        elif isinstance(module, CountedGroupNorm):
-            module.member = module.member[:, module.member.any(0)]  # groups that lost every channel
-        elif isinstance(module, MultimodalNet) and isinstance(module.fusion, (Late, Mid)):
-            module.fusion.out_features = module.head.weight.shape[1]

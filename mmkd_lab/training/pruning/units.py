@@ -4,34 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import prod
-from typing import NoReturn
 
 from torch import nn
 
-from mmkd_lab.core.check import LabError
+from mmkd_lab.core.check import LabError, require
 from mmkd_lab.models.bag import Bag
-from mmkd_lab.models.fusion import GRID, Attention, Late, Mid
+from mmkd_lab.models.fusion import Attention, Late, Mid
 from mmkd_lab.models.lenet import LeNet
 from mmkd_lab.models.network import MultimodalNet
-from mmkd_lab.models.single_stream import Block, SingleStream
+from mmkd_lab.models.single_stream import SingleStream
 from mmkd_lab.models.vector import Linear, Mlp
 
-#: Scores are compared within a kind first: 'channels' of convolutions, 'units' of dense layers, 'heads'.
-KINDS = ("channels", "units", "heads")
 _PLAIN = (nn.Conv2d, nn.GroupNorm, nn.Identity, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Flatten)
 
 
 @dataclass(frozen=True)
 class Tie:
-    """Unit u of a group owns the entries start + u · each, ..., start + (u + 1) · each - 1 along an axis.
+    """Unit u of a group owns the entries start + u · each, ..., start + (u + 1) · each - 1 along an axis of
+    one network's parameter or buffer `name`.
 
-    Args:
-        name: the parameter or buffer.
-        axis: the axis of one network's tensor.
-        start: where the group's first unit begins.
-        each: entries per unit.
-        reads: True where the entries take the unit's output in: there a mask acts. False where they make it.
+    They either make the unit's output or, with `reads`, take it in: there a mask acts.
     """
 
     name: str
@@ -43,7 +37,10 @@ class Tie:
 
 @dataclass(frozen=True)
 class Group:
-    """The units of one layer. `ties` are all the entries that go when a unit goes."""
+    """The units of one layer. `ties` are all the entries that go when a unit goes.
+
+    Scores are compared within a `kind` first: 'channels' of convolutions, 'units' of dense layers, 'heads'.
+    """
 
     name: str
     kind: str
@@ -61,27 +58,27 @@ def groups_of(net: nn.Module) -> tuple[Group, ...]:
     Raises:
         LabError: a network of your own, or one with a ResNet encoder, whose blocks add maps to each other.
     """
-    rule = "only networks built from a NetSpec can be pruned"
     if not isinstance(net, MultimodalNet):
+        rule = "only networks built from a NetSpec can be pruned"
         raise LabError("replicas", type(net).__name__, rule, "The units of your own module are not known.")
     fusion = net.fusion
     if isinstance(fusion, SingleStream):
-        return _stream(fusion)
+        return tuple(_stream(fusion))
+    joint = ["head"]  # the layers that read all modalities, each the one before
     if isinstance(fusion, Mid):
-        return _mid(net, fusion)
-    joint = isinstance(fusion, Late) and isinstance(fusion.joint, nn.Sequential)
+        joint = [*(["fusion.merge"] if fusion.has_maps else []), "fusion.dense", "head"]
+    elif isinstance(fusion, Late) and isinstance(fusion.joint, nn.Sequential):
+        joint = ["fusion.joint.0", "head"]
     found: list[Group] = []
     start = 0
-    for i, encoder in enumerate(fusion.encoders):
-        at = "fusion.joint.0" if joint else "head"
-        reader = Tie(f"{at}.weight", 1, start, reads=True)
+    for i, modality in enumerate(net.modalities):
+        reader = Tie(_weight(net, joint[0]), 1, start, reads=True)
         if isinstance(fusion, Attention):
             reader = Tie(f"fusion.token.{i}.weight", 1, reads=True)
-        found += _encoder(encoder, f"fusion.encoders.{i}", reader)
-        start += encoder.out_features if isinstance(encoder, (Mlp, LeNet, Linear, Bag)) else 0
-    if joint:
-        found.append(_dense("fusion.joint.0", fusion.out_features, Tie("head.weight", 1, reads=True)))
-    return tuple(found)
+        own = _chain(net, _layers(net, i), reader)
+        found += own
+        start += own[-1].size if own else prod(net.shapes[modality])
+    return (*found, *_chain(net, joint[:-1], Tie("head.weight", 1, reads=True)))
 
 
 def prunable_range(net: nn.Module) -> tuple[int, int]:
@@ -98,13 +95,7 @@ def prunable_range(net: nn.Module) -> tuple[int, int]:
 def parameter_count(
     shapes: Mapping[str, Sequence[int]], groups: Iterable[Group], kept: Mapping[str, int]
 ) -> int:
-    """Parameters of one network that keeps so many units of each group.
-
-    Args:
-        shapes: {parameter: shape in the whole network}.
-        groups: the groups.
-        kept: {group: units kept}.
-    """
+    """Parameters of one network, {name: shape} when whole, that keeps so many units of each {group: kept}."""
     sides = {name: list(shape) for name, shape in shapes.items()}
     for group in groups:
         for tie in group.ties:
@@ -113,61 +104,60 @@ def parameter_count(
     return sum(prod(shape) for shape in sides.values())
 
 
-def _encoder(encoder: nn.Module, at: str, reader: Tie) -> list[Group]:
-    if isinstance(encoder, Linear):
-        return []
-    if isinstance(encoder, Mlp):
-        into = Tie(f"{at}.dense.weight", 1, reads=True)
-        return [
-            _stem(f"{at}.hidden", encoder.hidden, into),
-            _dense(f"{at}.dense", encoder.out_features, reader),
-        ]
-    if isinstance(encoder, Bag):
-        into = Tie(f"{at}.dense.weight", 1, reads=True)
-        return [_stem(f"{at}.stem", encoder.stem, into), _dense(f"{at}.dense", encoder.out_features, reader)]
-    if not isinstance(encoder, LeNet):
-        _refuse(at)
-    assert isinstance(encoder, LeNet)
-    blocks = {f"{at}.stem": encoder.stem}
-    blocks |= {f"{at}.trunk.{j}": block for j, block in enumerate(encoder.trunk)}
-    inputs = [Tie(f"{where}.0.weight", 1, reads=True) for where in blocks]
-    channels = encoder.get_parameter(f"{list(blocks)[-1].removeprefix(f'{at}.')}.0.weight").shape[0]
-    cells = encoder.dense.in_features // channels
-    inputs.append(Tie(f"{at}.dense.weight", 1, each=cells, reads=True))
-    found = [
-        _block(where, block, into) for (where, block), into in zip(blocks.items(), inputs[1:], strict=True)
-    ]
-    return [*found, _dense(f"{at}.dense", encoder.out_features, reader)]
+def _layers(net: MultimodalNet, i: int) -> list[str]:
+    """The layers with units of modality `i` alone, each reading the one before."""
+    if isinstance(net.fusion, Mid):
+        stem = f"fusion.stems.{i}.first"
+        return [] if isinstance(net.get_submodule(stem), nn.Flatten) else [stem]
+    at = f"fusion.encoders.{i}"
+    encoder = net.get_submodule(at)
+    if isinstance(encoder, LeNet):
+        layers = ["stem", *(f"trunk.{j}" for j in range(len(encoder.trunk))), "dense"]
+    elif isinstance(encoder, (Mlp, Bag)):
+        layers = ["hidden" if isinstance(encoder, Mlp) else "stem", "dense"]
+    else:
+        _require_plain(isinstance(encoder, Linear), at)
+        layers = []
+    return [f"{at}.{layer}" for layer in layers]
 
 
-def _mid(net: MultimodalNet, fusion: Mid) -> tuple[Group, ...]:
-    found: list[Group] = []
-    start = 0
-    at = "fusion.merge.0.weight" if fusion.has_maps else "fusion.dense.weight"
-    for i, (stem, modality) in enumerate(zip(fusion.stems, net.modalities, strict=True)):
-        first, where = stem.get_submodule("first"), f"fusion.stems.{i}.first"
-        if isinstance(first, nn.Flatten):
-            start += prod(net.shapes[modality])
-            continue
-        reader = Tie(at, 1, start, reads=True)
-        found.append(
-            _block(where, first, reader) if isinstance(first, nn.Sequential) else _stem(where, first, reader)
-        )
-        start += found[-1].size
-    if fusion.has_maps:
-        cells = (GRID // 2) ** 2
-        found.append(
-            _block("fusion.merge", fusion.merge, Tie("fusion.dense.weight", 1, each=cells, reads=True))
-        )
-    return (*found, _dense("fusion.dense", fusion.out_features, Tie("head.weight", 1, reads=True)))
-
-
-def _stream(fusion: SingleStream) -> tuple[Group, ...]:
+def _chain(net: MultimodalNet, layers: Sequence[str], reader: Tie) -> list[Group]:
+    """The units of layers that each read the one before; `reader` reads the last."""
     found = []
+    for at, after in zip_longest(layers, layers[1:]):
+        kind, size, made = _units(net, at)
+        last = reader
+        if after is not None:
+            name = _weight(net, after)  # a dense layer may read several cells of a channel
+            last = Tie(name, 1, each=net.get_parameter(name).shape[1] // size, reads=True)
+        found.append(Group(at, kind, size, (*made, last)))
+    return found
+
+
+def _units(net: MultimodalNet, at: str) -> tuple[str, int, tuple[Tie, ...]]:
+    """Kind and number of a layer's units, and what makes them: of a dense layer, of embeddings, or of a
+    convolution with its norm, wherever in the block that is.
+    """
+    layer = net.get_submodule(at)
+    if isinstance(layer, nn.Linear):
+        return "units", layer.out_features, (Tie(f"{at}.weight", 0), Tie(f"{at}.bias", 0))
+    parts = dict(layer.named_children())
+    if isinstance(table := parts.get("table"), nn.Embedding):
+        return "units", table.embedding_dim, (Tie(f"{at}.table.weight", 1),)
+    norms = [name for name, part in parts.items() if isinstance(part, nn.GroupNorm)]
+    plain = all(isinstance(part, _PLAIN) for part in parts.values())
+    _require_plain(plain and len(norms) == 1, at)
+    norm = f"{at}.{norms[0]}"
+    ties = [Tie(f"{at}.0.weight", 0), Tie(f"{norm}.weight", 0), Tie(f"{norm}.bias", 0)]
+    ties += [Tie(f"{norm}.counted", 0, reads=True), Tie(f"{norm}.member", 0)]
+    return "channels", net.get_parameter(f"{at}.0.weight").shape[0], tuple(ties)
+
+
+def _stream(fusion: SingleStream) -> list[Group]:
+    found, width = [], fusion.out_features
     for i, block in enumerate(fusion.blocks):
-        assert isinstance(block, Block)
-        at, heads = f"fusion.blocks.{i}", block.heads
-        width, each = fusion.out_features, fusion.out_features // heads
+        at, heads = f"fusion.blocks.{i}", int(block.heads)  # type: ignore[arg-type]
+        each = width // heads
         ties = (
             Tie(f"{at}.ask.weight", 0, each=each),
             Tie(f"{at}.key_value.weight", 0, each=each),
@@ -175,48 +165,20 @@ def _stream(fusion: SingleStream) -> tuple[Group, ...]:
             Tie(f"{at}.join.weight", 1, each=each, reads=True),
         )
         found.append(Group(f"{at}.heads", "heads", heads, ties))
-        found.append(_dense(f"{at}.widen", 4 * width, Tie(f"{at}.narrow.weight", 1, reads=True)))
-    return tuple(found)
+        wide = (
+            Tie(f"{at}.widen.weight", 0),
+            Tie(f"{at}.widen.bias", 0),
+            Tie(f"{at}.narrow.weight", 1, reads=True),
+        )
+        found.append(Group(f"{at}.widen", "units", 4 * width, wide))
+    return found
 
 
-def _dense(at: str, size: int, reader: Tie) -> Group:
-    """The outputs of a dense layer."""
-    return Group(at, "units", size, (Tie(f"{at}.weight", 0), Tie(f"{at}.bias", 0), reader))
+def _weight(net: MultimodalNet, at: str) -> str:
+    """The weight of a dense layer, or of a block's convolution."""
+    return f"{at}.weight" if isinstance(net.get_submodule(at), nn.Linear) else f"{at}.0.weight"
 
 
-def _stem(at: str, first: nn.Module, reader: Tie) -> Group:
-    """The hidden layer of an Mlp, or the embeddings of a Bag."""
-    if isinstance(first, nn.Linear):
-        return _dense(at, first.out_features, reader)
-    table = first.get_parameter("table.weight")
-    return Group(at, "units", table.shape[1], (Tie(f"{at}.table.weight", 1), reader))
-
-
-def _block(at: str, block: nn.Module, reader: Tie) -> Group:
-    """The channels of a convolution with its norm, wherever in the block that is."""
-    parts = dict(block.named_children())
-    conv = parts["0"]
-    norms = [name for name, part in parts.items() if isinstance(part, nn.GroupNorm)]
-    plain = all(isinstance(part, _PLAIN) for part in parts.values())
-    if not isinstance(conv, nn.Conv2d) or len(norms) != 1 or not plain:
-        _refuse(at)
-    assert isinstance(conv, nn.Conv2d)
-    norm = f"{at}.{norms[0]}"
-    ties = (
-        Tie(f"{at}.0.weight", 0),
-        Tie(f"{norm}.weight", 0),
-        Tie(f"{norm}.bias", 0),
-        Tie(f"{norm}.counted", 0, reads=True),
-        Tie(f"{norm}.member", 0),
-        reader,
-    )
-    return Group(at, "channels", conv.out_channels, ties)
-
-
-def _refuse(at: str) -> NoReturn:
-    raise LabError(
-        "replicas",
-        at,
-        "a ResNet's blocks add maps to each other, so that their channels cannot go one by one",
-        "Prune a network with another encoder, such as 'lenet'.",
-    )
+def _require_plain(plain: bool, at: str) -> None:
+    rule = "a ResNet's blocks add maps to each other, so that their channels cannot go one by one"
+    require(plain, "replicas", at, rule, "Prune a network with another encoder, such as 'lenet'.")
