@@ -8,7 +8,7 @@ import pytest
 from mmkd_lab.core.check import LabError
 from mmkd_lab.data.making.pairing import balanced_labels, cut, draw, stratified_order
 from mmkd_lab.data.making.pca import fit_pca
-from mmkd_lab.data.making.scale import GRID, Scale, on_grid
+from mmkd_lab.data.making.scale import GRID, Scale, on_grid, standardise
 from mmkd_lab.data.making.spectrogram import MelSpec, decibels
 
 
