@@ -71,7 +71,7 @@ def of_type(
 
 
 def flat(argument: str, value: object, what: str, way_out: str = "") -> list[object]:
-    """The items of an iterable that has an order and an end, at most a million; raises `LabError` otherwise."""
+    """The items of what has an order and an end, at most a million. Raises `LabError` for anything else."""
     if not isinstance(value, Iterable) or isinstance(value, (str, bytes, Mapping, Set)):
         raise LabError(argument, value, f"must be {what}", way_out)
     try:
@@ -116,7 +116,7 @@ def real(
     bounds += [f"at least {at_least:g}"] if at_least > -math.inf else []
     bounds += [f"at most {at_most:g}"] if at_most < math.inf else []
     number = math.nan
-    if isinstance(value, Real) and not isinstance(value, bool):
+    if not isinstance(value, bool) and isinstance(value, Real):
         with suppress(OverflowError):
             number = float(value)
     inside = at_least <= number <= at_most and (above is None or number > above)

@@ -9,7 +9,6 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-
 from functools import wraps
 from typing import Annotated, Any, TypeVar, dataclass_transform
 

@@ -18,7 +18,7 @@ def canonical(value: object) -> str:
     """JSON with sorted keys and no spaces: the same values give the same text (1 and 1.0 are not the same).
 
     Accepts what JSON does, dataclasses, enums, tuples, sets, ranges and numpy scalars. Raises `TypeError` on
-    anything else and on two keys of one text (1 and "1"), `ValueError` on NaN, infinity and what holds itself.
+    anything else and on two keys of one text (1 and "1"), `ValueError` on NaN, infinity and endless nesting.
     """
     try:
         return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -70,7 +70,7 @@ def paired_interval(
     *,
     level: float = 0.95,
 ) -> Interval:
-    """Student's t interval of `treated - control`, seed by seed. Raises `LabError` when they do not pair up."""
+    """Student's t interval of `treated - control`, seed by seed. Raises `LabError` unless they pair up."""
     a, b = _numbers("treated", treated), _numbers("control", control)
     rule = "both must hold one value per seed, in the same order"
     require(a.shape == b.shape, "treated", f"{a.shape} against {b.shape}", rule)

@@ -15,7 +15,7 @@ from mmkd_lab import data
 from mmkd_lab.core.check import DamagedFile
 from mmkd_lab.data import manifest
 from mmkd_lab.data.archives import read_idx
-from mmkd_lab.data.content import read_gz, read_recordings
+from mmkd_lab.data.content import read_gz, read_members
 from mmkd_lab.data.datasets.av_mnist import centred
 from mmkd_lab.data.making.noise import read_backgrounds
 from mmkd_lab.data.paired import PairedData
@@ -51,7 +51,7 @@ def test_the_recipe_gives_the_stated_dataset(small: PairedData, mirror: Path) ->
 
 def test_pairs_have_equal_labels(small: PairedData, mirror: Path) -> None:
     names = list(
-        read_recordings(
+        read_members(
             manifest.collection("fsdd").files[0], mirror / "fsdd/free-spoken-digit-dataset-master.zip"
         )
     )
