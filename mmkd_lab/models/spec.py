@@ -139,13 +139,11 @@ class NetSpec:
     def reads(self, available: Iterable[str]) -> tuple[str, ...]:
         """The modalities read, sorted, out of those available. Raises `LabError` when one is not there."""
         names = sorted(available)
-        for name in self.modalities or ():
-            one_of("modalities", name, names)
-        if not isinstance(self.encoder, str):
-            for name in dict(self.encoder):
-                one_of("encoder", name, names)
-        for name in self.token_counts:
-            one_of("vocabulary", name, names)
+        encoders = () if isinstance(self.encoder, str) else dict(self.encoder)
+        given = {"modalities": self.modalities or (), "encoder": encoders, "vocabulary": self.token_counts}
+        for argument, known in given.items():
+            for name in known:
+                one_of(argument, name, names)
         return names_of(self.modalities or names)
 
     def on(self, *modalities: str) -> NetSpec:

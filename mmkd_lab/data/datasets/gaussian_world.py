@@ -101,8 +101,8 @@ class World(Dimensions):
     def rho(self, view: str, hyperplane: npt.ArrayLike | None = None) -> float:
         """Correlation of the label's score with the part of it that a view sees: |delta_S| / |delta|.
 
-        `hyperplane` is the actual delta, (latents,); None: every latent weighs alike. Raises `LabError` for an
-        unknown view (see `VIEWS`) or a hyperplane of another length.
+        `hyperplane` is the actual delta, (latents,); None weighs every latent alike. Raises `LabError` for
+        an unknown view (see `VIEWS`) or a hyperplane of another length.
         """
         rule = f"must have one finite coordinate per latent, ({self.latents},), and not be 0"
         try:
