@@ -9,53 +9,38 @@ from pathlib import Path
 
 
 def write_bytes(path: Path | str, content: bytes) -> Path:
-    """Write `content` at `path` atomically: a temporary file in the same folder, fsync, rename.
-
-    The folder is made if needed. Raises `OSError` when the disk refuses; then nothing is left behind.
-    """
-    return _replace(Path(path), lambda partial: partial.write_bytes(content), suffix="")
+    """Write `content` at `path` atomically; see `write_with`."""
+    return write_with(path, lambda partial: partial.write_bytes(content), suffix="")
 
 
 def write_text(path: Path | str, content: str) -> Path:
-    """Write `content` as UTF-8 at `path`, line ends as given, atomically; see `write_bytes`."""
+    """Write `content` as UTF-8 at `path`, line ends as given, atomically; see `write_with`."""
     return write_bytes(path, content.encode())
 
 
-def write_with(path: Path | str, write: Callable[[Path], object]) -> Path:
-    """Let `write(partial)` produce a file, then put it at `path` atomically.
+def write_with(path: Path | str, write: Callable[[Path], object], *, suffix: str | None = None) -> Path:
+    """Let `write(partial)` make a file in the folder of `path`, then fsync and rename it.
 
-    `partial` ends as `path` does, for writers that choose the format by the suffix.
+    The folder is made if needed. `partial` ends in `suffix`, by default as `path` does, for writers that
+    choose the format by it. When anything fails, nothing is left behind.
     """
     path = Path(path)
-    return _replace(path, write, suffix=path.suffix)
-
-
-def _replace(path: Path, write: Callable[[Path], object], *, suffix: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{uuid.uuid4().hex}.partial{suffix}")
+    partial = path.with_name(f".{uuid.uuid4().hex}.partial{path.suffix if suffix is None else suffix}")
     try:
         write(partial)
-        _sync(partial)
+        _sync(partial, os.O_RDWR)
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    if os.name != "nt":  # Windows cannot open a folder, and keeps renames in order by itself
+        _sync(path.parent, os.O_RDONLY)
     return path
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows cannot open a folder, and keeps renames in order by itself
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:

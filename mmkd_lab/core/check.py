@@ -13,9 +13,7 @@ from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
-_LONGEST_VALUE = 80
-_MOST_ITEMS = 1_000_000
-_LARGEST_WHOLE = 2**63 - 1
+_LONGEST_VALUE, _MOST_ITEMS, _LARGEST_WHOLE = 80, 1_000_000, 2**63 - 1
 
 
 class LabError(ValueError):
@@ -45,10 +43,14 @@ def one_of(argument: str, value: object, options: Iterable[object]) -> None:
     known = list(options)
     if any(_equals(option, value) for option in known):
         return
-    near = get_close_matches(_repr(value).strip("'"), [str(option) for option in known], n=1)
-    raise LabError(
-        argument, value, f"must be one of {listing(known)}", f"Did you mean {near[0]!r}?" if near else ""
-    )
+    near = did_you_mean(_repr(value).strip("'"), [str(option) for option in known])
+    raise LabError(argument, value, f"must be one of {listing(known)}", near)
+
+
+def did_you_mean(value: str, options: Sequence[str]) -> str:
+    """A way out for a name that is nearly one of `options`; '' when it is not."""
+    near = get_close_matches(value, options, n=1)
+    return f"Did you mean {near[0]!r}?" if near else ""
 
 
 @overload
@@ -69,25 +71,21 @@ def of_type(
 
 
 def flat(argument: str, value: object, what: str, way_out: str = "") -> list[object]:
-    """The items of a list, a tuple or another iterable that has an order and an end.
-
-    Raises `LabError` for text, a mapping, a set, a single thing, or more than a million items.
-    """
-    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping, Set)):
-        try:
-            found = list(islice(value, _MOST_ITEMS + 1))
-        except TypeError as error:  # an array without axes calls itself iterable
-            raise LabError(argument, value, f"must be {what}", way_out) from error
-        require(len(found) <= _MOST_ITEMS, argument, value, f"must hold at most {_MOST_ITEMS:,} items")
-        return found
-    raise LabError(argument, value, f"must be {what}", way_out)
+    """The items of what has an order and an end, at most a million. Raises `LabError` for anything else."""
+    if not isinstance(value, Iterable) or isinstance(value, (str, bytes, Mapping, Set)):
+        raise LabError(argument, value, f"must be {what}", way_out)
+    try:
+        found = list(islice(value, _MOST_ITEMS + 1))
+    except TypeError as error:  # an array without axes calls itself iterable
+        raise LabError(argument, value, f"must be {what}", way_out) from error
+    require(len(found) <= _MOST_ITEMS, argument, value, f"must hold at most {_MOST_ITEMS:,} items")
+    return found
 
 
 def mapping(argument: str, value: object, what: str) -> Mapping[Any, Any]:
     """Return `value`, or raise `LabError` unless it is a mapping; `what` says of what to what."""
-    if not isinstance(value, Mapping):
-        raise LabError(argument, value, f"must be {what}")
-    return value
+    found: Mapping[Any, Any] = of_type(argument, value, (Mapping,), what)
+    return found
 
 
 def whole(argument: str, value: object, *, at_least: int = 1) -> int:
@@ -114,16 +112,16 @@ def real(
     above: float | None = None,
 ) -> float:
     """Return `value` as a float, or raise `LabError` unless it is finite and within the bounds."""
-    rule = "must be a finite number" + _bounds(at_least, at_most, above)
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise LabError(argument, value, rule)
-    try:
-        number = float(value)
-    except OverflowError:
-        raise LabError(argument, value, rule) from None
+    bounds = [f"above {above:g}"] if above is not None else []
+    bounds += [f"at least {at_least:g}"] if at_least > -math.inf else []
+    bounds += [f"at most {at_most:g}"] if at_most < math.inf else []
+    number = math.nan
+    if not isinstance(value, bool) and isinstance(value, Real):
+        with suppress(OverflowError):
+            number = float(value)
     inside = at_least <= number <= at_most and (above is None or number > above)
-    if not inside or not math.isfinite(number):
-        raise LabError(argument, value, rule)
+    rule = f"must be a finite number {' and '.join(bounds)}".strip()
+    require(inside and math.isfinite(number), argument, value, rule)
     return number
 
 
@@ -137,10 +135,7 @@ def seeds(argument: str, value: object) -> tuple[int, ...]:
 
 
 def path(argument: str, value: object) -> Path:
-    """Return `value` as a `Path` with `~` expanded, or raise `LabError` when it can be no path at all.
-
-    Whether anything is there is for the caller to say.
-    """
+    """Return `value` as a `Path` with `~` expanded, or raise `LabError` when it can be no path at all."""
     given: str | Path = of_type(argument, value, (str, Path), "a path, as text or a Path")
     require(str(given) != "", argument, value, "must be a path, not empty text")
     try:
@@ -159,23 +154,10 @@ def listing(options: Sequence[object]) -> str:
     return shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + f" or {shown[-1]}" if shown else "(none)"
 
 
-def _bounds(at_least: float, at_most: float, above: float | None) -> str:
-    parts = []
-    if above is not None:
-        parts.append(f"above {above:g}")
-    if at_least > -math.inf:
-        parts.append(f"at least {at_least:g}")
-    if at_most < math.inf:
-        parts.append(f"at most {at_most:g}")
-    return " " + " and ".join(parts) if parts else ""
-
-
 def _show(value: object) -> str:
     text = value if isinstance(value, _Shown) else " ".join(_repr(value).split("\n"))
-    if len(text) <= _LONGEST_VALUE:
-        return text
-    half = _LONGEST_VALUE // 2
-    return f"{text[: half - 1]}…{text[-half:]}"  # the end of a path tells more than its middle
+    half = _LONGEST_VALUE // 2  # the end of a path tells more than its middle
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: half - 1]}…{text[-half:]}"
 
 
 def _repr(value: object) -> str:

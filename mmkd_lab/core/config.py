@@ -9,7 +9,6 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from difflib import get_close_matches
 from functools import wraps
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
@@ -17,11 +16,12 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Validat
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
-from mmkd_lab.core.check import LabError, listing
+from mmkd_lab.core.check import LabError, did_you_mean, listing
 
 _RULES = {
     "int_type": "must be a whole number",
     "float_type": "must be a finite number",
+    "bool_type": "must be True or False",
     "string_type": "must be text",
     "tuple_type": "must be a list",
     "too_short": "must name at least {min_length}",
@@ -34,8 +34,8 @@ _RULES = {
 C = TypeVar("C", bound=type)
 R = TypeVar("R")
 
-_CONFIG = ConfigDict(arbitrary_types_allowed=True, extra="forbid", allow_inf_nan=False)
 _CALL = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+_CONFIG = ConfigDict(**_CALL, extra="forbid")
 
 
 def plain(value: object) -> object:
@@ -99,8 +99,7 @@ def config(cls: C) -> C:
 def call(function: Callable[..., R], given: Mapping[str, object]) -> R:
     """Call a function with keywords that are checked and converted by its annotations, as `config` does.
 
-    A function whose annotations cannot be read is called as it is. Raises `LabError` for a wrong or missing
-    argument.
+    A function whose annotations cannot be read is called as it is.
     """
     try:
         checked = validate_call(config=_CALL)(function)
@@ -132,12 +131,12 @@ def _fault(one: Any, owner: str, known: Sequence[str]) -> tuple[str, object, str
     name = known[first] if isinstance(first, int) and first < len(known) else str(first)  # given by position
     kind, context, value = one["type"], one.get("ctx", {}), one["input"]
     if kind in ("unexpected_keyword_argument", "dataclass_exact_type", "no_such_attribute"):
-        return name, value, f"is no field of {owner}: {listing(known)}", _near(name, known)
+        return name, value, f"is no field of {owner}: {listing(known)}", did_you_mean(name, known)
     if kind in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return name, None, "must be given", ""
     if kind == "literal_error":
         options = re.findall(r"'([^']*)'", context["expected"])
-        return name, value, f"must be one of {context['expected']}", _near(str(value), options)
+        return name, value, f"must be one of {context['expected']}", did_you_mean(str(value), options)
     if kind == "value_error":
         inner = context["error"]
         if isinstance(inner, LabError):
@@ -149,8 +148,3 @@ def _fault(one: Any, owner: str, known: Sequence[str]) -> tuple[str, object, str
         return name, value, _RULES[kind].format(**context), ""
     rule = str(one["msg"]).replace("Input should be", "must be").partition(", unable to parse")[0]
     return name, value, rule[0].lower() + rule[1:], ""
-
-
-def _near(value: str, options: Sequence[str]) -> str:
-    near = get_close_matches(value, options, n=1)
-    return f"Did you mean {near[0]!r}?" if near else ""

@@ -17,9 +17,8 @@ import numpy.typing as npt
 def canonical(value: object) -> str:
     """JSON with sorted keys and no spaces: the same values give the same text (1 and 1.0 are not the same).
 
-    Accepts what JSON does, and dataclasses, enums, tuples, sets, ranges and numpy scalars. Raises `TypeError`
-    on anything else, since its text might hold an address, and on two keys of one text (1 and "1"); raises
-    `ValueError` on NaN and infinity, and on what holds itself.
+    Accepts what JSON does, dataclasses, enums, tuples, sets, ranges and numpy scalars. Raises `TypeError` on
+    anything else and on two keys of one text (1 and "1"), `ValueError` on NaN, infinity and endless nesting.
     """
     try:
         return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -61,6 +60,8 @@ def _plain(value: object) -> object:
         return value.value
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, np.generic):
+        return value.item()
     if is_dataclass(value) and not isinstance(value, type):
         return _plain(asdict(value))
     if isinstance(value, Mapping):
@@ -72,6 +73,4 @@ def _plain(value: object) -> object:
         return sorted((_plain(item) for item in value), key=lambda item: (str(item), json.dumps(item)))
     if isinstance(value, (list, tuple, range)):
         return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return value.item()
     raise TypeError(f"{type(value).__name__} has no stable text; give plain values, dataclasses or enums")

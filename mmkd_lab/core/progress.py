@@ -41,9 +41,8 @@ class Told:
 def jobs_progress(total: int, label: str = "job", shown: bool = True) -> Iterator[ProgressCallback]:
     """Count `total` jobs, each called a `label` (for example 'network'), with `.update(what)` after each.
 
-    Draws a bar in a terminal or notebook when `shown` and somebody watches (see `watched`), and appends to
-    the file that MMKD_LAB_PROGRESS names, if any: a notebook that runs headless is followed by it. An update
-    that nobody can be told of is no error.
+    Draws a bar when `shown` and somebody watches (see `watched`), and appends to the file that
+    MMKD_LAB_PROGRESS names, if any. An update that nobody can be told of is no error.
     """
     from tqdm.auto import tqdm
 
@@ -92,9 +91,5 @@ def rough(seconds: float) -> str:
 
 
 def watched(asked: bool) -> bool:
-    """True when a bar was asked for and TQDM_DISABLE is not set.
-
-    tqdm itself obeys the variable on a terminal but not in a notebook, where a bar is a widget that would
-    stay in the stored output of every batch run.
-    """
+    """True when a bar was asked for and TQDM_DISABLE is not set, which tqdm overlooks in a notebook."""
     return asked and os.environ.get("TQDM_DISABLE", "") in ("", "0")

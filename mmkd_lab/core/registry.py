@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Generic, TypeVar, overload
 
-from mmkd_lab.core.check import LabError, one_of, require
+from mmkd_lab.core.check import one_of, require
 
 T = TypeVar("T")
 
@@ -19,12 +19,8 @@ _PACKAGE = __name__.partition(".")[0]
 class Registry(Mapping[str, T], Generic[T]):
     """Named parts of one kind, in the order in which they were registered.
 
-    Args:
-        kind: what error messages call a part, for example 'method'.
-        home: modules that register the lab's own parts; imported at the first look-up.
-
-    A name of the lab cannot be taken by anybody else; a name of yours may be registered again, as a notebook
-    cell that is run twice does.
+    `kind` is what error messages call a part; `home` are the modules that register the lab's own, imported at
+    the first look-up. A name of the lab cannot be taken by anybody else; yours may be registered again.
     """
 
     def __init__(self, kind: str, *, home: Sequence[str] = ()) -> None:
@@ -50,10 +46,9 @@ class Registry(Mapping[str, T], Generic[T]):
         ours = _module_of(value).partition(".")[0] == _PACKAGE
         if not ours:
             self._load()
-        if name in self._own and not (ours and _module_of(self._parts[name]) == _module_of(value)):
-            raise LabError(
-                self.kind, name, "is a name of the lab's own", "Register yours under another name."
-            )
+        free = name not in self._own or (ours and _module_of(self._parts[name]) == _module_of(value))
+        way_out = "Register yours under another name."
+        require(free, self.kind, name, "is a name of the lab's own", way_out)
         if ours:
             self._own.add(name)
         self._parts[name] = value

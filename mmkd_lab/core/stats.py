@@ -46,16 +46,14 @@ class Interval:
 
 
 def mean_interval(values: Sequence[float] | npt.NDArray[np.floating], *, level: float = 0.95) -> Interval:
-    """Student's t interval of the mean of independent values (seeds).
+    """Student's t interval of the mean of independent values (seeds), finite numbers, at least one.
 
-    Raises `LabError` when there is no value, one is not a finite number, or `level` is not above 0 and at
-    most 0.9999.
+    Raises `LabError` for other values, or a `level` that is not above 0 and at most 0.9999.
     """
     real("level", level, above=0.0, at_most=0.9999)
     data = _numbers("values", values)
-    require(
-        data.ndim == 1 and data.size > 0, "values", values, "must be a flat sequence of at least one number"
-    )
+    rule = "must be a flat sequence of at least one number"
+    require(data.ndim == 1 and data.size > 0, "values", values, rule)
     require(bool(np.isfinite(data).all()), "values", values, "must be finite")
     mean, n = float(data.mean()), int(data.size)
     if n < 2:
@@ -72,17 +70,10 @@ def paired_interval(
     *,
     level: float = 0.95,
 ) -> Interval:
-    """Student's t interval of `treated - control`, seed by seed.
-
-    Raises `LabError` when the two do not pair up.
-    """
+    """Student's t interval of `treated - control`, seed by seed. Raises `LabError` unless they pair up."""
     a, b = _numbers("treated", treated), _numbers("control", control)
-    require(
-        a.shape == b.shape,
-        "treated",
-        f"{a.shape} against {b.shape}",
-        "both must hold one value per seed, in the same order",
-    )
+    rule = "both must hold one value per seed, in the same order"
+    require(a.shape == b.shape, "treated", f"{a.shape} against {b.shape}", rule)
     return mean_interval(a - b, level=level)
 
 

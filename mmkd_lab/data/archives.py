@@ -27,12 +27,10 @@ from mmkd_lab.core.fingerprint import digest_arrays
 Samples = npt.NDArray[np.int16]
 Arrays = dict[str, npt.NDArray[np.generic]]
 
-#: The largest recording that is read from an archive, in bytes (five seconds at 44.1 kHz are 0.44 MB), and
-#: the most that all those wanted of one archive may hold.
+#: The largest recording read from an archive, in bytes (5 s at 44.1 kHz are 0.44 MB), and the most of all.
 LARGEST_RECORDING, LARGEST_ARCHIVE = 4_000_000, 200_000_000
 LOUDNESS_STEPS = 100
 _HEADER = 4096  # what an array's header may cost beyond its values, in bytes
-_IDX_TYPES = {0x08: np.dtype(np.uint8)}
 
 
 @contextmanager
@@ -48,16 +46,13 @@ def reading(name: Path | str, rule: str) -> Iterator[None]:
 
 
 def gunzip(path: Path, *, size: int) -> bytes:
-    """Decompress a .gz file that must hold exactly `size` bytes; never more are read.
-
-    Raises `DamagedFile` when it is no gzip, is truncated, or holds another number of bytes.
-    """
-    with reading(path, f"must be a gzip file that can be read, of {size} bytes when decompressed"):
-        with gzip.open(path, "rb") as file:
-            content = file.read(size + 1)
-        if len(content) != size:
-            held = f"more than {size}" if len(content) > size else str(len(content))
-            raise DamagedFile(str(path), f"{held} bytes", f"must hold {size} bytes when decompressed")
+    """The `size` bytes that a .gz file must hold; never more are read. Raises `DamagedFile`."""
+    rule = f"must be a gzip file that can be read, of {size} bytes when decompressed"
+    with reading(path, rule), gzip.open(path, "rb") as file:
+        content = file.read(size + 1)
+    if len(content) != size:
+        held = f"more than {size}" if len(content) > size else str(len(content))
+        raise DamagedFile(str(path), f"{held} bytes", f"must hold {size} bytes when decompressed")
     return content
 
 
@@ -66,26 +61,21 @@ def read_idx(content: bytes, *, name: str) -> npt.NDArray[np.uint8]:
 
     Raises `DamagedFile` (naming `name`) when the magic number, the type or the length is wrong.
     """
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in _IDX_TYPES:
-        raise DamagedFile(
-            name, content[:4].hex(), "must begin with 0000 08, the mark of an idx file of bytes"
-        )
+    if len(content) < 4 or content[:3] != b"\0\0\x08":
+        rule = "must begin with 0000 08, the mark of an idx file of bytes"
+        raise DamagedFile(name, content[:4].hex(), rule)
     dims, head = content[3], 4 + 4 * content[3]
     if dims == 0 or len(content) < head:
         raise DamagedFile(name, f"{len(content)} bytes", f"must state {dims} sizes, at least one")
     shape = struct.unpack(f">{dims}I", content[4:head])
     if len(content) - head != prod(shape):
-        raise DamagedFile(
-            name, f"{len(content) - head} values", f"must hold as many values as its sizes {shape} say"
-        )
+        rule = f"must hold as many values as its sizes {shape} say"
+        raise DamagedFile(name, f"{len(content) - head} values", rule)
     return np.frombuffer(content, dtype=np.uint8, offset=head).reshape(shape)
 
 
 def read_wav(content: bytes, *, name: str) -> tuple[int, Samples]:
-    """Rate in Hz and samples of a mono 16-bit PCM wav file.
-
-    Raises `DamagedFile` (naming `name`) for any other format and when samples are missing.
-    """
+    """Rate in Hz and samples of a mono 16-bit PCM wav file. Raises `DamagedFile` for anything else."""
     with reading(name, "must be a wav file"), wave.open(io.BytesIO(content)) as file:
         form = (file.getnchannels(), file.getsampwidth(), file.getcomptype())
         rate, stated, data = file.getframerate(), file.getnframes(), file.readframes(file.getnframes())
@@ -93,9 +83,8 @@ def read_wav(content: bytes, *, name: str) -> tuple[int, Samples]:
         shown = f"{form[0]} channels of {8 * form[1]} bits, compression {form[2]}"
         raise DamagedFile(name, shown, "must be mono 16-bit PCM")
     if len(data) != 2 * stated or stated == 0:
-        raise DamagedFile(
-            name, f"{len(data) // 2} samples", f"must hold the {stated} samples it states, at least one"
-        )
+        rule = f"must hold the {stated} samples it states, at least one"
+        raise DamagedFile(name, f"{len(data) // 2} samples", rule)
     return rate, np.frombuffer(data, dtype="<i2").astype(np.int16)
 
 
@@ -108,21 +97,18 @@ def opened(path: Path, rule: str = "must be a complete zip archive") -> Iterator
     """
     with reading(path, rule), zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
-            if _leaves(name):
+            inside = PurePosixPath(name.replace("\\", "/"))
+            if inside.is_absolute() or ".." in inside.parts or re.match(r"[A-Za-z]:", name):
                 raise DamagedFile(str(path), name, "no member may point outside the archive's own folder")
         yield archive
 
 
 def members(path: Path, pattern: str, *, only: Collection[str] | None = None) -> dict[str, bytes]:
-    """{first group of the pattern: content} of every member whose whole name matches, sorted by that name.
+    """{first group of `pattern`: content} of every member whose whole name matches, sorted by that group.
 
-    Args:
-        path: the archive.
-        pattern: a regular expression with one group.
-        only: the names that are wanted; None: all.
-
-    Raises `DamagedFile` for a damaged archive, two members of one name, one above `LARGEST_RECORDING`, or
-    more than `LARGEST_ARCHIVE` in all; the sizes are looked at before anything is unpacked.
+    With `only`, of those whose group is one of these. Raises `DamagedFile` for a damaged archive, two members
+    of one name, one above `LARGEST_RECORDING`, or more than `LARGEST_ARCHIVE` in all; sizes are looked at
+    before anything is unpacked.
     """
     with opened(path) as archive:
         wanted: dict[str, zipfile.ZipInfo] = {}
@@ -145,22 +131,21 @@ def members(path: Path, pattern: str, *, only: Collection[str] | None = None) ->
 
 
 def read_npz(path: Path, *, size: int) -> Arrays:
-    """Every array of an .npz file whose arrays hold `size` bytes in total.
+    """Every array of an .npz file whose arrays hold `size` bytes in total; never more are unpacked.
 
-    What the archive and each array's header say is read first, so that a file that would unpack to more is
-    never unpacked. Raises `DamagedFile` (naming the path) when it is no .npz, is truncated, holds another
-    number of bytes, or holds anything but plain arrays of numbers and text.
+    Raises `DamagedFile` (naming the path) when it is no .npz, is truncated, holds another number of bytes, or
+    holds anything but plain arrays of numbers and text.
     """
+    rule = f"its arrays must hold {size} bytes when unpacked"
     with opened(path, "must be a complete .npz file of plain arrays") as archive:
         infos = archive.infolist()
         stated = sum(info.file_size for info in infos)
         if stated > size + _HEADER * len(infos):
-            rule = f"its arrays must hold {size} bytes when unpacked"
             raise DamagedFile(str(path), f"{stated} bytes", rule)
         found = {info.filename.removesuffix(".npy"): _read_npy(archive.read(info)) for info in infos}
     held = sum(array.nbytes for array in found.values())
     if held != size or len(found) < len(infos):
-        raise DamagedFile(str(path), f"{held} bytes", f"its arrays must hold {size} bytes when unpacked")
+        raise DamagedFile(str(path), f"{held} bytes", rule)
     return found
 
 
@@ -170,10 +155,9 @@ def _read_npy(content: bytes) -> npt.NDArray[np.generic]:
     version = np.lib.format.read_magic(file)
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = header(file)
-    if dtype.kind not in "biufSU" or min(shape, default=0) < 0:
-        raise ValueError(f"an array of {dtype} {shape}")
-    if prod(shape) * dtype.itemsize != len(content) - file.tell():
-        raise ValueError(f"an array of {dtype} {shape} in {len(content) - file.tell()} bytes")
+    left = len(content) - file.tell()
+    if dtype.kind not in "biufSU" or min(shape, default=0) < 0 or prod(shape) * dtype.itemsize != left:
+        raise ValueError(f"an array of {dtype} {shape} in {left} bytes")
     file.seek(0)
     array: npt.NDArray[np.generic] = np.lib.format.read_array(file, allow_pickle=False)
     return array
@@ -203,8 +187,3 @@ def loudness(samples: npt.NDArray[np.floating] | Samples) -> npt.NDArray[np.uint
     power = (cut**2).mean(axis=1)
     level = 10.0 * np.log10(np.maximum(power / max(float(power.max()), 1e-12), 1e-6))
     return np.asarray(np.rint(-4.0 * level), dtype=np.uint8)
-
-
-def _leaves(name: str) -> bool:
-    path = PurePosixPath(name.replace("\\", "/"))
-    return path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name) is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -12,9 +12,12 @@ import numpy.typing as npt
 from mmkd_lab.core.fingerprint import digest
 from mmkd_lab.data.manifest import DataFile
 from mmkd_lab.data.paired import PairedData
+from mmkd_lab.data.text import Vocabulary, words
 
 Rows = npt.NDArray[np.int64]
 SPLITS = ("train", "val", "test")
+#: `PairedData` of numpy arrays, which it turns into tensors and checks.
+paired: Callable[..., PairedData] = PairedData
 
 
 def facts_of(recipe: object, files: Iterable[DataFile] = (), **more: object) -> dict[str, object]:
@@ -34,22 +37,8 @@ def consecutive(sizes: Sequence[int]) -> dict[str, Rows]:
     return {name: np.arange(ends[i], ends[i + 1]) for i, name in enumerate(SPLITS)}
 
 
-def paired(name: str, **parts: Any) -> PairedData:  # noqa: ANN401 - `PairedData` itself checks them
-    """`PairedData` of numpy arrays; the arguments are those of `PairedData`."""
-    return PairedData(name, **parts)
-
-
 def words_of(said: Sequence[str], train: Rows, *, min_count: int) -> dict[str, Any]:
-    """The `vocabularies` and `captions` of a text modality fitted on its training rows, and its `ids`.
-
-    ids: (N, L), L the longest training text.
-    """
-    from mmkd_lab.data.text import Vocabulary, words
-
+    """`vocabularies` and `captions` of a text fitted on its training rows, and `ids` as long as these."""
     vocabulary = Vocabulary.fit([said[i] for i in train], min_count=min_count)
-    length = max(len(words(said[i])) for i in train)
-    return {
-        "ids": vocabulary.encode(said, length=length),
-        "vocabularies": {"text": vocabulary},
-        "captions": {"text": tuple(said)},
-    }
+    ids = vocabulary.encode(said, length=max(len(words(said[i])) for i in train))
+    return {"ids": ids, "vocabularies": {"text": vocabulary}, "captions": {"text": tuple(said)}}

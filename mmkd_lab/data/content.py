@@ -17,23 +17,23 @@ from mmkd_lab.data.archives import Arrays, digest_members, digest_npz, gunzip, m
 from mmkd_lab.data.files import locate, owner
 from mmkd_lab.data.manifest import DataFile
 
-RECORDING = r"(?:.*/)?recordings/([0-9]_[a-z]+_[0-9]+\.wav)"
 BACKGROUND = r"(?:.*/)?esc10/fold[1-5]/category[0-9]{2}/([1-5]-[0-9]+-[A-Z])\.wav"
+PUBLISHED_BACKGROUND = r"[^/]+/audio/([1-5]-[0-9]+-[A-Z])-[0-9]+\.wav"
 NLVR_MEMBER = (
     r"(nlvr/(?:(?:dev/dev|test/test|hidden/hidden)\.json"
     r"|(?:dev|test|hidden)/images/[0-9]+/[a-z]+-[0-9]+-[0-9]-0\.png))"
 )
-PUBLISHED_BACKGROUND = r"[^/]+/audio/([1-5]-[0-9]+-[A-Z])-[0-9]+\.wav"
+#: Which members of an archive count, by its kind, and what a message calls them.
+_MEMBERS = {
+    "recordings": (r"(?:.*/)?recordings/([0-9]_[a-z]+_[0-9]+\.wav)", "recordings"),
+    "backgrounds": (BACKGROUND, "recordings"),
+    "nlvr": (NLVR_MEMBER, "files"),
+}
 
 
 @dataclass(frozen=True, eq=False)
 class ArraySet:
-    """A verified array file.
-
-    Args:
-        arrays: by name.
-        file: what the manifest says of it.
-    """
+    """The `arrays` of a verified file by name, and what the manifest says of that `file`."""
 
     arrays: Arrays
     file: DataFile
@@ -66,16 +66,6 @@ def read_gz(file: DataFile, path: Path) -> bytes:
     return content
 
 
-def read_recordings(file: DataFile, path: Path) -> dict[str, bytes]:
-    """{'7_theo_12.wav': content} of the spoken digits, verified. Raises `DamagedFile`."""
-    return exact_members(file, path, RECORDING)
-
-
-def read_nlvr(file: DataFile, path: Path) -> dict[str, bytes]:
-    """{'nlvr/dev/dev.json': content} of NLVR's examples and drawings, verified. Raises `DamagedFile`."""
-    return exact_members(file, path, NLVR_MEMBER, what="files")
-
-
 def read_arrays(file: DataFile, path: Path) -> Arrays:
     """{name: array} of an array file, verified. Raises `DamagedFile`."""
     with _way_out(file, path):
@@ -84,8 +74,9 @@ def read_arrays(file: DataFile, path: Path) -> Arrays:
     return found
 
 
-def exact_members(file: DataFile, path: Path, pattern: str, *, what: str = "recordings") -> dict[str, bytes]:
-    """The members of an archive, whose number and content must be the manifest's. Raises `DamagedFile`."""
+def read_members(file: DataFile, path: Path) -> dict[str, bytes]:
+    """{'7_theo_12.wav': content} of an archive, its number and content verified. Raises `DamagedFile`."""
+    pattern, what = _MEMBERS[file.kind]
     with _way_out(file, path):
         found = members(path, pattern)
         if len(found) != file.size:
@@ -100,9 +91,8 @@ def check_content(file: DataFile, path: Path) -> None:
         from mmkd_lab.data.making.noise import read_backgrounds
 
         read_backgrounds(file, path)
-        return
-    readers = {"idx.gz": read_gz, "recordings": read_recordings, "arrays": read_arrays, "nlvr": read_nlvr}
-    readers[file.kind](file, path)
+    else:
+        {"idx.gz": read_gz, "arrays": read_arrays}.get(file.kind, read_members)(file, path)
 
 
 def _same(file: DataFile, path: Path, found: str) -> None:

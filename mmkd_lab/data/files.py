@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmkd_lab.core.check import DamagedFile, LabError, one_of
+from mmkd_lab.core.check import DamagedFile, LabError, one_of, require
 from mmkd_lab.core.check import path as check_path
 from mmkd_lab.core.places import user_data
 from mmkd_lab.data import manifest
@@ -49,17 +49,15 @@ def where(name: str, mirror: str | Path | None = None) -> list[Place]:
 def verify(name: str, mirror: str | Path | None = None) -> list[Path]:
     """The paths of a dataset's files, after reading each and comparing its content with the manifest.
 
-    Raises:
-        LabError: an unknown dataset or mirror folder.
-        DamagedFile: the first file that is missing, truncated or altered.
+    Raises `LabError` for an unknown dataset or mirror, `DamagedFile` for the first file that is missing,
+    truncated or altered.
     """
     from mmkd_lab.data.content import check_content
 
     paths = [manifest.shipped(place.name) for place in _shipped_places(name)]
     for file in _files(name):
-        path = locate(file, mirror)
-        check_content(file, path)
-        paths.append(path)
+        paths.append(locate(file, mirror))
+        check_content(file, paths[-1])
     return paths
 
 
@@ -67,11 +65,7 @@ def get(name: str, mirror: str | Path | None = None) -> list[Path]:
     """Download what is missing of a dataset, verify everything and return the paths.
 
     With a mirror nothing is downloaded: the files must be there. Nor is a file that no public address has:
-    the refusal then says how to obtain or build it.
-
-    Raises:
-        LabError: an unknown dataset or mirror folder.
-        DamagedFile: a file that is missing in the mirror, damaged, or that no address served intact.
+    the refusal then says how to obtain or build it. Raises as `verify`.
     """
     for file in _files(name):
         place = _place(file, mirror)
@@ -83,42 +77,33 @@ def get(name: str, mirror: str | Path | None = None) -> list[Path]:
 def locate(file: DataFile, mirror: str | Path | None = None, *, path: str | Path | None = None) -> Path:
     """The path of a file: `path` when it is given, else where the mirror or the downloads have it.
 
-    Raises:
-        LabError: both `mirror` and `path` are given, or either is no path.
-        DamagedFile: the file is missing; the message says how to get it.
+    Raises `LabError` when both are given or either is no path, `DamagedFile` when it is missing.
     """
+    needed = f"{file.name} is needed"
     if path is not None:
-        return _explicit(file, mirror, path)
+        require(mirror is None, "mirror and path", f"{mirror} and {path}", "at most one may be given")
+        found = check_path("path", path)
+        if not found.is_file():
+            raise DamagedFile(str(found), "missing", needed, file.how)
+        return found
     place = _place(file, mirror)
     if place.exists:
         return place.path
-    whose = owner(file)
     if place.origin == "mirror":
         beside = " or into the same folder beside the mirror" if file.folder == FEATURES else ""
         way_out = f"Copy it there{beside}, or give another folder: option mirror, or {MIRROR_VARIABLE}."
     elif file.urls:
+        whose = owner(file)
         total = round(sum(part.megabytes for part in _files(whose)))
         way_out = f"Run: mmkd-lab data get {whose} (about {total} MB in all), or set {MIRROR_VARIABLE}."
     else:
         way_out = f"Put it there, or set {MIRROR_VARIABLE}, or give the option path."
-    raise DamagedFile(str(place.path), "missing", f"{file.name} is needed", f"{way_out} {file.how}".strip())
+    raise DamagedFile(str(place.path), "missing", needed, f"{way_out} {file.how}".strip())
 
 
 def mirror_folder(name: str, mirror: str | Path | None = None) -> Path:
-    """A folder of the mirror, or of the downloads where there is none, whether or not it exists.
-
-    Raises `LabError` for a mirror that is no existing folder.
-    """
+    """A folder of the mirror, or of the downloads where there is none, whether or not it exists."""
     return _base(mirror)[0] / name
-
-
-def _explicit(file: DataFile, mirror: str | Path | None, path: str | Path) -> Path:
-    if mirror is not None:
-        raise LabError("mirror and path", f"{mirror} and {path}", "at most one may be given")
-    found = check_path("path", path)
-    if not found.is_file():
-        raise DamagedFile(str(found), "missing", f"{file.name} is needed", file.how)
-    return found
 
 
 def fetch(file: DataFile, folder: Path) -> Path:
@@ -157,9 +142,8 @@ def owner(file: DataFile) -> str:
 
 def _files(name: str) -> tuple[DataFile, ...]:
     one_of("name", name, list(dict.fromkeys([*DATASETS, *manifest.collections()])))
-    if name in manifest.collections():
-        return manifest.collection(name).files
-    return tuple(file for part in DATASETS[name].files for file in manifest.collection(part).files)
+    parts = [name] if name in manifest.collections() else DATASETS[name].files
+    return tuple(file for part in parts for file in manifest.collection(part).files)
 
 
 def _shipped_places(name: str) -> list[Place]:
@@ -186,6 +170,4 @@ def _base(mirror: str | Path | None) -> tuple[Path, str]:
             raise LabError("mirror", str(given), "must be an existing folder", way_out)
         return folder, "mirror"
     own = os.environ.get(DOWNLOADS_VARIABLE)
-    if own:
-        return check_path(DOWNLOADS_VARIABLE, own), "downloads"
-    return user_data() / "data", "downloads"
+    return check_path(DOWNLOADS_VARIABLE, own) if own else user_data() / "data", "downloads"

@@ -63,7 +63,10 @@ def collection(name: str) -> Collection:
     found = _manifest()["downloads"]
     one_of("name", name, list(found))
     item = found[name]
-    return Collection(name, item["title"], item["licence"], item["home"], tuple(map(_file, item["files"])))
+    files = [
+        DataFile(**{**one, "names": tuple(one["names"]), "urls": tuple(one["urls"])}) for one in item["files"]
+    ]
+    return Collection(name, item["title"], item["licence"], item["home"], tuple(files))
 
 
 def collections() -> list[str]:
@@ -77,23 +80,17 @@ def backgrounds() -> Mapping[str, str]:
 
 
 def root() -> Path:
-    """The folder of the files that come with the lab, in a source checkout or in an installed wheel.
-
-    Raises `DamagedFile` when it is in neither.
-    """
+    """The folder of the files that come with the lab, in a checkout or a wheel. Raises `DamagedFile`."""
     package = Path(__file__).resolve().parents[1]
-    for folder in (package / "_shipped" / "data", package.parent / "data"):
-        if (folder / "manifest.json").is_file():
-            return folder
-    path = package / "_shipped" / "data" / "manifest.json"
-    raise DamagedFile(str(path), "missing", "comes with the lab", _AGAIN)
+    folders = (package / "_shipped" / "data", package.parent / "data")
+    found = next((folder for folder in folders if (folder / "manifest.json").is_file()), None)
+    if found is None:
+        raise DamagedFile(str(folders[0] / "manifest.json"), "missing", "comes with the lab", _AGAIN)
+    return found
 
 
 def shipped(name: str) -> Path:
-    """A file that comes with the lab, such as 'av_digits/speech.npz', after comparing its SHA-256.
-
-    Raises `DamagedFile` naming the path when it is missing or altered.
-    """
+    """A file that comes with the lab, as "av_digits/speech.npz". Raises `DamagedFile` unless intact."""
     listed = _manifest()["shipped"]
     one_of("name", name, list(listed))
     path = root() / name
@@ -104,11 +101,6 @@ def shipped(name: str) -> Path:
         rule = f"must have the SHA-256 {listed[name]['sha256'][:16]}… that data/manifest.json states"
         raise DamagedFile(str(path), f"SHA-256 {found[:16]}…", rule, _AGAIN)
     return path
-
-
-def _file(item: dict[str, Any]) -> DataFile:
-    lists = {key: tuple(item[key]) for key in ("names", "urls")}
-    return DataFile(**{**item, **lists})
 
 
 def _manifest() -> dict[str, Any]:

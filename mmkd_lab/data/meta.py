@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mmkd_lab.core.check import of_type, real, require, whole
+from mmkd_lab.core.check import of_type, real, require
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.task import META, Task
@@ -19,24 +19,16 @@ def set_aside(data: PairedData, *, share: float = 0.1, seed: int = 0) -> PairedD
     """The same samples with a part of the training split moved to the split 'meta'.
 
     The validation split selects models and the test split reports: neither may also teach weights. Groups, as
-    speakers, stay together; without groups, classes keep their shares as nearly as whole samples allow.
+    speakers, stay together, and are taken until `share` of the training samples is reached, which may be far
+    exceeded where they are large; without groups, classes keep their shares as nearly as whole samples allow.
+    Nothing else is kept apart: a picture paired with sounds of several groups may be in both splits.
 
-    Nothing else is kept apart: where a picture is paired with several sounds and `group` is the speaker, as
-    in av_digits, samples of both splits may show it.
-
-    Args:
-        data: paired data without a 'meta' split.
-        share: of the training samples, between 0 and 1. Whole groups are taken until it is reached, so that
-            it may be far exceeded where groups are large: one of av_mnist's three speakers is a third.
-        seed: of the draw.
-
-    Raises:
-        LabError: a share out of range, a 'meta' split that is there already, or too few samples or groups for
-            both splits.
+    Raises `LabError` for a share out of range, a 'meta' split that is there already, or too few samples or
+    groups for both splits.
     """
     of_type("data", data, PairedData, "a PairedData")
     real("share", share, above=0.0, at_most=1.0)
-    whole("seed", seed, at_least=0)
+
     require(META not in data.splits, "data", list(data.splits), f"must not have a {META!r} split yet")
     train = data.positions("train")
     rng = np.random.default_rng(derive(seed, META))

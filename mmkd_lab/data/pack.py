@@ -18,16 +18,10 @@ PACKED = {"mfeat": ".npz", "nlvr": ".zip"}
 
 
 def pack(name: str, folder: str | Path, target: str | Path) -> Path:
-    """Write the file of a dataset from what its authors publish; verified and atomic.
+    """Write the file of a dataset, .npz or .zip, from a folder of what its authors publish; verified, atomic.
 
-    Args:
-        name: 'mfeat' (the six text files of UCI dataset 72) or 'nlvr' (a clone of lil-lab/nlvr).
-        folder: where the published files are.
-        target: the file to write, .npz or .zip.
-
-    Raises:
-        LabError: another name or suffix, or no folder.
-        DamagedFile: a published file is missing or damaged, or the result is not what the manifest states.
+    `name` is 'mfeat' (the six text files of UCI dataset 72) or 'nlvr' (a clone of lil-lab/nlvr). Raises
+    `LabError` for a wrong argument, `DamagedFile` for a published file, or a result, that is not as stated.
     """
     one_of("name", name, list(PACKED))
     source, out = check_path("folder", folder), check_path("target", target)
@@ -41,19 +35,17 @@ def pack(name: str, folder: str | Path, target: str | Path) -> Path:
         try:
             check_content(file, partial)
         except DamagedFile as error:
-            raise DamagedFile(
-                str(source), error.value, error.rule, "Get the published files again."
-            ) from error
+            again = "Get the published files again."
+            raise DamagedFile(str(source), error.value, error.rule, again) from error
 
     return write_with(out, checked)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Pack and print the path; the exit status, 2 when it refuses."""
-    if len(arguments) != 3:
-        print("usage: python -m mmkd_lab.data.pack NAME FOLDER FILE", file=sys.stderr)
-        return 2
     try:
+        rule = "usage: python -m mmkd_lab.data.pack NAME FOLDER FILE"
+        require(len(arguments) == 3, "arguments", list(arguments), rule)
         print(pack(*arguments))
     except LabError as error:
         print(error, file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
@@ -13,52 +12,48 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mmkd_lab.core.check import LabError, flat, of_type, one_of
+from mmkd_lab.core.check import LabError, of_type, one_of
 from mmkd_lab.core.check import position as at
 from mmkd_lab.core.fingerprint import canonical, digest_arrays
 from mmkd_lab.data.identity import Identity
 from mmkd_lab.data.task import SPLITS, Task
 from mmkd_lab.data.text import Vocabulary
-from mmkd_lab.data.validate import normalise, validate, validate_positions
+from mmkd_lab.data.validate import as_tensor, normalise, validate, validate_positions
 
 __all__ = ["SPLITS", "PairedData", "Task"]
 
-#: The fields of `PairedData` that hold tensors by name.
-_MAPPINGS = ("modalities", "splits", "sources", "facts")
+#: The fields of `PairedData` that hold tensors, by name and alone, and what the fingerprint calls them.
+_MAPPINGS = {"modalities": "modality", "splits": "split", "sources": "source", "facts": "fact"}
+_ALONE = ("target", "index", "group")
+_ORDER = ("modalities", "splits", "sources", *_ALONE, "facts")
 
 
 @dataclass(frozen=True, eq=False)
 class PairedData:
     """N samples, each {modality name: tensor}, with a target, a sample index and splits.
 
-    Tensors may be given as numpy arrays. What is whole numbers (labels, index, group) may be of any whole
-    type and becomes int64.
+    Tensors may be given as numpy arrays, whole numbers (labels, index, group) of any type; they become int64.
 
     Args:
         name: the dataset's name, for tables and titles.
-        modalities: name -> (N, ...) tensor; floating (float16 and float64 are kept, and become what `batch`
-            is asked for batch by batch) or integer token ids.
+        modalities: name -> (N, ...) tensor; floating (float16 and float64 are kept) or integer token ids.
         target: see `Task`.
-        splits: 'train', 'val', 'test' -> positions (not sample indices) of the samples, or a mask (N,) of
-            them; disjoint.
+        splits: 'train', 'val', 'test' -> positions (not sample indices), or a mask (N,); disjoint.
         classes: the K class names; whole numbers become text.
         task: what the target is.
         index: (N,) a unique whole number per sample that outlives any reordering; teacher outputs are cached
             under it. Default: 0..N-1.
         sources: name -> (N,) the number of the original item (image, recording) behind each row.
-        group: (N,) the number of what must not stand on both sides of a split (a speaker); None when there is
-            none.
+        group: (N,) the number of what must not stand on both sides of a split (a speaker), or None.
         recipe: the parameters that made this dataset, for provenance.
-        vocabularies: name -> the words behind a modality of token ids, which is then (N, L) int64, every text
-            padded at its end with id 0.
+        vocabularies: name -> the words behind token ids, (N, L) int64, padded at the end with 0.
         captions: name -> N texts as they were written, for pictures; the vocabulary knows fewer words.
         facts: name -> (N,) whole numbers, what is known of each row and given to no network.
 
     Raises:
-        LabError: unequal lengths, fewer than one modality, NaN or infinite values (also those that become
-            infinite in single precision), labels out of range, a class absent from a split (single label),
-            overlapping splits, a group on both sides of a split, token ids that the vocabulary lacks, a text
-            without a word or with padding inside.
+        LabError: unequal lengths, no modality, values that are not finite in single precision, labels out of
+            range, a class absent from a split (single label), overlapping splits, a group on both sides of a
+            split, token ids that the vocabulary lacks, a text without a word or with padding inside.
     """
 
     name: str
@@ -124,11 +119,8 @@ class PairedData:
         return known[1]
 
     def _digest(self) -> str:
-        names = {"modalities": "modality", "splits": "split", "sources": "source"}
-        names |= {"target": "target", "index": "index", "group": "group", "facts": "fact"}
-        ranks = list(names)
-        held = sorted(self._tensors(), key=lambda item: (ranks.index(item[0][0]), item[0][1]))
-        arrays = [(f"{names[kind]}/{name}" if name else kind, t) for (kind, name), t in held]
+        held = sorted(self._tensors(), key=lambda item: (_ORDER.index(item[0][0]), item[0][1]))
+        arrays = [(f"{_MAPPINGS[kind]}/{name}" if name else kind, t) for (kind, name), t in held]
         told: list[object] = [self.name, self.classes, self.task]
         if self.vocabularies:
             told.append({name: known.digest for name, known in self.vocabularies.items()})
@@ -140,20 +132,13 @@ class PairedData:
         for kind in _MAPPINGS:
             for name, values in getattr(self, kind).items():
                 yield (kind, name), values
-        for kind in ("target", "index", "group"):
+        for kind in _ALONE:
             if (values := getattr(self, kind)) is not None:
                 yield (kind, ""), values
 
-    def _changed(self, change: Callable[[str, Tensor], Tensor]) -> dict[str, object]:
+    def _changed(self, change: Callable[[str, Tensor], Tensor]) -> dict[str, Any]:
         """The fields that hold tensors, each tensor changed; `change` is told the field."""
-        found: dict[str, object] = {kind: {} for kind in _MAPPINGS}
-        for (kind, name), values in self._tensors():
-            place = found.get(kind)
-            if isinstance(place, dict):
-                place[name] = change(kind, values)
-            else:
-                found[kind] = change(kind, values)
-        return found
+        return _fields({place: change(place[0], values) for place, values in self._tensors()})
 
     def __getstate__(self) -> dict[str, object]:
         """Tensors as arrays on their memory: the same arrays each time, so that joblib maps them once."""
@@ -161,21 +146,12 @@ class PairedData:
         if kept is None or any(values.device.type != "cpu" for _, values in self._tensors()):
             kept = {place: _array(values) for place, values in self._tensors()}
             object.__setattr__(self, "_arrays", kept)
-        rest = {one.name: getattr(self, one.name) for one in fields(self)}
-        plain = {
-            name: dict(value) if isinstance(value, Mapping) else value
-            for name, value in rest.items()
-            if name not in (*_MAPPINGS, "target", "index", "group")
-        }
+        rest = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _ORDER}
+        plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in rest.items()}
         return {"plain": plain, "arrays": kept, "fingerprint": self.fingerprint}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        held: dict[str, Any] = {"group": None, **{kind: {} for kind in _MAPPINGS}}
-        for (kind, name), array in state["arrays"].items():
-            if name:
-                held[kind][name] = _tensor(array)
-            else:
-                held[kind] = _tensor(array)
+        held = _fields({place: as_tensor("array", array) for place, array in state["arrays"].items()})
         self._set({**state["plain"], **held})
         versions = tuple(t._version for _, t in self._tensors())
         self._set({"_arrays": state["arrays"], "_fingerprint": (versions, state["fingerprint"])})
@@ -210,11 +186,10 @@ class PairedData:
         """
         if not isinstance(positions, Tensor) or positions.dtype != torch.int64:
             raise LabError("positions", positions, "must be a torch tensor of int64 positions")
-        known = list(self.modalities)
-        names = known if modalities is None else flat("modalities", modalities, "a list of modalities")
-        for name in names:
-            one_of("modality", name, known)
-        picked = {str(name): self.modalities[str(name)][positions] for name in names}
+        for name in modalities or ():
+            one_of("modality", name, list(self.modalities))
+        names = self.modalities if modalities is None else modalities
+        picked = {name: self.modalities[name][positions] for name in names}
         return {name: x.to(dtype) if x.is_floating_point() else x for name, x in picked.items()}
 
     def to(self, device: torch.device | str) -> PairedData:
@@ -224,19 +199,17 @@ class PairedData:
             where = torch.device(device)
         except RuntimeError as error:
             raise LabError("device", device, "must be a torch device such as 'cpu' or 'cuda:0'") from error
-        return replace(self, **self._changed(lambda _, x: x.to(where)))  # type: ignore[arg-type]
+        return replace(self, **self._changed(lambda _, x: x.to(where)))
 
     def select(self, positions: Tensor) -> PairedData:
         """Only these samples, splits renumbered; sample indices stay. A split left empty is dropped."""
         validate_positions("positions", positions, len(self))
         slot = torch.full((len(self),), -1, dtype=torch.int64, device=self.target.device)
         slot[positions] = torch.arange(len(positions), device=slot.device)
-        kept = {name: slot[where][slot[where] >= 0] for name, where in self.splits.items()}
-        found = self._changed(lambda kind, x: x if kind == "splits" else x[positions])
-        found["splits"] = {name: where for name, where in kept.items() if len(where)}
-        rows = positions.tolist()
-        captions = {name: tuple(said[i] for i in rows) for name, said in self.captions.items()}
-        return replace(self, **found, captions=captions)  # type: ignore[arg-type]
+        found = self._changed(lambda kind, x: slot[x][slot[x] >= 0] if kind == "splits" else x[positions])
+        found["splits"] = {name: where for name, where in found["splits"].items() if len(where)}
+        captions = {name: tuple(said[i] for i in positions) for name, said in self.captions.items()}
+        return replace(self, **found, captions=captions)
 
     def __repr__(self) -> str:
         sizes = {name: "×".join(map(str, shape)) or "1" for name, shape in self.shapes.items()}
@@ -253,8 +226,12 @@ def _array(values: Tensor) -> npt.NDArray[np.generic]:
     return found
 
 
-def _tensor(array: object) -> Tensor:
-    """A tensor on an array's memory, also where that may only be read, as a file that joblib has mapped."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(array)
+def _fields(held: Mapping[tuple[str, str], Tensor]) -> dict[str, Any]:
+    """{(field, name): tensor} as the fields that hold tensors."""
+    found: dict[str, Any] = {"group": None, **{kind: {} for kind in _MAPPINGS}}
+    for (kind, name), values in held.items():
+        if name:
+            found[kind][name] = values
+        else:
+            found[kind] = values
+    return found

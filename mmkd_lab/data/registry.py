@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -34,8 +34,8 @@ class Entry:
     Args:
         summary: one sentence.
         builder: what makes it: a function, or 'module:function', imported when it is first loaded.
-        recipe: a typed configuration (`core.config.config`) whose fields are the parameters; the builder gets
-            it. None: the builder's own keywords are the parameters, checked by their annotations.
+        recipe: a `core.config.config` whose fields are the parameters, handed to the builder; None: the
+            builder's own keywords are the parameters, checked by their annotations.
         modalities: the names its samples have.
         licence: of the data, not of the code.
         files: the downloads it needs, by their key in the manifest; empty when nothing must be downloaded.
@@ -62,19 +62,14 @@ class Entry:
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """What `data.load` accepts."""
+        told = _told(self.recipe or self.function())
         if self.recipe is not None:
-            known: dict[str, Any] = self.recipe.__pydantic_fields__  # type: ignore[attr-defined]
-            return tuple(
-                Parameter(one.name, _default(one.default), known[one.name].description or "")
-                for one in fields(self.recipe)
-            )
-        found = inspect.signature(self.function()).parameters.values()
-        hints = _hints(self.function())
-        return tuple(
-            Parameter(one.name, _default(one.default), hints.get(one.name, ""))
-            for one in found
-            if one.kind is not one.VAR_KEYWORD
-        )
+            found = [(one.name, one.default) for one in fields(self.recipe)]
+        else:
+            signature = inspect.signature(self.function()).parameters.values()
+            found = [(one.name, one.default) for one in signature if one.kind is not one.VAR_KEYWORD]
+        none = (MISSING, inspect.Parameter.empty)
+        return tuple(Parameter(n, None if value in none else value, told.get(n, "")) for n, value in found)
 
     def function(self) -> Builder:
         """The builder itself, imported if need be."""
@@ -88,13 +83,11 @@ class Entry:
         """The dataset; errors as in `load`."""
         from mmkd_lab.data.paired import PairedData
 
-        function = self.function()
-        open_ended = self.recipe is None and any(
-            one.kind is one.VAR_KEYWORD for one in inspect.signature(function).parameters.values()
-        )
-        known = [one.name for one in self.parameters]
-        for name in given if not open_ended else ():
-            one_of(f"parameter of {self.name!r}", name, known)
+        function, known = self.function(), [one.name for one in self.parameters]
+        takes = inspect.signature(function).parameters.values()
+        if self.recipe is not None or all(one.kind is not one.VAR_KEYWORD for one in takes):
+            for name in given:
+                one_of(f"parameter of {self.name!r}", name, known)
         values = {name: plain(value) for name, value in given.items()}
         made = call(function, values) if self.recipe is None else function(self.recipe(**values))
         return of_type("dataset", made, PairedData, f"a PairedData, made by {self.name!r}")
@@ -107,29 +100,17 @@ DATASETS: Registry[Entry] = Registry("dataset", home=["mmkd_lab.data.datasets"])
 def register_dataset(name: str, entry: Entry | Builder | None = None) -> Any:  # noqa: ANN401 - see below
     """Make a dataset known by name: `data.load(name, ...)` and `data.catalogue()` then have it.
 
-    Without an entry it is a decorator of the function that builds it, and leaves that as it is.
-
-    Args:
-        name: any name that the lab does not use; yours may be registered again.
-        entry: a function whose keywords are the dataset's parameters and that returns a `PairedData`, or an
-            `Entry` that says more of it.
-
-    Raises:
-        LabError: a name of the lab's own, or neither a function nor an `Entry`.
+    `entry` is a function whose keywords are the dataset's parameters and that returns a `PairedData`, or an
+    `Entry` that says more of it; without one this is a decorator of such a function. A name of yours may be
+    registered again. Raises `LabError` for a name of the lab's own, or an entry of another kind.
     """
     if entry is None:
-
-        def register(function: Builder) -> Builder:
-            register_dataset(name, function)
-            return function
-
-        return register
+        return lambda function: register_dataset(name, function) and function
     if not isinstance(entry, Entry):
         if not callable(entry):
             raise LabError("entry", entry, "must be a function that returns a PairedData, or an Entry")
         entry = Entry((inspect.getdoc(entry) or "").partition("\n")[0], entry)
-    named = Entry(**{one.name: getattr(entry, one.name) for one in fields(Entry)} | {"name": name})
-    return DATASETS.register(name, named)
+    return DATASETS.register(name, replace(entry, name=name))
 
 
 def catalogue() -> list[Entry]:
@@ -147,18 +128,16 @@ def load(name: str, **parameters: object) -> PairedData:
     return DATASETS[name].build(**parameters)
 
 
-def _default(value: object) -> object:
-    return None if value in (MISSING, inspect.Parameter.empty) else value
-
-
-def _hints(function: Builder) -> dict[str, str]:
+def _told(made: type | Builder) -> dict[str, str]:
     """What the annotations say of each keyword, where they say anything and can be read."""
+    if known := getattr(made, "__pydantic_fields__", None):
+        return {name: one.description or "" for name, one in known.items()}
     try:
-        found = get_type_hints(function, include_extras=True)
+        found = get_type_hints(made, include_extras=True).items()
     except (NameError, TypeError):
         return {}
-    told = {
-        name: [getattr(one, "description", None) for one in getattr(hint, "__metadata__", ())]
-        for name, hint in found.items()
+    said = {
+        name: [getattr(one, "description", "") for one in getattr(hint, "__metadata__", ())]
+        for name, hint in found
     }
-    return {name: next(filter(None, said), "") for name, said in told.items()}
+    return {name: next(filter(None, texts), "") for name, texts in said.items()}

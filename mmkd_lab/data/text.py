@@ -36,14 +36,7 @@ def words(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Which word has which id.
-
-    Args:
-        words: the word of every id; the first two are '<pad>' and '<unk>'.
-
-    Raises:
-        LabError: other first words, a word twice, or anything but text.
-    """
+    """The word of every id, '<pad>' and '<unk>' first. Raises `LabError` otherwise, or for a word twice."""
 
     words: tuple[str, ...]
 
@@ -51,7 +44,8 @@ class Vocabulary:
         listed = flat("words", self.words, "a list of words", "See Vocabulary.of.")
         found = tuple(of_type("words", word, str, "a list of words") for word in listed)
         require(found[:2] == SPECIAL, "words", found[:2], f"must begin with {SPECIAL}", "See Vocabulary.of.")
-        require(len(set(found)) == len(found), "words", _repeated(found), "must not name a word twice")
+        twice = [word for word, count in Counter(found).items() if count > 1]
+        require(not twice, "words", twice, "must not name a word twice")
         object.__setattr__(self, "words", found)
 
     @classmethod
@@ -63,14 +57,9 @@ class Vocabulary:
     def fit(cls, texts: Iterable[str], *, min_count: int = 1, at_most: int | None = None) -> Vocabulary:
         """The words of training texts, the most frequent first, equally frequent ones by the alphabet.
 
-        Args:
-            texts: of the training split alone, so that a word of the test stays unknown.
-            min_count: how often a word must occur. With 1, no training text holds '<unk>', and what a network
-                makes of it is never trained.
-            at_most: how many words are kept; None keeps all.
-
-        Raises:
-            LabError: bad bounds, or no word that is frequent enough.
+        Give texts of the training split alone, so that a word of the test stays unknown. Words that occur
+        fewer than `min_count` times are left out (with 1, no training text holds '<unk>', and what a network
+        makes of it is never trained), and all beyond `at_most`. Raises `LabError` when none is left.
         """
         least = whole("min_count", min_count)
         most = None if at_most is None else whole("at_most", at_most)
@@ -98,12 +87,7 @@ class Vocabulary:
     def encode(self, texts: Sequence[str], *, length: int | None = None) -> Ids:
         """(N, L) ids, padded at the end; a longer text is cut. A text without any word is one '<unk>'.
 
-        Args:
-            texts: N texts.
-            length: L; None for the longest text here.
-
-        Raises:
-            LabError: no text, something else than text, or a length that is not positive.
+        `length` is L, by default that of the longest text here. Raises `LabError` where there is no text.
         """
         listed = flat("texts", texts, "a list of texts", "Put a lone text into a list.")
         require(len(listed) > 0, "texts", listed, "must hold at least one text")
@@ -131,7 +115,3 @@ class Vocabulary:
         if not said.any():
             raise LabError("ids", tuple(np.shape(ids)), "must hold at least one word")
         return float((np.asarray(ids)[said] == UNKNOWN).mean())
-
-
-def _repeated(found: tuple[str, ...]) -> list[str]:
-    return [word for word, count in Counter(found).items() if count > 1]

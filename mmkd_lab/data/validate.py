@@ -24,25 +24,19 @@ _ROWS = 4096  # rows checked at a time, so that a check never doubles the memory
 
 
 def normalise(given: Mapping[str, object]) -> dict[str, object]:
-    """The fields of `PairedData` in the types it keeps: tensors, whole numbers as int64, masks as positions.
-
-    Raises `LabError` for what is of another kind altogether.
-    """
+    """The fields of `PairedData` in the types it keeps: tensors, whole numbers as int64, positions."""
     found: dict[str, Any] = dict(given)
     for name in ("modalities", "splits", "sources", "recipe", "vocabularies", "captions", "facts"):
         found[name] = dict(mapping(name, given[name], "a mapping of names"))
     found["classes"] = tuple(map(_class_name, flat("classes", given["classes"], "a list of class names")))
     found["target"] = target = _target(given["target"], given["task"])
-    of_samples = partial(_positions, n=len(target))
     kinds: dict[str, Callable[[str, object], Tensor]]
-    kinds = {"modalities": as_tensor, "splits": of_samples, "sources": _numbers, "facts": _numbers}
-    for kind, convert in kinds.items():
+    kinds = {"modalities": as_tensor, "splits": partial(_positions, n=len(target))}
+    for kind in ("modalities", "splits", "sources", "facts"):
+        convert = kinds.get(kind, _numbers)
         found[kind] = {name: convert(f"{kind}[{name!r}]", x) for name, x in found[kind].items()}
-    found["index"] = (
-        torch.arange(len(target), device=target.device)
-        if given["index"] is None
-        else _numbers("index", given["index"])
-    )
+    index = torch.arange(len(target), device=target.device) if given["index"] is None else given["index"]
+    found["index"] = _numbers("index", index)
     found["group"] = None if given["group"] is None else _numbers("group", given["group"])
     return found
 
@@ -54,9 +48,9 @@ def as_tensor(argument: str, value: object) -> Tensor:
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             forward = min(value.strides, default=0) >= 0  # torch has no negative strides
             return torch.from_numpy(value if forward else np.ascontiguousarray(value))
-    way_out = "Convert it with torch.as_tensor."
     if not isinstance(value, Tensor):
-        raise LabError(argument, type(value).__name__, "must be a torch tensor or a numpy array", way_out)
+        rule, way_out = "must be a torch tensor or a numpy array", "Convert it with torch.as_tensor."
+        raise LabError(argument, type(value).__name__, rule, way_out)
     return value
 
 
@@ -64,30 +58,29 @@ def validate(data: PairedData) -> None:
     """Raise `LabError` unless everything fits together; see `PairedData` for the rules."""
     _validate_names(data)
     n = len(data.target)
-    require(len(data.modalities) > 0, "modalities", dict(data.modalities), "must hold at least one modality")
     require(n > 0, "target", tuple(data.target.shape), "must hold at least one sample")
     for name, values in data.modalities.items():
         _validate_modality(f"modalities[{name!r}]", values, n)
     _validate_target(data)
-    rows = {"index": data.sample_index, "group": data.group}
-    rows |= {f"sources[{name!r}]": numbers for name, numbers in data.sources.items()}
-    rows |= {f"facts[{name!r}]": numbers for name, numbers in data.facts.items()}
+    rows = {"index": data.sample_index} | ({} if data.group is None else {"group": data.group})
+    for kind in ("sources", "facts"):
+        rows |= {f"{kind}[{name!r}]": numbers for name, numbers in getattr(data, kind).items()}
     for argument, numbers in rows.items():
-        if numbers is not None:
-            rule = f"must be ({n},), one whole number per sample"
-            require(numbers.shape == (n,), argument, tuple(numbers.shape), rule)
+        rule = f"must be ({n},), one whole number per sample"
+        require(numbers.shape == (n,), argument, tuple(numbers.shape), rule)
     distinct = len(torch.unique(data.sample_index))
     shown = f"{distinct} distinct numbers for {n} samples"
     require(distinct == n, "index", shown, "must be unique per sample")
-    _validate_splits(data, n)
-    if data.group is not None:
-        _validate_group(data.group, data.splits)
+    _validate_splits(data)
     for name, known in data.vocabularies.items():
         one_of("vocabularies", name, list(data.modalities))
         of_type(f"vocabularies[{name!r}]", known, Vocabulary, "a Vocabulary")
         _validate_text(f"modalities[{name!r}]", data.modalities[name], len(known))
     for name, said in data.captions.items():
-        _validate_captions(name, said, data)
+        one_of("captions", name, list(data.modalities))
+        of_type(f"captions[{name!r}]", said, tuple, "a tuple of texts")
+        texts, rule = sum(isinstance(text, str) for text in said), f"must be one text per sample ({n} in all)"
+        require(len(said) == texts == n, f"captions[{name!r}]", f"{texts} texts of {len(said)}", rule)
 
 
 def validate_positions(argument: str, where: Tensor, n: int) -> None:
@@ -96,15 +89,18 @@ def validate_positions(argument: str, where: Tensor, n: int) -> None:
     shape = tuple(where.shape)
     require(where.ndim == 1 and len(where) > 0, argument, shape, "must be a non-empty list of positions")
     require(where.dtype == torch.int64, argument, where.dtype, "must be int64 positions")
-    low, high = int(where.min()), int(where.max())
-    require(low >= 0 and high < n, argument, f"positions {low} to {high}", f"must lie between 0 and {n - 1}")
+    _within(argument, where, "positions", 0, n - 1)
+
+
+def _within(argument: str, values: Tensor, what: str, lowest: int, highest: int) -> None:
+    low, high = int(values.min()), int(values.max())
+    rule = f"must lie between {lowest} and {highest}"
+    require(low >= lowest and high <= highest, argument, f"{what} from {low} to {high}", rule)
 
 
 def _class_name(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    rule = "must be a list of text or whole numbers"
-    require(isinstance(value, Integral) and not isinstance(value, bool), "classes", value, rule)
+    named = isinstance(value, (str, Integral)) and not isinstance(value, bool)
+    require(named, "classes", value, "must be a list of text or whole numbers")
     return str(value)
 
 
@@ -136,25 +132,24 @@ def _positions(argument: str, value: object, n: int) -> Tensor:
 
 def _validate_names(data: PairedData) -> None:
     require(isinstance(data.name, str) and data.name != "", "name", data.name, "must be text")
+    require(len(data.modalities) > 0, "modalities", dict(data.modalities), "must hold at least one modality")
     for name in data.modalities:
         named = isinstance(name, str) and name != ""
         require(named, "modalities", name, "must have text for the name of every modality")
-    tasks = listing([str(task) for task in Task])
-    require(isinstance(data.task, Task), "task", data.task, f"must be one of {tasks}")
+    of_type("task", data.task, Task, f"one of {listing([str(task) for task in Task])}")
     k = len(data.classes)
     require(k >= 2, "classes", data.classes, "must name at least two classes")
     require(len(set(data.classes)) == k, "classes", data.classes, "must not name a class twice")
 
 
 def _validate_modality(argument: str, values: Tensor, n: int) -> None:
-    require(
-        values.ndim >= 1 and len(values) == n,
-        argument,
-        tuple(values.shape),
+    shape = tuple(values.shape)
+    rule, way_out = (
         f"must hold one row per sample ({n} by the target)",
-        "Pair the modalities first: row i of every modality must be the same sample.",
+        "Row i must be the same sample in all.",
     )
-    require(values.numel() > 0, argument, tuple(values.shape), "must not be empty")
+    require(values.ndim >= 1 and len(values) == n, argument, shape, rule, way_out)
+    require(values.numel() > 0, argument, shape, "must not be empty")
     plain = values.dtype != torch.bool and not values.is_complex()
     require(plain, argument, values.dtype, "must be floating point, or integer token ids")
     require(values.layout == torch.strided, argument, values.layout, "must be dense", "Use .to_dense().")
@@ -162,11 +157,10 @@ def _validate_modality(argument: str, values: Tensor, n: int) -> None:
         return
     way_out = "Convert it with .half() or .float()."
     require(values.dtype in _FLOATS, argument, values.dtype, "must be float16, float32 or float64", way_out)
-    parts = [values[start : start + _ROWS] for start in range(0, n, _ROWS)]
-    bad = torch.cat([~torch.isfinite(part.float().reshape(len(part), -1)).all(dim=1) for part in parts])
+    parts = (part.float().reshape(len(part), -1) for part in torch.split(values, _ROWS))
+    bad = torch.cat([~part.isfinite().all(dim=1) for part in parts])
     if bool(bad.any()):
-        first = int(bad.nonzero()[0])
-        shown = f"{int(bad.sum())} rows with NaN or infinite values, first row {first}"
+        shown = f"{int(bad.sum())} rows with NaN or infinite values, first row {int(bad.nonzero()[0])}"
         rule = "must be finite, in single precision too"
         raise LabError(argument, shown, rule, "Drop, repair or rescale these samples first.")
 
@@ -183,69 +177,44 @@ def _validate_target(data: PairedData) -> None:
     dims, lowest = (1, 0) if data.task is Task.SINGLE_LABEL else (3, -1)
     rule = f"must be whole numbers with {dims} dimension{'s'[: dims > 1]} for a {data.task.value} task"
     require(target.ndim == dims and target.dtype == torch.int64, "target", shown, rule)
-    low, high = int(target.min()), int(target.max())
-    rule = f"must lie between {lowest} and {k - 1} ({k} classes)"
-    require(low >= lowest and high < k, "target", f"labels from {low} to {high}", rule)
+    _within("target", target, "labels", lowest, k - 1)
 
 
-def _validate_splits(data: PairedData, n: int) -> None:
+def _validate_splits(data: PairedData) -> None:
+    n, sides = len(data.target), dict[int, str]()
     require(len(data.splits) > 0, "splits", dict(data.splits), "must hold at least one split")
-    seen = torch.zeros(n, dtype=torch.int64, device=data.target.device)
     for name, where in data.splits.items():
         one_of("splits", name, SPLITS)
         validate_positions(f"splits[{name!r}]", where, n)
-        seen.index_add_(0, where, torch.ones_like(where))
         if data.task is Task.SINGLE_LABEL:
-            _validate_classes(name, data.target[where], data.classes)
-    twice = int((seen > 1).sum())
-    require(twice == 0, "splits", f"{twice} samples used more than once", "splits must not share samples")
-
-
-def _validate_classes(split: str, labels: Tensor, classes: tuple[str, ...]) -> None:
-    counts = torch.bincount(labels, minlength=len(classes))
-    absent = [classes[i] for i in torch.nonzero(counts == 0).flatten().tolist()]
-    if absent:
-        raise LabError(
-            f"splits[{split!r}]",
-            f"no sample of {listing(absent)}",
-            "every class must occur in every split",
-            "Use more samples, stratify the split, or drop the class everywhere.",
-        )
-
-
-def _validate_group(group: Tensor, splits: Mapping[str, Tensor]) -> None:
-    sides: dict[int, str] = {}
-    for name, where in splits.items():
-        for member in torch.unique(group[where]).tolist():
+            counts = torch.bincount(data.target[where], minlength=len(data.classes)).tolist()
+            absent = [label for label, count in zip(data.classes, counts, strict=True) if count == 0]
+            rule, way_out = (
+                "every class must occur in every split",
+                "Use more samples, or stratify the split.",
+            )
+            require(not absent, f"splits[{name!r}]", f"no sample of {listing(absent)}", rule, way_out)
+        for member in [] if data.group is None else torch.unique(data.group[where]).tolist():
             first = sides.setdefault(member, name)
-            if first != name:
-                raise LabError(
-                    "group",
-                    member,
-                    f"a group must stand on one side of a split; this one is in both {first!r} and {name!r}",
-                    "Split by group (speaker, actor), or pass group=None if the groups do not matter.",
-                )
+            rule = f"must stand on one side of a split; this one is in both {first!r} and {name!r}"
+            way_out = "Split by group (speaker, actor), or pass group=None if the groups do not matter."
+            require(first == name, "group", member, rule, way_out)
+    used = torch.cat(list(data.splits.values()))
+    twice = len(used) - len(torch.unique(used))
+    require(twice == 0, "splits", f"{twice} samples used more than once", "splits must not share samples")
 
 
 def _validate_text(argument: str, ids: Tensor, size: int) -> None:
     kind = f"{ids.dtype} {tuple(ids.shape)}"
-    rule = "must be int64 (N, L), the ids of its words, as it has a vocabulary"
-    require(ids.dtype == torch.int64 and ids.ndim == 2, argument, kind, rule, "See Vocabulary.encode.")
-    low, high = int(ids.min()), int(ids.max())
-    rule = f"must lie between 0 and {size - 1}, the ids of its vocabulary"
-    require(low >= 0 and high < size, argument, f"ids from {low} to {high}", rule)
+    rule, way_out = (
+        "must be int64 (N, L), the ids of its words, as it has a vocabulary",
+        "See Vocabulary.encode.",
+    )
+    require(ids.dtype == torch.int64 and ids.ndim == 2, argument, kind, rule, way_out)
+    _within(argument, ids, "ids of its vocabulary", 0, size - 1)
     said = ids != PAD
     empty = int((~said[:, 0]).sum())
     rule = f"every text must begin with a word; {PAD} is padding, at the end"
-    require(empty == 0, argument, f"{empty} texts that begin with padding", rule, "See Vocabulary.encode.")
+    require(empty == 0, argument, f"{empty} texts that begin with padding", rule, way_out)
     holes = int((said[:, 1:] & ~said[:, :-1]).any(dim=1).sum())
     require(holes == 0, argument, f"{holes} texts with padding inside", f"{PAD} may stand only at the end")
-
-
-def _validate_captions(name: str, said: object, data: PairedData) -> None:
-    argument = f"captions[{name!r}]"
-    one_of("captions", name, list(data.modalities))
-    found: tuple[object, ...] = of_type(argument, said, tuple, "a tuple of texts")
-    texts = sum(isinstance(text, str) for text in found)
-    rule = f"must be one text per sample ({len(data.target)} by the target)"
-    require(len(found) == texts == len(data.target), argument, f"{texts} texts of {len(found)}", rule)

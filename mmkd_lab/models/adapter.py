@@ -23,13 +23,10 @@ _MASK = "attention_mask"
 
 @dataclass(frozen=True)
 class Calling:
-    """How a module is called.
+    """How a module is called: with the 'mapping' {modality: tensor}, tensors in 'order', or 'keywords'.
 
-    Args:
-        style: with the 'mapping' {modality: tensor}, with tensors in 'order', or with them as 'keywords'.
-        modalities: those handed over, in this order; for a mapping () hands over all there are.
-        keywords: {modality: keyword}.
-        padding: the modality of token ids that `attention_mask` is made of; None without such a mask.
+    `modalities` are handed over in this order, () being all; `keywords` is {modality: keyword}; `padding` is
+    the modality of token ids that `attention_mask` is made of.
     """
 
     style: Literal["mapping", "order", "keywords"]
@@ -74,10 +71,9 @@ class ModelAdapter(Wrapper):
         head: the name of the layer whose input counts as the features; None for the linear layer that makes
             the logits.
 
-    Raises:
-        LabError: no module, or a head that it lacks. At the first samples: a module that cannot be called
-            with these modalities, whose answer is no logits, or that answers the same question differently
-            in evaluation mode. In use: a removal by mask.
+    Raises `LabError` for no module or a head that it lacks; at the first samples, for one that cannot be
+    called with these modalities, answers with no logits, or differently in evaluation mode; for a removal by
+    mask.
     """
 
     def __init__(

@@ -20,14 +20,9 @@ class Bag(nn.Module):
         self.dense = nn.Linear(8 * width, features)
         self.map_channels, self.out_features = 8 * width, features
 
-    def maps(self, x: Tensor) -> Tensor:
-        """(B, L) -> (B, 8 * width): the mean embedding, for mid fusion."""
-        out: Tensor = self.stem(x)
-        return out
-
     def forward(self, x: Tensor) -> Tensor:
         """(B, L) -> (B, F)."""
-        return nn.functional.relu(self.dense(self.maps(x)))
+        return nn.functional.relu(self.dense(self.stem(x)))
 
 
 class _Mean(nn.Module):

@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from torch import Tensor
-
 from mmkd_lab.core.check import one_of, require
 from mmkd_lab.models.bag import Bag
 from mmkd_lab.models.lenet import LeNet
 from mmkd_lab.models.resnet import ResNet
 from mmkd_lab.models.spec import ENCODERS, NetSpec
 from mmkd_lab.models.vector import Linear, Mlp
-
-
-class Encoder(Protocol):
-    """What every encoder offers: its two output lengths, its first maps and its features."""
-
-    map_channels: int
-    out_features: int
-
-    def maps(self, x: Tensor) -> Tensor:
-        """(B, ...) -> (B, C, h, w) for convolutional encoders, (B, C) for the others."""
-        ...
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """(B, ...) -> (B, F)."""
-        ...
 
 
 def resolve(name: str, shape: tuple[int, ...], *, text: bool = False) -> str:
@@ -51,11 +32,10 @@ def encoder(spec: NetSpec, modality: str, shape: tuple[int, ...]) -> LeNet | Res
     name = resolve(spec.encoder_of(modality), shape, text=rows is not None)
     if rows is not None:
         return Bag(rows, width=spec.width, features=spec.features)
-    if name == "lenet":
-        return LeNet(shape, width=spec.width, features=spec.features)
-    if name == "resnet":
-        return ResNet(shape, width=spec.width, features=spec.features)
-    return Mlp(shape, width=spec.width, features=spec.features) if name == "mlp" else Linear(shape)
+    if name == "linear":
+        return Linear(shape)
+    kinds: dict[str, type[LeNet | ResNet | Mlp]] = {"lenet": LeNet, "resnet": ResNet, "mlp": Mlp}
+    return kinds[name](shape, width=spec.width, features=spec.features)
 
 
 def rows_of_text(spec: NetSpec, modality: str, shape: tuple[int, ...]) -> int | None:

@@ -19,10 +19,27 @@ AnyEncoder = LeNet | ResNet | Mlp | Linear | Bag
 GRID = 4
 
 
-class Late(nn.Module):
-    """M feature vectors, concatenated; with `joint` units, a hidden layer over them."""
+class _Fusion(nn.Module):
+    """`parts` works out each modality by itself, `merged` what they say together."""
 
     masks = False
+    out_features: int
+
+    def forward(self, x: list[Tensor], kept: list[Tensor | None]) -> Tensor:
+        """M tensors (B, ...) and M masks, (B,) bool or None where all are kept -> (B, F)."""
+        return self.merged(self.parts(x), kept)
+
+    def parts(self, x: list[Tensor]) -> list[Tensor]:
+        """What is worked out of each modality by itself: M tensors (B, ...)."""
+        raise NotImplementedError
+
+    def merged(self, parts: list[Tensor], kept: list[Tensor | None]) -> Tensor:
+        """What `parts` gave, and the masks -> (B, F)."""
+        raise NotImplementedError
+
+
+class Late(_Fusion):
+    """M feature vectors, concatenated; with `joint` units, a hidden layer over them."""
 
     def __init__(self, encoders: Sequence[AnyEncoder], *, joint: int) -> None:
         super().__init__()
@@ -31,28 +48,22 @@ class Late(nn.Module):
         self.joint = nn.Sequential(nn.Linear(total, joint), nn.ReLU()) if joint else nn.Identity()
         self.out_features = joint or total
 
-    def forward(self, x: list[Tensor], kept: list[Tensor | None]) -> Tensor:
-        """M tensors (B, ...) -> (B, F)."""
-        return self.merged(self.parts(x), kept)
-
     def parts(self, x: list[Tensor]) -> list[Tensor]:
-        """What is worked out of each modality by itself: M tensors (B, ...)."""
+        """M feature vectors (B, F)."""
         return [encode(one) for encode, one in zip(self.encoders, x, strict=True)]
 
     def merged(self, parts: list[Tensor], kept: list[Tensor | None]) -> Tensor:
-        """What `parts` gave -> (B, F)."""
+        """(B, F), concatenated."""
         out: Tensor = self.joint(torch.cat(parts, dim=-1))
         return out
 
 
-class Mid(nn.Module):
+class Mid(_Fusion):
     """The encoders' first maps, merged and then processed jointly.
 
     Maps are averaged onto a common 4x4 grid; a vector's hidden layer is laid over every cell. Where every
     modality is a vector, the hidden layers are concatenated and a dense layer goes on from there.
     """
-
-    masks = False
 
     def __init__(self, encoders: Sequence[AnyEncoder], *, features: int) -> None:
         super().__init__()
@@ -68,21 +79,17 @@ class Mid(nn.Module):
         self.dense = nn.Linear(total, features)
         self.out_features = features
 
-    def forward(self, x: list[Tensor], kept: list[Tensor | None]) -> Tensor:
-        """M tensors (B, ...) -> (B, F)."""
-        return self.merged(self.parts(x), kept)
-
     def parts(self, x: list[Tensor]) -> list[Tensor]:
-        """What is worked out of each modality by itself: M tensors (B, ...)."""
+        """M first maps, or hidden layers."""
         maps = [stem(one) for stem, one in zip(self.stems, x, strict=True)]
         return [_on_grid(one) for one in maps] if self.has_maps else maps
 
     def merged(self, parts: list[Tensor], kept: list[Tensor | None]) -> Tensor:
-        """What `parts` gave -> (B, F)."""
+        """(B, F), processed jointly."""
         return nn.functional.relu(self.dense(self.merge(torch.cat(parts, dim=1))))
 
 
-class Attention(nn.Module):
+class Attention(_Fusion):
     """One learned query attends over one token per modality, and over itself.
 
     A token is an encoder's features, made F long, plus an embedding of its modality. A masked modality gets
@@ -101,16 +108,12 @@ class Attention(nn.Module):
         self.norm = nn.LayerNorm(features)
         self.out_features = features
 
-    def forward(self, x: list[Tensor], kept: list[Tensor | None]) -> Tensor:
-        """M tensors (B, ...) and M masks, (B,) bool or None where all are kept -> (B, F)."""
-        return self.merged(self.parts(x), kept)
-
     def parts(self, x: list[Tensor]) -> list[Tensor]:
-        """What is worked out of each modality by itself, its token: M tensors (B, F)."""
+        """M tokens (B, F)."""
         return [make(encode(one)) for make, encode, one in zip(self.token, self.encoders, x, strict=True)]
 
     def merged(self, parts: list[Tensor], kept: list[Tensor | None]) -> Tensor:
-        """What `parts` gave, and the masks -> (B, F)."""
+        """(B, F), where the query attends."""
         cls = self.query.expand_as(parts[0]).to(parts[0].dtype)
         stacked = torch.stack([cls, *parts], dim=-2)  # (B, 1 + M, F)
         score = (self.key(stacked) * self.query).sum(-1) / sqrt(self.out_features)

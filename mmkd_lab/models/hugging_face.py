@@ -23,9 +23,8 @@ class HuggingFaceNet(Wrapper):
     """A model that takes `input_ids` and `visual_embeds`: the tower of `model`, [CLS] pooled, and a head.
 
     It can remove a modality by attention mask: a removed text is [CLS] [SEP], a removed picture is not
-    attended to. Padding is not attended to either, unless a text is nothing but padding, which is what
-    putting zeros in its place leaves. The pooled state is that of [CLS], whatever head the model came with:
-    models that pool the last word (VisualBertForQuestionAnswering) have none when the text is removed.
+    attended to. Nor is padding, unless a text is nothing else, as putting zeros in its place leaves it. [CLS]
+    is pooled whatever head the model came with: a removed text has no last word.
 
     Args:
         model: a transformers `PreTrainedModel`; its weights are used, not copied.
@@ -81,8 +80,8 @@ class HuggingFaceNet(Wrapper):
         """{modality: (B, ...)} -> logits (B, K)."""
         masks = {name for name in x if name.endswith(kept_key(ATTENTION, ""))}
         self.refuse_masks({name: value for name, value in x.items() if name not in masks})
-        out: Tensor = self.module(dict(x))
-        return out
+        logits: Tensor = self.module(dict(x))
+        return logits
 
 
 class _Tower(nn.Module):

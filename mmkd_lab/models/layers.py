@@ -17,11 +17,8 @@ HEAD = "head input"
 class Wrapper(nn.Module):
     """A network around a `module` that the lab did not write: {modality: (B, ...)} -> logits (B, K).
 
-    Attributes:
-        module: what somebody else wrote.
-        modalities: those it reads; None when it is given all that the dataset has.
-        head_name: the layer of `module` whose input counts as the features; None when it is not known.
-        removals: the names of the removals that it can do; those that replace values need nothing of it.
+    It reads `modalities` (None: all that the dataset has), can do `removals`, and its features are what the
+    layer `head_name` reads (None: not known).
     """
 
     module: nn.Module

@@ -31,20 +31,14 @@ class LeNet(nn.Module):
             blocks.append(_block(channels, out, kernel=3 if blocks else 5, strided=strided))
             sides = ((sides[0] + strided) // 2, (sides[1] + strided) // 2)
             channels = out
-            if len(blocks) == 1:
-                self.map_channels = out
+        self.map_channels = width
         self.stem, self.trunk = blocks[0], nn.Sequential(*blocks[1:])
         self.dense = nn.Linear(channels * sides[0] * sides[1], features)
         self.out_features = features
 
-    def maps(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C', h, w): the first block's maps, for mid fusion."""
-        out: Tensor = self.stem(x)
-        return out
-
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, F)."""
-        return nn.functional.relu(self.dense(self.trunk(self.maps(x)).flatten(1)))
+        return nn.functional.relu(self.dense(self.trunk(self.stem(x)).flatten(1)))
 
 
 def norm(channels: int) -> nn.GroupNorm:
@@ -54,19 +48,14 @@ def norm(channels: int) -> nn.GroupNorm:
 
 def _block(channels: int, out: int, *, kernel: int, strided: bool) -> nn.Sequential:
     conv = nn.Conv2d(channels, out, kernel, stride=2 if strided else 1, padding=kernel // 2, bias=False)
-    # Pooling first: the norm and the ReLU then run on a quarter of the map, which is most of a small net's
-    # time.
+    # Pooling first: the norm and the ReLU, most of a small net's time, then run on a quarter of the map.
     pool = nn.Identity() if strided else nn.MaxPool2d(2)
     return nn.Sequential(conv, pool, norm(out), nn.ReLU())
 
 
 def map_shape(shape: tuple[int, ...]) -> tuple[int, tuple[int, int]]:
     """(channels, (height, width)) of a sample. Raises `LabError` where a convolution cannot read it."""
-    require(
-        len(shape) == 3 and all(SMALLEST <= side <= LARGEST for side in shape[1:]),
-        "shape",
-        shape,
-        f"a convolutional encoder reads (channels, height, width) with sides of {SMALLEST} to {LARGEST}",
-        "Use encoder='mlp' for anything else.",
-    )
+    fine = len(shape) == 3 and all(SMALLEST <= side <= LARGEST for side in shape[1:])
+    rule = f"a convolutional encoder reads (channels, height, width) with sides of {SMALLEST} to {LARGEST}"
+    require(fine, "shape", shape, rule, "Use encoder='mlp' for anything else.")
     return shape[0], (shape[1], shape[2])

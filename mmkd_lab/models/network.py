@@ -69,14 +69,10 @@ class MultimodalNet(nn.Module):
         if layer not in (None, HEAD):
             return features_at(self, x, layer)
         kept = [x.get(kept_key(ATTENTION, name)) for name in self.modalities]
-        if not self.fusion.masks and any(mask is not None for mask in kept):
-            raise LabError(
-                "removal",
-                "attention",
-                "needs a network with fusion='attention' or 'single_stream', and this one has "
-                f"fusion={self.spec.fusion!r}",
-                f"Use {listing(self.removals)}, or build the network with another fusion.",
-            )
+        fine = self.fusion.masks or all(mask is None for mask in kept)
+        rule = "needs a network with fusion='attention' or 'single_stream'; here fusion="
+        way_out = f"Use {listing(self.removals)}, or build the network with another fusion."
+        require(fine, "removal", "attention", rule + repr(self.spec.fusion), way_out)
         out: Tensor = self.fusion(self.inputs(x), kept)
         return out
 
@@ -106,29 +102,24 @@ class MultimodalNet(nn.Module):
         if name not in x:
             raise LabError("x", sorted(x), f"this network reads {listing(self.modalities)}")
         values = x[name]
-        if tuple(values.shape[1:]) != self.shapes[name]:
-            raise LabError(
-                f"x[{name!r}]",
-                tuple(values.shape),
-                f"must be (batch, {', '.join(map(str, self.shapes[name]))})",
-            )
-        size = self.spec.token_counts.get(name)
-        _right_kind(name, values, text=size is not None)
+        sides, size = self.shapes[name], self.spec.token_counts.get(name)
+        rule = f"must be (batch, {', '.join(map(str, sides))})"
+        require(values.shape[1:] == sides, f"x[{name!r}]", tuple(values.shape), rule)
         if size is None:
-            shift, scale = (getattr(self, f"{part}_{i}") for part in ("shift", "scale"))
-            values = torch.mul(values - shift, scale)
+            rule = "are token ids, and the network has no vocabulary"
+            way_out = f"Build it with NetSpec(vocabulary={{{name!r}: number of ids}})."
+            require(not are_ids(values), f"x[{name!r}]", values.dtype, rule, way_out)
+            values = torch.mul(values - getattr(self, f"shift_{i}"), getattr(self, f"scale_{i}"))
         else:
+            fine, rule = not values.is_floating_point(), "must be token ids, as integers"
+            require(fine, f"x[{name!r}]", values.dtype, rule)
             values = values.long()
         stays = x.get(kept_key(LEARNED, name))
         if stays is None:
             return values
-        require(
-            self.spec.baseline,
-            "removal",
-            "learned",
-            "needs a network with trainable stand-ins, and this one has none",
-            f"Build it with NetSpec(baseline=True), or use {listing(self.removals)}.",
-        )
+        rule = "needs a network with trainable stand-ins, and this one has none"
+        way_out = f"Build it with NetSpec(baseline=True), or use {listing(self.removals)}."
+        require(self.spec.baseline, "removal", "learned", rule, way_out)
         # The stand-in lives on the standardised scale, where zero is the training mean; a text's is the
         # [MASK] token, the last row of its table, as often as the text is long at most.
         stand_in: Tensor = getattr(self, f"baseline_{i}") if size is None else values.new_tensor(size)
@@ -136,16 +127,10 @@ class MultimodalNet(nn.Module):
 
 
 def build(spec: NetSpec, shapes: Shapes, num_outputs: int, *, seed: int) -> MultimodalNet:
-    """An untrained network with its weights drawn under `seed`.
+    """An untrained network of K outputs, its weights drawn from the 'init' stream of the run's `seed`.
 
-    Args:
-        spec: the architecture.
-        shapes: {modality: shape of one sample}; `PairedData.shapes` will do.
-        num_outputs: K, the number of logits.
-        seed: the run's seed; the weights come from its 'init' stream.
-
-    Raises:
-        LabError: a modality that `shapes` lacks, or a shape that the encoder cannot read.
+    `shapes` is {modality: shape of one sample}, as `PairedData.shapes`. Raises `LabError` for a modality that
+    it lacks, or a shape that the encoder cannot read.
     """
     of_type("spec", spec, NetSpec, "a NetSpec")
     rule = "must be {modality: shape of one sample}, at least one"
@@ -164,15 +149,6 @@ def _fusion(spec: NetSpec, shapes: Mapping[str, tuple[int, ...]]) -> Late | Mid 
     if spec.fusion == "late":
         return Late(encoders, joint=spec.joint)
     return (Mid if spec.fusion == "mid" else Attention)(encoders, features=spec.features)
-
-
-def _right_kind(name: str, values: Tensor, *, text: bool) -> None:
-    if values.is_floating_point() if text else are_ids(values):
-        rule = (
-            "must be token ids, as integers" if text else "are token ids, and the network has no vocabulary"
-        )
-        way_out = "" if text else f"Build it with NetSpec(vocabulary={{{name!r}: number of ids}})."
-        raise LabError(f"x[{name!r}]", values.dtype, rule, way_out)
 
 
 def _unit(shape: tuple[int, ...]) -> tuple[int, ...]:

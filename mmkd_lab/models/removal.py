@@ -136,9 +136,8 @@ class Permutation(Removal):
 
     def apply_where(self, x: Mapping[str, Tensor], stays: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Refused: a permutation within a batch of replicas would make them depend on each other."""
-        raise LabError(
-            "removal", "permutation", "removes whole modalities at test time, not sample by sample"
-        )
+        rule = "removes whole modalities at test time, not sample by sample"
+        raise LabError("removal", "permutation", rule)
 
 
 class _Masked(Removal):
@@ -150,10 +149,7 @@ class _Masked(Removal):
 
 
 class AttentionMask(_Masked):
-    """Hide the modality from the attention of a network with fusion='attention' or 'single_stream'.
-
-    Networks without attention refuse it.
-    """
+    """Hide the modality from a network's attention (fusion='attention' or 'single_stream'; others refuse)."""
 
     name = ATTENTION
 
@@ -161,9 +157,7 @@ class AttentionMask(_Masked):
 class Learned(_Masked):
     """Put the network's own trained stand-in in place of the modality (NetSpec(baseline=True)).
 
-    A text becomes [MASK] tokens.
-
-    The stand-in is trained whenever samples pass through `fit` with this removal as modality dropout.
+    A text becomes [MASK] tokens. `fit` trains it with this removal as modality dropout.
     """
 
     name = LEARNED
@@ -188,14 +182,10 @@ def check_heeded(removal: Removal, net: object) -> None:
     """
     if not isinstance(removal, _Masked):
         return
-    what = "a sequence of names"
-    known = flat(
-        "net.removals", getattr(net, "removals", ()), what, f"For example {(*VALUES, removal.name)}."
-    )
-    rule = (
-        f"leaves the values as they are and a mask in x[{kept_key(removal.name, '<modality>')!r}], and this "
-        f"{type(net).__name__} does not say that it heeds such masks"
-    )
+    example = f"For example {(*VALUES, removal.name)}."
+    known = flat("net.removals", getattr(net, "removals", ()), "a sequence of names", example)
+    mask = f"x[{kept_key(removal.name, '<modality>')!r}]"
+    rule = f"leaves the values and a mask in {mask}, and this {type(net).__name__} does not say it heeds such"
     way_out = f"Use {listing(known or VALUES)}, or a network with {removal.name!r} in its attribute removals."
     require(removal.name in known, "removal", removal.name, rule, way_out)
 

@@ -34,14 +34,9 @@ class ResNet(nn.Module):
         self.dense = nn.Linear(4 * width, features)
         self.out_features = features
 
-    def maps(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C', h, w): the maps after the first residual block, for mid fusion."""
-        out: Tensor = self.stem(x)
-        return out
-
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, F)."""
-        return nn.functional.relu(self.dense(self.trunk(self.maps(x)).mean((-2, -1))))
+        return nn.functional.relu(self.dense(self.trunk(self.stem(x)).mean((-2, -1))))
 
 
 class _Residual(nn.Module):

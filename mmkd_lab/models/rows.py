@@ -15,22 +15,12 @@ from mmkd_lab.models.views import View
 def view_rows(
     x: Mapping[str, Tensor], views: Sequence[View], removal: Removal, *, axis: int = 0
 ) -> dict[str, Tensor]:
-    """V views of a batch, one after another along the batch axis.
+    """V views of a batch {modality: (B, ...)} -> {modality: (V * B, ...)}, one after another.
 
-    Args:
-        x: {modality: (B, ...)}, or {modality: (R, B, ...)} with axis=1. Masks that an earlier removal left
-            beside the modalities hold in every view.
-        views: V views of the modalities in x. The same one k times, with a permutation for removal, is k
-            draws from the removed modality's own distribution.
-        removal: how the modalities that a view lacks go away.
-        axis: where the batch is, 0 or 1.
-
-    Returns:
-        {modality: (V * B, ...)} or {modality: (R, V * B, ...)}: rows v * B to (v + 1) * B - 1 are x under
-        views[v]. See `split_views` for the way back.
-
-    Raises:
-        LabError: no view, or one that names a modality which x lacks.
+    Rows v * B to (v + 1) * B - 1 are x under views[v]; `split_views` is the way back. With axis=1 the batch
+    comes behind the replicas, (R, B, ...) -> (R, V * B, ...). Masks of an earlier removal hold in every
+    view. One view k times with a permutation: k draws from the removed modality's own distribution.
+    Raises `LabError` for no view, or one that names a modality which x lacks.
     """
     listed = [of_type("views", v, View, "Views") for v in flat("views", views, "a sequence of Views")]
     require(len(listed) > 0, "views", views, "must hold at least one view", "See View.full and View.only.")

@@ -22,10 +22,7 @@ from mmkd_lab.models.views import View
 class SharedParts:
     """Ask a network for V views at once: rows v * B to (v + 1) * B - 1 of its answer are views[v].
 
-    Args:
-        views: V views.
-        hidden: whether a removed modality is hidden from attention. Otherwise the last row of the batch
-            holds what stands in for it, see `with_removed`.
+    A removed modality is `hidden` from attention, or the last row of the batch stands in for it.
     """
 
     views: tuple[View, ...]
@@ -71,20 +68,15 @@ def features_of_views(net: MultimodalNet, x: Mapping[str, Tensor], asked: Shared
     """{modality: (B, ...)} as `with_removed` gave it -> (V * B, F), what the head reads under each view."""
     assert not isinstance(net.fusion, SingleStream)
     parts = net.fusion.parts(net.inputs(x))
-    if asked.hidden:
-        several = [part.repeat(len(asked.views), *[1] * (part.ndim - 1)) for part in parts]
-        return net.fusion.merged(several, [_mask(name, parts[0], asked) for name in net.modalities])
-    several = [_either(name, part, asked) for name, part in zip(net.modalities, parts, strict=True)]
-    return net.fusion.merged(several, [None] * len(several))
-
-
-def _either(name: str, part: Tensor, asked: SharedParts) -> Tensor:
-    """(V * B, ...): the batch where a view keeps the modality, else the removed sample again and again."""
-    batch, gone = part[:-1], part[-1:].expand(len(part) - 1, *part.shape[1:])
-    return torch.cat([batch if name in view else gone for view in asked.views])
-
-
-def _mask(name: str, like: Tensor, asked: SharedParts) -> Tensor:
-    """(V * B,) bool, False where a view removes the modality."""
-    kept = torch.tensor([name in view for view in asked.views], device=like.device)
-    return kept.repeat_interleave(len(like))
+    several: list[Tensor] = []
+    masks: list[Tensor | None] = []
+    for name, part in zip(net.modalities, parts, strict=True):
+        keeps = [name in view for view in asked.views]
+        if asked.hidden:
+            several.append(part.repeat(len(keeps), *[1] * (part.ndim - 1)))
+            masks.append(torch.tensor(keeps, device=part.device).repeat_interleave(len(part)))
+        else:  # the batch where a view keeps the modality, else the removed sample again and again
+            batch, gone = part[:-1], part[-1:].expand(len(part) - 1, *part.shape[1:])
+            several.append(torch.cat([batch if kept else gone for kept in keeps]))
+            masks.append(None)
+    return net.fusion.merged(several, masks)

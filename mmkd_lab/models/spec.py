@@ -68,31 +68,25 @@ class NetSpec:
 
     Args:
         encoder: one name for every modality, or {modality: name}. 'lenet' and 'resnet' read (C, H, W), 'mlp'
-            and 'linear' read anything but text, flattened; 'bag' reads text, as the mean of its tokens'
-            embeddings. 'auto' takes 'bag' for text, 'lenet' for three axes and 'mlp' for the rest.
-        width: channels of the first convolution; an MLP's hidden layer and a bag's embedding have 8 * width
-            units.
-        features: F, the length of one encoder's output ('linear' keeps the input's own length), or of one
-            token in a single stream.
-        fusion: how modalities meet. 'late' concatenates features, 'mid' merges the encoders' first maps and
-            goes on jointly, 'attention' lets one learned query attend over one token per modality,
-            'single_stream' is one transformer over the tokens of all modalities; it has no encoders.
-        joint: units of a hidden layer after late fusion; 0 for none, so that the head alone reads the
-            features.
+            and 'linear' anything but text, flattened, 'bag' text, as the mean of its tokens' embeddings.
+            'auto' takes 'bag' for text, 'lenet' for three axes and 'mlp' for the rest.
+        width: channels of the first convolution; hidden layers of an MLP and a bag have 8 * width units.
+        features: F, the length of an encoder's output ('linear' keeps the input's), or of a stream's token.
+        fusion: 'late' concatenates features, 'mid' merges the encoders' first maps and goes on jointly,
+            'attention' lets one learned query attend over one token per modality, 'single_stream' is one
+            transformer over the tokens of all modalities, without encoders.
+        joint: units of a hidden layer after late fusion; 0 for none.
         modalities: the ones this network reads, in any order; None for all that the dataset has.
         standardise: subtract the training mean and divide by the training deviation of each modality (one
-            number for maps, one per entry for vectors). The numbers come from the training split alone.
+            number for maps, one per entry for vectors).
         baseline: give the network one trainable stand-in per modality, for the 'learned' removal.
         depth: blocks of a single stream.
         heads: attention heads of a single stream; they divide `features`.
-        patch: side of the square patches that a single stream cuts maps into, in pixels; 0 for a quarter of
-            the shorter side.
-        vocabulary: {modality: number of token ids} of every modality that is text: ids from 0, which is
-            padding, to one less than this number.
+        patch: side in pixels of the square patches of a single stream; 0 for a quarter of the shorter side.
+        vocabulary: {modality: number of token ids} of every modality that is text; id 0 is padding.
 
-    Raises:
-        LabError: an unknown encoder or fusion, a count out of range, a modality that is named twice, or a
-            setting that the fusion does not have.
+    Raises `LabError` for an unknown name, a count out of range, a modality named twice, or a setting that the
+    fusion does not have.
     """
 
     encoder: _Encoder = "auto"
@@ -109,13 +103,9 @@ class NetSpec:
     vocabulary: _Vocabulary = None
 
     def __post_init__(self) -> None:
-        require(
-            self.joint == 0 or self.fusion == "late",
-            "joint",
-            self.joint,
-            f"a joint hidden layer belongs to late fusion, and fusion is {self.fusion!r}",
-            "Use fusion='late' or joint=0.",
-        )
+        rule = f"a joint hidden layer belongs to late fusion, and fusion is {self.fusion!r}"
+        fine = self.joint == 0 or self.fusion == "late"
+        require(fine, "joint", self.joint, rule, "Use fusion='late' or joint=0.")
         if self.fusion == "single_stream":
             rule = "a single stream has no encoders"
             require(self.encoder == "auto", "encoder", self.encoder, rule, "Use encoder='auto'.")
@@ -149,13 +139,11 @@ class NetSpec:
     def reads(self, available: Iterable[str]) -> tuple[str, ...]:
         """The modalities read, sorted, out of those available. Raises `LabError` when one is not there."""
         names = sorted(available)
-        for name in self.modalities or ():
-            one_of("modalities", name, names)
-        if not isinstance(self.encoder, str):
-            for name in dict(self.encoder):
-                one_of("encoder", name, names)
-        for name in self.token_counts:
-            one_of("vocabulary", name, names)
+        encoders = () if isinstance(self.encoder, str) else dict(self.encoder)
+        given = {"modalities": self.modalities or (), "encoder": encoders, "vocabulary": self.token_counts}
+        for argument, known in given.items():
+            for name in known:
+                one_of(argument, name, names)
         return names_of(self.modalities or names)
 
     def on(self, *modalities: str) -> NetSpec:

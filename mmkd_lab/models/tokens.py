@@ -14,7 +14,15 @@ from mmkd_lab.models.encode import rows_of_text
 from mmkd_lab.models.spec import NetSpec
 
 
-class Words(nn.Module):
+class _Tokens(nn.Module):
+    count: int
+
+    def there(self, x: Tensor) -> Tensor | None:
+        """Which tokens may be attended to, (B, T) bool; None for all."""
+        return None
+
+
+class Words(_Tokens):
     """(B, L) token ids -> (B, L, F). Padding has no content: the zero vector."""
 
     def __init__(self, rows: int, length: int, *, features: int) -> None:
@@ -27,17 +35,13 @@ class Words(nn.Module):
         content = self.table(ids)
         return torch.where((ids != PAD).unsqueeze(-1), content, content.new_zeros(()))
 
-    def there(self, ids: Tensor) -> Tensor | None:
-        """(B, L) bool: which tokens may be attended to.
-
-        Padding may not, but where a text is nothing but padding, all of it may: that is what putting zeros in
-        place of a text leaves, tokens with a position and a segment and without content.
-        """
-        real = ids != PAD
+    def there(self, x: Tensor) -> Tensor:
+        """All but padding, (B, L) bool; all of a text that is nothing but padding, as zeros leave it."""
+        real = x != PAD
         return real | ~real.any(-1, keepdim=True)
 
 
-class Patches(nn.Module):
+class Patches(_Tokens):
     """(B, C, H, W) -> (B, T, F): square patches, row by row; maps are filled up with zeros to whole ones."""
 
     def __init__(self, shape: tuple[int, ...], *, features: int, patch: int) -> None:
@@ -57,12 +61,8 @@ class Patches(nn.Module):
         out: Tensor = self.project(cut.permute(0, 2, 4, 1, 3, 5).reshape(len(x), self.count, -1))
         return out
 
-    def there(self, x: Tensor) -> Tensor | None:
-        """None: every patch may be attended to."""
-        return None
 
-
-class Rows(nn.Module):
+class Rows(_Tokens):
     """(B, T, D) -> (B, T, F), or (B, D) -> (B, 1, F): each row through one dense layer."""
 
     def __init__(self, shape: tuple[int, ...], *, features: int) -> None:
@@ -74,10 +74,6 @@ class Rows(nn.Module):
         """(B, T, D) or (B, D) -> (B, T, F)."""
         out: Tensor = self.project(x.reshape(len(x), self.count, x.shape[-1]))
         return out
-
-    def there(self, x: Tensor) -> Tensor | None:
-        """None: every row may be attended to."""
-        return None
 
 
 Tokens = Words | Patches | Rows

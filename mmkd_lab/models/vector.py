@@ -16,13 +16,9 @@ class Mlp(nn.Module):
         self.dense = nn.Linear(8 * width, features)
         self.map_channels, self.out_features = 8 * width, features
 
-    def maps(self, x: Tensor) -> Tensor:
-        """(B, ...) -> (B, 8 * width): the hidden layer, for mid fusion."""
-        return nn.functional.relu(self.hidden(x.flatten(1)))
-
     def forward(self, x: Tensor) -> Tensor:
         """(B, ...) -> (B, F)."""
-        return nn.functional.relu(self.dense(self.maps(x)))
+        return nn.functional.relu(self.dense(nn.functional.relu(self.hidden(x.flatten(1)))))
 
 
 class Linear(nn.Module):
@@ -31,10 +27,6 @@ class Linear(nn.Module):
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.map_channels = self.out_features = prod(shape)
-
-    def maps(self, x: Tensor) -> Tensor:
-        """(B, ...) -> (B, D)."""
-        return x.flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, ...) -> (B, D)."""

@@ -21,9 +21,8 @@ class View:
     def __post_init__(self) -> None:
         given: object = self.kept
         if isinstance(given, str) or not isinstance(given, Iterable):
-            raise LabError(
-                "kept", given, "must be a set of modality names", "For example View.only('image')."
-            )
+            way_out = "For example View.only('image')."
+            raise LabError("kept", given, "must be a set of modality names", way_out)
         object.__setattr__(self, "kept", frozenset(given))
         for name in self.kept:
             require(isinstance(name, str), "kept", name, "must be modality names", "See data.modalities.")
@@ -72,6 +71,4 @@ def all_views(of: Iterable[str]) -> tuple[View, ...]:
     """All 2^M views of M modalities: the empty one first, the full one last."""
     listed = flat("of", list(of) if isinstance(of, Mapping) else of, "a sequence of modality names")
     names = sorted({of_type("of", name, str, "modality names") for name in listed})
-    return tuple(
-        View(frozenset(chosen)) for size in range(len(names) + 1) for chosen in combinations(names, size)
-    )
+    return tuple(View.only(*kept) for size in range(len(names) + 1) for kept in combinations(names, size))

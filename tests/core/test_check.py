@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmkd_lab.core.check import LabError, flat, listing, one_of, path, position, real, require, seeds, whole
+from mmkd_lab.core.check import LabError, flat, listing, one_of, path, position, real, seeds, whole
 
 HUGE = pytest.param(-(10**5000), id="a number of five thousand digits")
 
@@ -61,12 +61,6 @@ def test_errors_cross_process_boundaries_unchanged():
     error = LabError("name", "x" * 200, "must be short")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
     assert len(str(error)) < 200
-
-
-def test_require_passes_and_refuses():
-    require(True, "a", 1, "rule")
-    with pytest.raises(LabError, match="a = 1: rule"):
-        require(False, "a", 1, "rule")
 
 
 @pytest.mark.parametrize(

@@ -109,15 +109,6 @@ def altered(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def renamed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    arrays["Votes"] = arrays.pop("votes")
-    return arrays
-
-
-def shorter(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: array[:6] if array.ndim else array for name, array in arrays.items()}
-
-
 def bomb(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {**arrays, "zeros": np.zeros(10**7, np.uint8)}
 
@@ -126,8 +117,6 @@ def bomb(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     ("change", "expected"),
     [
         (altered, "SHA-256"),
-        (renamed, "SHA-256"),
-        (shorter, "must hold 603102 bytes"),
         (bomb, "must hold 603102 bytes when unpacked"),
     ],
 )
@@ -142,21 +131,3 @@ def test_other_contents_are_refused_by_name(
         data.load("crema_votes", path=str(path))
     assert caught.value.argument == str(path)
     assert "copy it again" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda content: content[: len(content) // 2],
-        lambda content: b"<html>not found</html>",
-        lambda content: b"",
-        lambda content: content[:2000] + bytes(200) + content[2200:],
-    ],
-    ids=["truncated", "no archive", "empty", "overwritten"],
-)
-def test_damaged_array_files_are_named(damage: object, tmp_path: Path, votes: Path) -> None:
-    path = tmp_path / "votes.npz"
-    path.write_bytes(damage(votes.read_bytes()))  # type: ignore[operator]
-    with pytest.raises(DamagedFile) as caught:
-        data.load("crema_votes", path=str(path))
-    assert caught.value.argument == str(path)

@@ -49,7 +49,7 @@ def test_pairs_have_equal_labels(small: PairedData) -> None:
     assert torch.equal(voices[small.sources["speech"]], small.group)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_images_utterances_and_speakers_are_on_one_side(seed: int) -> None:
     found = data.load("av_digits", n_train=2000, n_val=2000, n_test=2000, seed=seed)
     assert found.group is not None
@@ -71,7 +71,8 @@ def test_every_split_is_balanced(small: PairedData) -> None:
 @pytest.mark.parametrize("wanted", [-10.0, 0.0, 12.0])
 def test_speech_noise_has_the_stated_power(wanted: float) -> None:
     with np.load(shipped("av_digits/speech.npz"), allow_pickle=False) as speech:
-        power = av_digits._power(speech["level"][:1500])
+        level = speech["level"][:1500]
+    power = 10.0 ** (8.0 * (level / 255.0 - 1.0)) * (level > 0)
     noise = av_digits._noise(power, wanted, 0)
     measured = 10 * np.log10(power.sum(axis=(1, 2)) / noise.sum(axis=(1, 2)))
     assert measured == pytest.approx(np.full(1500, wanted), abs=1e-9)

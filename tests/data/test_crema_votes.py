@@ -86,11 +86,11 @@ def test_smoothing_keeps_logarithms_finite(votes: PairedData, mirror: Path) -> N
 @pytest.mark.parametrize(
     ("index", "expected"),
     [
-        (torch.tensor([0, 7442]), r"index = 'indices 0 to 7442': must lie between 0 and 7441"),
-        (torch.tensor([-1]), r"index = 'indices -1 to -1'"),
-        (torch.tensor([0.0]), r"index = 'torch.float32 \(1,\)'"),
-        (torch.tensor([[0]]), r"index = 'torch.int64 \(1, 1\)'"),
-        (torch.tensor([], dtype=torch.int64), r"index = 'torch.int64 \(0,\)'"),
+        (torch.tensor([0, 7442]), r"index = 'positions from 0 to 7442': must lie between 0 and 7441"),
+        (torch.tensor([-1]), r"index = 'positions from -1 to -1'"),
+        (torch.tensor([0.0]), r"index = torch.float32"),
+        (torch.tensor([[0]]), r"index = \(1, 1\)"),
+        (torch.tensor([], dtype=torch.int64), r"index = \(0,\)"),
         ([0, 1], r"index = 'list'"),
     ],
 )

@@ -212,9 +212,7 @@ def test_the_mirror_verifies(mirror: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
-        (lambda content: content[: len(content) // 2], "truncated"),
         (lambda content: gzip.compress(gzip.decompress(content)[:-1] + b"\1"), "SHA-256"),
-        (lambda content: gzip.compress(gzip.decompress(content)[:-1]), "10007 bytes"),
         (lambda content: b"<html>not found</html>", "must be a gzip file"),
     ],
 )

@@ -72,8 +72,6 @@ def test_bad_input():
         set_aside(data(), share=1.0)
     with pytest.raises(LabError, match=r"data = .*must not have a 'meta' split yet"):
         set_aside(set_aside(data()))
-    with pytest.raises(LabError, match="seed = -1"):
-        set_aside(data(), seed=-1)
     with pytest.raises(LabError, match="data = 'd'"):
         set_aside("d")
     one_group = replace(data(), group=torch.where(data(groups=1).group > 0, data(groups=1).group, 0))

@@ -71,7 +71,7 @@ def test_other_names_are_refused(name: str, expected: str) -> None:
     with pytest.raises(LabError, match=expected) as caught:
         parse_name(name)
     assert (caught.value.argument, caught.value.value) == ("name", name)
-    with pytest.raises(LabError, match=r"name = 7: must be text"):
+    with pytest.raises(LabError, match=r"name = 7: must be seven numbers"):
         parse_name(7)  # type: ignore[arg-type]
 
 

@@ -122,7 +122,11 @@ PUT_TOGETHER = {
     "unknown split": ({"splits": {"training": range(6)}}, "splits", "'training'"),
     "no split": ({"splits": {}}, "splits", "{}"),
     "empty split": ({"splits": {"train": torch.zeros(N).bool()}}, "splits['train']", "(0,)"),
-    "position too high": ({"splits": {"train": range(1, N + 1)}}, "splits['train']", "positions 1 to 12"),
+    "position too high": (
+        {"splits": {"train": range(1, N + 1)}},
+        "splits['train']",
+        "positions from 1 to 12",
+    ),
     "mask too short": ({"splits": {"train": torch.ones(3).bool()}}, "splits['train']", "(3,)"),
     "positions not whole": ({"splits": {"train": torch.arange(6.0)}}, "splits['train']", "float32"),
     "duplicate index": ({"index": torch.arange(N) // 2}, "index", "6 distinct numbers for 12"),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmkd_lab.core.check import LabError
 from mmkd_lab.data.making.pairing import balanced_labels, cut, draw, stratified_order
 from mmkd_lab.data.making.pca import fit_pca
-from mmkd_lab.data.making.scale import GRID, Scale, on_grid
+from mmkd_lab.data.making.scale import GRID, Scale, on_grid, standardise
 from mmkd_lab.data.making.spectrogram import MelSpec, decibels
 
 
@@ -94,8 +93,6 @@ def test_energy_chooses_the_fewest_components() -> None:
         2,
         4,
     ]
-    with pytest.raises(LabError, match="images"):
-        fit_pca(np.zeros((1, 4), np.uint8))
 
 
 def test_pairs_have_equal_labels_and_use_every_item_alike() -> None:
@@ -108,8 +105,6 @@ def test_pairs_have_equal_labels_and_use_every_item_alike() -> None:
     assert np.array_equal(pool_labels[chosen - 100], labels)
     times = np.bincount(chosen - 100, minlength=60)
     assert set(times) == {2, 3}
-    with pytest.raises(LabError, match="labels = 3"):
-        draw(np.array([3]), pool, pool_labels, rng)
 
 
 def test_stratified_order_and_cut() -> None:

@@ -119,7 +119,7 @@ CASES = {
         "height",
     ),
     "vocabulary a number": (lambda: NetSpec(vocabulary=7), "vocabulary = 7", "{modality: value}"),
-    "vocabulary of padding": (lambda: NetSpec(vocabulary={"a": 1}), "vocabulary.0.1 = 1", "at least 2"),
+    "vocabulary of padding": (lambda: NetSpec(vocabulary={"a": 1}), "vocabulary = 1", "at least 2"),
     "vocabulary for nobody": (lambda: net(vocabulary={"text": 5}), "vocabulary = 'text'", "'a' or 'b'"),
     "text of two axes": (
         lambda: build(NetSpec(**TEXT), {"a": (3, 2)}, 2, seed=0),

@@ -60,7 +60,8 @@ def test_the_mean_stands_in_for_numbers(operators):
     views = [View.full(NAMES), View.only("text")]
     rows = view_rows(batch(6), views, operators["mean"])
     assert torch.equal(rows["text"], batch(6)["text"].repeat(2, 1))
-    assert torch.equal(rows["image"][6:], operators["mean"].means["image"].expand(6, 1, 8, 8))
+    mean = operators["mean"].means["image"].to(rows["image"])
+    assert torch.equal(rows["image"][6:], mean.expand(6, 1, 8, 8))
 
 
 @pytest.mark.parametrize("name", ["zeros", "attention", "learned"])

@@ -6,7 +6,17 @@ import pytest
 import torch
 
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.models import SIZES, AttentionMask, Learned, NetSpec, View, Zeros, all_views, build
+from mmkd_lab.models import (
+    SIZES,
+    AttentionMask,
+    Learned,
+    MultimodalNet,
+    NetSpec,
+    View,
+    Zeros,
+    all_views,
+    build,
+)
 from mmkd_lab.training import Recipe, Replicas, fit
 from mmkd_lab.training.inputs import fill_vocabulary
 from tests.training.toy import plain
@@ -42,8 +52,6 @@ def dataset(n=48):
 def test_sizes_are_those_that_are_stated(size):
     spec = NetSpec.single_stream(size)
     with torch.device("meta"):
-        from mmkd_lab.models import MultimodalNet
-
         net = MultimodalNet(spec, {"vector": (4,)}, 2)
     f, depth = SIZES[size]["features"], SIZES[size]["depth"]
     block = 12 * f * f + f + 4 * f + f + 4 * f  # four maps, two wide layers, their biases, two norms

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import numpy as np
-import numpy.typing as npt
 
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.assemble import consecutive, paired
@@ -37,15 +36,18 @@ def build(recipe: AvDigits) -> PairedData:
     is added in the power domain, at a ratio over the whole window of 0.84 s.
     group: the speaker. sources: which image and which utterance each pair holds.
     """
-    pixels, image_digit = _images()
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
     with np.load(shipped("av_digits/speech.npz"), allow_pickle=False) as file:
-        speech = {name: file[name] for name in ("level", "digit", "speaker")}
-    utterance_digit, speaker = speech["digit"].astype(np.int64), speech["speaker"].astype(np.int64)
-    splits = consecutive([recipe.n_train, recipe.n_val, recipe.n_test])
-    sizes = {name: len(rows) for name, rows in splits.items()}
-    image, utterance, label = _pairs(sizes, image_digit, utterance_digit, speaker, recipe.seed)
+        level, digit, speaker = (file[name] for name in ("level", "digit", "speaker"))
+    digit, speaker = digit.astype(np.int64), speaker.astype(np.int64)
+    sizes = [recipe.n_train, recipe.n_val, recipe.n_test]
+    image, utterance, label = _pairs(sizes, digits.target.astype(np.int64), digit, speaker, recipe.seed)
+    pixels = digits.images.astype(np.float64) / 16.0
     seen = _degrade(pixels[image], recipe.image_noise, recipe.image_occlusion, recipe.seed)
-    power = _power(speech["level"])[utterance]
+    # The shipped levels are steps of 80 / 255 dB above -80 dB; level 0 is silence.
+    power = (10.0 ** ((level / 255.0 - 1.0) * FLOOR / 10.0) * (level > 0))[utterance]
     heard = decibels(power + _noise(power, recipe.speech_snr_db, recipe.seed), floor=FLOOR)
     for values in (seen, heard):
         Scale.fit(values[: recipe.n_train]).apply(values)
@@ -56,7 +58,7 @@ def build(recipe: AvDigits) -> PairedData:
             "speech": heard.astype(np.float32)[:, None],
         },
         target=label,
-        splits=splits,
+        splits=consecutive(sizes),
         classes=WORDS,
         group=speaker[utterance],
         sources={"image": image, "speech": utterance},
@@ -64,35 +66,22 @@ def build(recipe: AvDigits) -> PairedData:
     )
 
 
-def _images() -> tuple[Array, Rows]:
-    from sklearn.datasets import load_digits
-
-    found = load_digits()
-    return found.images.astype(np.float64) / 16.0, found.target.astype(np.int64)
-
-
-def _power(level: npt.NDArray[np.uint8]) -> Array:
-    """Mel power of the shipped levels, which are steps of 80 / 255 dB above -80 dB; level 0 is silence."""
-    return np.asarray(10.0 ** ((level / 255.0 - 1.0) * FLOOR / 10.0) * (level > 0))
-
-
 def _pairs(
-    sizes: dict[str, int], image_digit: Rows, utterance_digit: Rows, speaker: Rows, seed: int
+    sizes: list[int], image_digit: Rows, utterance_digit: Rows, speaker: Rows, seed: int
 ) -> tuple[Rows, Rows, Rows]:
     """Image, utterance and label of every pair, training pairs first."""
-    rng = np.random.default_rng(derive(seed, "av_digits", "pairs"))
-    shares = tuple(SHARES[name] for name in sizes)
+    rng, shares = np.random.default_rng(derive(seed, "av_digits", "pairs")), tuple(SHARES.values())
     by_digit = [cut(np.flatnonzero(image_digit == digit), shares, rng) for digit in range(10)]
     speakers = cut(np.unique(speaker), shares, rng)
-    images, utterances, labels = [], [], []
-    for split, size in enumerate(sizes.values()):
+    found = []
+    for split, size in enumerate(sizes):
         label = balanced_labels(size, 10, rng)
-        image_pool = np.concatenate([by_digit[digit][split] for digit in range(10)])
-        utterance_pool = np.flatnonzero(np.isin(speaker, speakers[split]))
-        images.append(draw(label, image_pool, image_digit[image_pool], rng))
-        utterances.append(draw(label, utterance_pool, utterance_digit[utterance_pool], rng))
-        labels.append(label)
-    return np.concatenate(images), np.concatenate(utterances), np.concatenate(labels)
+        images = np.concatenate([parts[split] for parts in by_digit])
+        utterances = np.flatnonzero(np.isin(speaker, speakers[split]))
+        image = draw(label, images, image_digit[images], rng)
+        found.append((image, draw(label, utterances, utterance_digit[utterances], rng), label))
+    image, utterance, label = (np.concatenate(part) for part in zip(*found, strict=True))
+    return image, utterance, label
 
 
 def _degrade(images: Array, noise: float, occlusion: float, seed: int) -> Array:
@@ -101,20 +90,19 @@ def _degrade(images: Array, noise: float, occlusion: float, seed: int) -> Array:
     n, height, width = images.shape
     out = images + noise * rng.standard_normal(images.shape)
     side = round(occlusion * height)
-    top, left = rng.integers(0, height - side + 1, n), rng.integers(0, width - side + 1, n)
-    rows, columns = np.arange(height), np.arange(width)
-    inside_rows = (rows >= top[:, None]) & (rows < top[:, None] + side)
-    inside_columns = (columns >= left[:, None]) & (columns < left[:, None] + side)
-    out[inside_rows[:, :, None] & inside_columns[:, None, :]] = 0.5
+    top, left = rng.integers(0, height - side + 1, (n, 1)), rng.integers(0, width - side + 1, (n, 1))
+    down, right = np.arange(height) - top, np.arange(width) - left
+    inside_down, inside_right = (down >= 0) & (down < side), (right >= 0) & (right < side)
+    out[inside_down[:, :, None] & inside_right[:, None, :]] = 0.5
     return np.asarray(out)
 
 
 def _noise(power: Array, snr_db: float | None, seed: int) -> Array:
     """Mel power of white noise, `snr_db` decibels below the mel power of each utterance in total."""
+    out = np.zeros_like(power)
     if snr_db is None:
-        return np.zeros_like(power)
+        return out
     rng = np.random.default_rng(derive(seed, "av_digits", "noise"))
-    out = np.empty_like(power)
     for start in range(0, len(power), 1000):
         part = power[start : start + 1000]
         found = SPEC.power(rng.standard_normal((len(part), SPEC.samples)))

@@ -8,7 +8,6 @@ differs from the generator in circulation.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from mmkd_lab.core.seed import derive
 from mmkd_lab.data import manifest
 from mmkd_lab.data.archives import read_idx, read_wav
 from mmkd_lab.data.assemble import SPLITS, consecutive, facts_of, paired
-from mmkd_lab.data.content import read_gz, read_recordings
+from mmkd_lab.data.content import read_gz, read_members
 from mmkd_lab.data.datasets.recipes import AvMnist
 from mmkd_lab.data.files import locate
 from mmkd_lab.data.making.noise import Backgrounds, excerpt, mix, pink, read_backgrounds
@@ -32,7 +31,6 @@ SPECS = {
     112: MelSpec(rate=8000, window=512, hop=64, mel=112, frames=112),
 }
 FLOOR = 80.0
-WORDS = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 #: Index of a recording -> split, when speakers are not disjoint; 0 to 4 is FSDD's official test set.
 TAKES = {"train": range(10, 50), "val": range(5, 10), "test": range(5)}
 _CHUNK = 100
@@ -41,14 +39,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Speech:
-    """The recordings of FSDD, sorted by name, each in the middle of the spectrogram's window.
+    """The 3,000 recordings of FSDD, sorted by name, each in the middle of the spectrogram's window.
 
-    Args:
-        waves: (3000, samples).
-        digit: (3000,) what is said.
-        speaker: (3000,) who says it, as a position in `speakers`.
-        take: (3000,) the index of the recording, 0 to 49.
-        speakers: the six names, sorted.
+    waves: (3000, samples). digit: (3000,) what is said. speaker: (3000,) who says it, a position in
+    `speakers`, the six names sorted. take: (3000,) the index of the recording, 0 to 49.
     """
 
     waves: Floats
@@ -78,14 +72,22 @@ def build(recipe: AvMnist) -> PairedData:
 
     Raises `DamagedFile` for a file that is missing or damaged.
     """
-    files = {
-        file.name: file for part in ("mnist", "fsdd", "esc10") for file in manifest.collection(part).files
-    }
-    paths = {name: locate(file, recipe.mirror) for name, file in files.items() if _needed(name, recipe)}
-    pixels, labels = _read_images(files, paths)
-    speech = _read_speech(files, paths, SPECS[recipe.speech_size])
-    clips = _read_noise(files, paths)
-    splits = consecutive([recipe.n_train, recipe.n_val, recipe.n_test])
+    recorded = recipe.speech_snr_db is not None and recipe.noise == "esc10"
+    parts = ("mnist", "fsdd", "esc10") if recorded else ("mnist", "fsdd")
+    files = {file.name: file for part in parts for file in manifest.collection(part).files}
+    paths = {name: locate(file, recipe.mirror) for name, file in files.items()}
+
+    def mnist(kind: str) -> npt.NDArray[np.uint8]:
+        """MNIST's training set, then its test set."""
+        names = [f"mnist/{part}-{kind}-ubyte.gz" for part in ("train", "t10k")]
+        read = [read_idx(read_gz(files[name], paths[name]), name=str(paths[name])) for name in names]
+        return np.concatenate(read)
+
+    pixels, labels = mnist("images-idx3").reshape(-1, 784), mnist("labels-idx1").astype(np.int64)
+    name = "fsdd/free-spoken-digit-dataset-master.zip"
+    speech = _speech(read_members(files[name], paths[name]), SPECS[recipe.speech_size])
+    name = "esc10/esc10-8khz.zip"
+    clips = read_backgrounds(files[name], paths[name]) if recorded else None
     pairs = _pair(recipe, labels, speech, clips)
     image, components, energy = _images(pixels[pairs.image], recipe)
     heard = _spectrograms(recipe, speech, clips, pairs)
@@ -93,14 +95,14 @@ def build(recipe: AvMnist) -> PairedData:
         "av_mnist",
         modalities={"image": image[:, None], "speech": heard[:, None]},
         target=labels[pairs.image],
-        splits=splits,
-        classes=WORDS,
+        splits=consecutive([recipe.n_train, recipe.n_val, recipe.n_test]),
+        classes=tuple("0123456789"),
         index=pairs.image,
         group=speech.speaker[pairs.speech] if recipe.speech_split == "speakers" else None,
-        sources={name: getattr(pairs, name) for name in ("image", "speech", "noise")},
+        sources={"image": pairs.image, "speech": pairs.speech, "noise": pairs.noise},
         recipe=facts_of(
             recipe,
-            [files[name] for name in paths],
+            files.values(),
             components=components,
             image_energy_kept=round(energy, 6),
             backgrounds=None if clips is None else clips.digest,
@@ -116,39 +118,12 @@ class _Pairs:
     start: Floats
 
 
-def _needed(name: str, recipe: AvMnist) -> bool:
-    noisy = recipe.speech_snr_db is not None and recipe.noise == "esc10"
-    return noisy or not name.startswith("esc10/")
-
-
-def _read_images(
-    files: dict[str, manifest.DataFile], paths: dict[str, Path]
-) -> tuple[npt.NDArray[np.uint8], Rows]:
-    """(70000, 784) pixels and (70000,) labels, MNIST's training images first."""
-
-    def read(kind: str) -> npt.NDArray[np.uint8]:
-        names = [f"mnist/{part}-{kind}-ubyte.gz" for part in ("train", "t10k")]
-        return np.concatenate(
-            [read_idx(read_gz(files[name], paths[name]), name=str(paths[name])) for name in names]
-        )
-
-    images = read("images-idx3")
-    return images.reshape(len(images), -1), read("labels-idx1").astype(np.int64)
-
-
-def _read_speech(files: dict[str, manifest.DataFile], paths: dict[str, Path], spec: MelSpec) -> Speech:
-    name = "fsdd/free-spoken-digit-dataset-master.zip"
-    found = read_recordings(files[name], paths[name])
-    parts = [key.removesuffix(".wav").split("_") for key in found]
-    speakers = tuple(sorted({part[1] for part in parts}))
-    waves = [centred(read_wav(content, name=key)[1], spec.samples) for key, content in found.items()]
-    return Speech(
-        waves=np.stack(waves),
-        digit=np.array([int(part[0]) for part in parts]),
-        speaker=np.array([speakers.index(part[1]) for part in parts]),
-        take=np.array([int(part[2]) for part in parts]),
-        speakers=speakers,
-    )
+def _speech(found: dict[str, bytes], spec: MelSpec) -> Speech:
+    digit, who, take = zip(*(name.removesuffix(".wav").split("_") for name in found), strict=True)
+    speakers = tuple(sorted(set(who)))
+    waves = [centred(read_wav(content, name=name)[1], spec.samples) for name, content in found.items()]
+    speaker = np.array([speakers.index(name) for name in who])
+    return Speech(np.stack(waves), np.array(digit, dtype=int), speaker, np.array(take, dtype=int), speakers)
 
 
 def centred(recording: npt.NDArray[np.int16], samples: int) -> Floats:
@@ -158,15 +133,8 @@ def centred(recording: npt.NDArray[np.int16], samples: int) -> Floats:
         total = np.concatenate([[0.0], np.cumsum(sound**2)])
         start = int(np.argmax(total[samples:] - total[:-samples]))
         return sound[start : start + samples]
-    padded = np.zeros(samples)
     start = (samples - len(sound)) // 2
-    padded[start : start + len(sound)] = sound
-    return padded
-
-
-def _read_noise(files: dict[str, manifest.DataFile], paths: dict[str, Path]) -> Backgrounds | None:
-    name = "esc10/esc10-8khz.zip"
-    return read_backgrounds(files[name], paths[name]) if name in paths else None
+    return np.pad(sound, (start, samples - len(sound) - start))
 
 
 def _pair(recipe: AvMnist, labels: Rows, speech: Speech, clips: Backgrounds | None) -> _Pairs:
@@ -174,13 +142,13 @@ def _pair(recipe: AvMnist, labels: Rows, speech: Speech, clips: Backgrounds | No
     rng = np.random.default_rng(derive(recipe.seed, "av_mnist", "pairs"))
     train = stratified_order(labels[:60000], rng)[: recipe.n_train + recipe.n_val]
     test = 60000 + stratified_order(labels[60000:], rng)[: recipe.n_test]
-    images = dict(zip(SPLITS, [train[: recipe.n_train], train[recipe.n_train :], test], strict=True))
+    images = [train[: recipe.n_train], train[recipe.n_train :], test]
     spoken, noises = [], []
-    for split, image in images.items():
+    for split, image in zip(SPLITS, images, strict=True):
         pool = speech.of(split, recipe)
         spoken.append(draw(labels[image], pool, speech.digit[pool], rng))
         noises.append(np.full(len(image), -1) if clips is None else rng.choice(clips.of(split), len(image)))
-    image = np.concatenate(list(images.values()))
+    image = np.concatenate(images)
     return _Pairs(image, np.concatenate(spoken), np.concatenate(noises), rng.random(len(image)))
 
 
@@ -205,21 +173,17 @@ def _spectrograms(
     size, n = recipe.speech_size, len(pairs.image)
     rng = np.random.default_rng(derive(recipe.seed, "av_mnist", "noise"))
     heard = np.empty((n, size, size), dtype=np.float32 if size == 28 else np.float16)
-    for start in range(0, n, _CHUNK):
-        rows = slice(start, start + _CHUNK)
+    for first in range(0, n, _CHUNK):
+        rows = slice(first, first + _CHUNK)
         sound = speech.waves[pairs.speech[rows]]
         if recipe.speech_snr_db is not None:
-            sound = mix(sound, _backdrop(sound.shape, clips, pairs, rows, rng), recipe.speech_snr_db)
+            if clips is None:
+                noise = pink(rng, rows=len(sound), samples=sound.shape[1])
+            else:
+                chosen = zip(pairs.noise[rows], pairs.start[rows], strict=True)
+                noise = np.stack([excerpt(clips.clips[i], start, sound.shape[1]) for i, start in chosen])
+            sound = mix(sound, noise, recipe.speech_snr_db)
         level = decibels(SPECS[size].power(sound), floor=FLOOR)
         heard[rows] = on_grid(level + FLOOR / 2, 1.0 / 16.0)  # exact in half precision: |level + 40| <= 40
     Scale.fit(heard[: recipe.n_train]).apply(heard)
     return heard
-
-
-def _backdrop(
-    shape: tuple[int, ...], clips: Backgrounds | None, pairs: _Pairs, rows: slice, rng: np.random.Generator
-) -> Floats:
-    if clips is None:
-        return pink(rng, rows=shape[0], samples=shape[1])
-    chosen = zip(pairs.noise[rows], pairs.start[rows], strict=True)
-    return np.stack([excerpt(clips.clips[clip], start, shape[1]) for clip, start in chosen])

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmkd_lab.core.check import LabError, real, require
+from mmkd_lab.core.check import real
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.assemble import facts_of, paired
 from mmkd_lab.data.content import ArraySet, array_set
 from mmkd_lab.data.datasets.recipes import CremaVotes
 from mmkd_lab.data.paired import PairedData
+from mmkd_lab.data.validate import validate_positions
 
 #: What the raters were given, in the order of the votes.
 SENSES = ("voice", "face", "audiovisual")
@@ -36,14 +37,13 @@ def build(recipe: CremaVotes) -> PairedData:
     rng = np.random.default_rng(derive(recipe.seed, "crema_votes", "actors"))
     ends = [recipe.val_actors, recipe.val_actors + recipe.test_actors]
     val, test, train = np.split(rng.permutation(np.unique(actor)), ends)
+    sides = {"train": train, "val": val, "test": test}
     shares = _shares(found, 0.0)
     return paired(
         "crema_votes",
         modalities={name: shares[:, SENSES.index(name)].contiguous() for name in recipe.senses},
         target=found.whole("y"),
-        splits={
-            name: np.isin(actor, part) for name, part in {"train": train, "val": val, "test": test}.items()
-        },
+        splits={name: np.isin(actor, part) for name, part in sides.items()},
         classes=found.texts("classes"),
         group=actor,
         recipe=facts_of(recipe, [found.file]),
@@ -61,26 +61,16 @@ def soft_labels(
 
     Args:
         index: (N,) int64 sample indices of `data.load("crema_votes")`, in any order; default: all, 0 to 7441.
-        smoothing: votes added to every emotion, so that with any above 0 the logarithm of a share, the logit
-            of a teacher, is finite.
+        smoothing: votes added to every emotion; any above 0 makes the logarithm of a share, a logit, finite.
         mirror, path: as in `data.load`.
 
-    Raises:
-        LabError: an unknown sample index, or a negative smoothing.
-        DamagedFile: the file is missing or damaged.
+    Raises `LabError` for an unknown index or negative smoothing, `DamagedFile` for a missing or damaged file.
     """
     smoothing = real("smoothing", smoothing, at_least=0.0)
     shares = _shares(array_set("crema_votes", mirror=mirror, path=path), smoothing)
     if index is None:
         return shares
-    shown = f"{index.dtype} {tuple(index.shape)}" if isinstance(index, Tensor) else type(index).__name__
-    plain = isinstance(index, Tensor) and index.ndim == 1 and index.dtype == torch.int64 and len(index) > 0
-    require(plain, "index", shown, "must be a non-empty int64 tensor (N,) of sample indices")
-    low, high = int(index.min()), int(index.max())
-    if low < 0 or high >= len(shares):
-        raise LabError(
-            "index", f"indices {low} to {high}", f"must lie between 0 and {len(shares) - 1}, the clips"
-        )
+    validate_positions("index", index, len(shares))
     return shares[index.cpu()]
 
 

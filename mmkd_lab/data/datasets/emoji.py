@@ -35,21 +35,20 @@ def build(recipe: Emoji) -> PairedData:
     splits: the file's own test part; validation is cut from the rest, groups in their shares. index: the row
     in the file.
 
-    Raises:
-        LabError: more keywords than there are.
-        DamagedFile: the file is missing or damaged.
+    Raises `LabError` for more keywords than there are, `DamagedFile` for a missing or damaged file.
     """
     found = array_set("emoji", mirror=recipe.mirror, path=recipe.path)
     group, by_group = found.whole("y"), recipe.target == "group"
     splits = _splits(found["is_train"].astype(bool), group, recipe.n_val, recipe.seed)
     keywords, names = _keywords(found), found.texts("name")
-    said = names if recipe.said == "name" else _with_keywords(names, keywords)
+    said = names
+    if recipe.said != "name":  # a keyword that is the name itself is said once
+        rows = zip(names, keywords, strict=True)
+        said = tuple(f"{name}: {', '.join(word for word in row if word != name)}" for name, row in rows)
     text = words_of(said, splits["train"], min_count=recipe.min_count)
-    target, classes = (
-        (group, found.texts("classes"))
-        if by_group
-        else _frequent(keywords, splits["train"], recipe.num_keywords)
-    )
+    target, classes = group, found.texts("classes")
+    if not by_group:
+        target, classes = _frequent(keywords, splits["train"], recipe.num_keywords)
     return paired(
         "emoji",
         modalities={"image": _pictures(found["rgba32"], recipe.channels), "text": text.pop("ids")},
@@ -65,12 +64,8 @@ def build(recipe: Emoji) -> PairedData:
 
 def _splits(is_train: npt.NDArray[np.bool_], group: Rows, n_val: int, seed: int) -> dict[str, Rows]:
     rest = np.flatnonzero(is_train)
-    order = stratified_order(group[rest], np.random.default_rng(derive(seed, "emoji", "split")))
-    return {
-        "train": np.sort(rest[order[n_val:]]),
-        "val": np.sort(rest[order[:n_val]]),
-        "test": np.flatnonzero(~is_train),
-    }
+    order = rest[stratified_order(group[rest], np.random.default_rng(derive(seed, "emoji", "split")))]
+    return {"train": np.sort(order[n_val:]), "val": np.sort(order[:n_val]), "test": np.flatnonzero(~is_train)}
 
 
 def _keywords(found: ArraySet) -> Keywords:
@@ -82,20 +77,12 @@ def _keywords(found: ArraySet) -> Keywords:
     return tuple(tuple(map(str, row)) for row in rows)
 
 
-def _with_keywords(names: tuple[str, ...], keywords: Keywords) -> tuple[str, ...]:
-    """'name: keyword, keyword'; a keyword that is the name itself is said once."""
-    return tuple(
-        f"{name}: {', '.join(word for word in row if word != name)}"
-        for name, row in zip(names, keywords, strict=True)
-    )
-
-
-def _frequent(keywords: Keywords, train: Rows, count: int) -> tuple[npt.NDArray[np.bool_], tuple[str, ...]]:
+def _frequent(keywords: Keywords, train: Rows, count: int) -> tuple[Rows, tuple[str, ...]]:
     """(N, K) which of the most frequent training keywords each emoji has, and what they are."""
     counts = Counter(word for i in train for word in set(keywords[i]))
     require(count <= len(counts), "num_keywords", count, f"must be at most {len(counts)}")
     known = sorted(counts, key=lambda word: (-counts[word], word))[:count]
-    return np.array([[word in row for word in known] for row in map(set, keywords)]), tuple(known)
+    return np.array([[int(word in row) for word in known] for row in keywords]), tuple(known)
 
 
 def _pictures(rgba: npt.NDArray[np.generic], channels: int) -> npt.NDArray[np.float32]:

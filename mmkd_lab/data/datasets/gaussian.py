@@ -57,15 +57,10 @@ _MOST_VALUES = 10**10
 
 @dataclass(frozen=True, eq=False)
 class Worlds:
-    """W worlds of one shape, stacked along a leading axis.
+    """W worlds of one shape, stacked along a leading axis, with the world and the seed that made each.
 
-    Args:
-        specs: the world that made each entry.
-        seeds: the seed of each entry.
-        a: (W, N, width_a) modality a; N = n_train + n_val + n_test in this order.
-        b: (W, N, width_b) modality b.
-        target: (W, N) int64, 0 or 1.
-        hyperplane: the actual delta of each, (latents,) float64.
+    a: (W, N, width_a), N = n_train + n_val + n_test in this order. b: (W, N, width_b). target: (W, N) int64,
+    0 or 1. hyperplane: the actual delta of each, (latents,) float64.
     """
 
     specs: tuple[World, ...]
@@ -101,10 +96,9 @@ class Worlds:
         return {"a": self.a, "b": self.b}[view] if view != "ab" else np.concatenate([self.a, self.b], axis=2)
 
     def only(self, modality: str, *parts: str) -> Worlds:
-        """The same worlds, every column of a modality outside `parts` set to 0.
+        """The same worlds, every column of a modality outside `parts` set to 0: nothing is learned of it.
 
-        A linear network cannot learn from a column of zeros: training on the result is training without these
-        columns. `worlds.only("a", "shared")` gives the modality-general teacher of MFH's Table 2.
+        `worlds.only("a", "shared")` gives the modality-general teacher of MFH's Table 2.
         """
         one_of("modality", modality, ("a", "b"))
         require(len(parts) > 0, "parts", parts, f"must name at least one of {check.listing(PARTS)}")
@@ -144,10 +138,7 @@ class Worlds:
 def worlds(specs: World | Iterable[World], seeds: Iterable[int]) -> Worlds:
     """Draw every world for every seed: W = specs x seeds, the seeds of the first world first.
 
-    The numbers of a seed are drawn once and shared by the worlds that draw alike.
-
-    Raises:
-        LabError: no world, worlds that differ in widths or sample counts, a bad seed.
+    Raises `LabError` for no world, worlds that differ in widths or sample counts, or a bad seed.
     """
     kinds = _kinds(specs)
     chosen = check.seeds("seeds", seeds)
@@ -184,14 +175,9 @@ def _kinds(specs: World | Iterable[World]) -> tuple[World, ...]:
     listed = [specs] if isinstance(specs, World) else check.flat("specs", specs, rule, way_out)
     kinds = tuple(check.of_type("specs", spec, World, rule, way_out) for spec in listed)
     require(len(kinds) > 0, "specs", kinds, "must hold at least one world")
+    rule = f"must agree in widths and sample counts, {kinds[0].shape} in the first"
     for kind in kinds:
-        require(
-            kind.shape == kinds[0].shape,
-            "specs",
-            kind.shape,
-            f"must agree in widths and sample counts, {kinds[0].shape} in the first",
-            "Call worlds() once for each shape.",
-        )
+        require(kind.shape == kinds[0].shape, "specs", kind.shape, rule, "Call worlds() once for each shape.")
     return kinds
 
 

@@ -33,24 +33,18 @@ class World(Dimensions):
     latents in its first columns, modality a from column `offset_a` on; the other columns are noise.
 
     Args:
-        shared: decisive latents that both modalities see.
-        specific_a: decisive latents that only modality a sees.
-        specific_b: decisive latents that only modality b sees.
-        hidden: decisive latents that neither sees.
-        width_a: columns of modality a.
-        width_b: columns of modality b.
+        shared, specific_a, specific_b, hidden: decisive latents that both modalities, only a, only b, or
+            neither see.
+        width_a, width_b: columns of each modality.
         hyperplane: 'random' draws delta from a standard normal; 'ones' weighs every latent alike.
-        n_train: training samples.
-        n_val: validation samples; 0 for none.
-        n_test: test samples.
+        n_train, n_val, n_test: samples; n_val may be 0.
         offset_a: the column of modality a in which its decisive latents begin.
         stream: which random numbers are drawn. 'figures' replays figures 2 and 3 (the test set of seed s
             comes from seed s + 1, whose training set shares its numbers), 'table2' replays Table 2,
             'independent' is as 'figures' with a test stream that no training set shares.
 
-    Raises:
-        LabError: a dimension that is not a whole number, nothing that a modality could see, a width too
-            small for its decisive latents, an unknown hyperplane or stream.
+    Raises `LabError` for nothing that a modality could see, a width too small for its decisive latents, or a
+    value of another kind.
     """
 
     @property
@@ -85,14 +79,12 @@ class World(Dimensions):
     @property
     def gamma_a(self) -> float:
         """Shared among the decisive latents that a sees; NaN when it sees none."""
-        seen = self.shared + self.specific_a
-        return self.shared / seen if seen else float("nan")
+        return self.shared / ((self.shared + self.specific_a) or float("nan"))
 
     @property
     def gamma_b(self) -> float:
         """Shared among the decisive latents that b sees; NaN when it sees none."""
-        seen = self.shared + self.specific_b
-        return self.shared / seen if seen else float("nan")
+        return self.shared / ((self.shared + self.specific_b) or float("nan"))
 
     @property
     def unobserved(self) -> float:
@@ -109,11 +101,8 @@ class World(Dimensions):
     def rho(self, view: str, hyperplane: npt.ArrayLike | None = None) -> float:
         """Correlation of the label's score with the part of it that a view sees: |delta_S| / |delta|.
 
-        Args:
-            view: 'a', 'b', 'ab' or 'shared'.
-            hyperplane: (latents,) the actual delta; None takes every latent to weigh alike.
-
-        Raises `LabError` for an unknown view or a hyperplane of another length.
+        `hyperplane` is the actual delta, (latents,); None weighs every latent alike. Raises `LabError` for
+        an unknown view (see `VIEWS`) or a hyperplane of another length.
         """
         rule = f"must have one finite coordinate per latent, ({self.latents},), and not be 0"
         try:

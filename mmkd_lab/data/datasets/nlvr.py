@@ -21,7 +21,7 @@ from mmkd_lab.core.check import DamagedFile
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data import manifest
 from mmkd_lab.data.assemble import facts_of, paired, words_of
-from mmkd_lab.data.content import NLVR_MEMBER, read_nlvr
+from mmkd_lab.data.content import NLVR_MEMBER, read_members
 from mmkd_lab.data.datasets.recipes import Nlvr
 from mmkd_lab.data.files import locate
 from mmkd_lab.data.making.pairing import Rows, cut
@@ -61,7 +61,7 @@ def build(recipe: Nlvr) -> PairedData:
     """
     (file,) = manifest.collection("nlvr").files
     where = locate(file, recipe.mirror, path=recipe.path)
-    members = read_nlvr(file, where)
+    members = read_members(file, where)
     examples = [example for part in PARTS for example in _examples(members, part, where)]
     group = np.array([example.group for example in examples], dtype=np.int64)
     part = np.array([PARTS.index(example.part) for example in examples], dtype=np.int64)

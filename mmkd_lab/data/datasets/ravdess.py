@@ -32,12 +32,9 @@ FOLDS = 5
 class AudioTeacher:
     """Logits of a published speech network that was fine-tuned on the actors of four folds.
 
-    Args:
-        fold: the fold of actors it has never heard.
-        index: (N,) int64 sample indices.
-        logits: (N, 8) float32.
-        fitted: (N,) bool, True where the network was trained on the row: there its logits say how well it
-            memorised, not what it can hear (right on 98 to 100 % of these, on 79 to 86 % of the others).
+    fold: the actors it has never heard. index: (N,) int64 sample indices. logits: (N, 8) float32.
+    fitted: (N,) bool, where the network was trained on the row: there its logits say how well it memorised,
+    not what it can hear (right on 98 to 100 % of these, on 79 to 86 % of the others).
     """
 
     fold: int
@@ -85,9 +82,7 @@ def audio_teacher(
     Warns (`UserWarning`) that its training rows are fitted. They include the validation fold of `build`: mask
     them with `fitted` wherever the teacher's own accuracy or calibration matters.
 
-    Raises:
-        LabError: a fold that is not 0 to 4.
-        DamagedFile: the file is missing or damaged.
+    Raises `LabError` for a fold that is not 0 to 4, `DamagedFile` for a missing or damaged file.
     """
     fold = position("fold", fold, FOLDS, of="a fold of actors")
     arrays = array_set("ravdess", mirror=mirror, path=path)

@@ -7,7 +7,7 @@ Actor_24 (Livingstone and Russo 2018). CC BY-NC-SA 4.0, research only.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from mmkd_lab.data.archives import Samples, read_wav
 from mmkd_lab.data.datasets.ravdess import LOWEST, SPAN
 from mmkd_lab.data.files import mirror_folder
 from mmkd_lab.data.making.scale import Array
+from mmkd_lab.data.making.spectrogram import mel_edges
 
 RATE, TARGET_RATE = 48000, 16000
 WINDOW, HOP, FFT = 400, 160, 512
@@ -26,15 +27,7 @@ BANDS, FRAMES = 40, 150
 LOW, HIGH = 60.0, 7600.0
 EMPHASIS, EPSILON, RANGE_DB = 0.97, 1e-10, 40.0
 HOME = "It is in Audio_Speech_Actors_01-24.zip of zenodo.org/records/1188976 (CC BY-NC-SA 4.0)."
-_FIELDS = {
-    "modality": 3,
-    "channel": 2,
-    "emotion": 8,
-    "intensity": 2,
-    "statement": 2,
-    "repetition": 2,
-    "actor": 24,
-}
+_LARGEST = (3, 2, 8, 2, 2, 2, 24)  # of each number of a name
 
 
 @dataclass(frozen=True)
@@ -62,34 +55,28 @@ class Clip:
     @property
     def key(self) -> str:
         """The name without its modality, which is the same for all recordings of one performance."""
-        return "-".join(f"{getattr(self, name):02d}" for name in list(_FIELDS)[1:])
+        return "-".join(f"{number:02d}" for number in astuple(self)[1:])
 
 
 def parse_name(name: str) -> Clip:
     """What `03-01-06-01-02-01-12.wav` says. Raises `LabError` naming what is wrong with any other form."""
-    require(isinstance(name, str), "name", name, "must be text")
+
     rule = "must be seven numbers of two digits, as in 03-01-06-01-02-01-12.wav"
-    match = re.fullmatch(r"([0-9]{2}(?:-[0-9]{2}){6})\.wav", name)
+    match = re.fullmatch(r"([0-9]{2}(?:-[0-9]{2}){6})\.wav", str(name))
     if match is None:
         raise LabError("name", name, rule)
-    found = dict(zip(_FIELDS, map(int, match[1].split("-")), strict=True))
-    for field, most in _FIELDS.items():
-        require(1 <= found[field] <= most, "name", name, f"its {field} must lie between 01 and {most:02d}")
-    require(
-        found["emotion"] != 1 or found["intensity"] == 1,
-        "name",
-        name,
-        "its intensity must be 01: the neutral emotion has no strong one",
-    )
-    return Clip(**found)
+    found = Clip(*map(int, match[1].split("-")))
+    for (field, number), most in zip(asdict(found).items(), _LARGEST, strict=True):
+        require(1 <= number <= most, "name", name, f"its {field} must lie between 01 and {most:02d}")
+    fine = found.emotion != 1 or found.intensity == 1
+    require(fine, "name", name, "its intensity must be 01: the neutral emotion has no strong one")
+    return found
 
 
 def recordings(mirror: str | Path | None = None) -> dict[Clip, Path]:
     """Every recording under `ravdess/Actor_XX` of the mirror, sorted by path.
 
-    Raises:
-        LabError: a name of another form, or an actor in another one's folder.
-        DamagedFile: there is no such folder, or no recording in it.
+    Raises `LabError` for a name of another form or an actor in another one's folder, `DamagedFile` for none.
     """
     folder = mirror_folder("ravdess", mirror)
     found: dict[Clip, Path] = {}
@@ -106,9 +93,7 @@ def recordings(mirror: str | Path | None = None) -> dict[Clip, Path]:
 def read_clip(path: str | Path) -> Samples:
     """The 48 kHz samples of one recording.
 
-    Raises:
-        LabError: its name is not a RAVDESS name.
-        DamagedFile: it is missing, no mono 16-bit wav file, or not at 48 kHz.
+    Raises `LabError` for a name that is not RAVDESS's, `DamagedFile` where there is no 48 kHz mono wav file.
     """
     file = Path(path)
     parse_name(file.name)
@@ -183,9 +168,7 @@ def _log_mel(wave: Array) -> Array:
 @cache
 def _filters() -> Array:
     """(257, 40) triangles of height one whose edges are whole bins."""
-    ends = 2595.0 * np.log10(1.0 + np.array([LOW, HIGH]) / 700.0)
-    hertz = 700.0 * (10.0 ** (np.linspace(ends[0], ends[1], BANDS + 2) / 2595.0) - 1.0)
-    edges = np.floor((FFT + 1) * hertz / TARGET_RATE)
+    edges = np.floor((FFT + 1) * mel_edges(LOW, HIGH, BANDS) / TARGET_RATE)
     bins, left, centre, right = np.arange(FFT // 2 + 1)[:, None], edges[:-2], edges[1:-1], edges[2:]
     height = np.minimum((bins - left) / (centre - left), (right - bins) / (right - centre))
     return np.asarray(np.clip(height, 0.0, None))

@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from mmkd_lab.core.check import LabError, require
 from mmkd_lab.core.config import Count, Distinct, Fraction, Natural, Plain, Positive, Real, config
 
-_TEXT = BeforeValidator(lambda value: os.fspath(value) if isinstance(value, os.PathLike) else value)
-Folder = Annotated[str, _TEXT]
-Seed = Annotated[Natural, Field(description="seed of the splits, the pairs and the noise")]
+
+def means(text: str, **bounds: Any) -> Any:  # noqa: ANN401 - pydantic's own
+    """What a parameter means, and its bounds."""
+    return Field(description=text, **bounds)
+
+
+Folder = Annotated[str, BeforeValidator(lambda at: os.fspath(at) if isinstance(at, os.PathLike) else at)]
+Seed = Annotated[Natural, means("seed of the splits, the pairs and the noise")]
 Mirror = Annotated[
-    Folder | None,
-    Field(description="folder to take the files from; default MMKD_LAB_MIRROR, else downloads"),
+    Folder | None, means("folder to take the files from; default MMKD_LAB_MIRROR, else downloads")
 ]
-File = Annotated[Folder | None, Field(description="the data file itself, instead of a mirror")]
+File = Annotated[Folder | None, means("the data file itself, instead of a mirror")]
 Decibels = Annotated[Real, Field(ge=-60, le=60)]
 Snr = Annotated[
-    Decibels | None,
-    Field(description="speech power over noise power in decibels; None leaves the speech clean"),
+    Decibels | None, means("speech power over noise power in decibels; None leaves the speech clean")
 ]
-NTrain = Annotated[Natural, Field(ge=50, description="number of training pairs")]
-NVal = Annotated[Natural, Field(ge=50, description="number of validation pairs")]
-NTest = Annotated[Natural, Field(ge=50, description="number of test pairs")]
-MinCount = Annotated[
-    Count, Field(description="occurrences in the training text that a word needs to be known")
-]
-Speaker = Literal["george", "jackson", "lucas", "nicolas", "theo", "yweweler"]
-Share = Annotated[Fraction | None, Field(description="share of samples that it decides; default the mix's")]
+NTrain = Annotated[Natural, means("number of training pairs", ge=50)]
+NVal = Annotated[Natural, means("number of validation pairs", ge=50)]
+NTest = Annotated[Natural, means("number of test pairs", ge=50)]
+MinCount = Annotated[Count, means("occurrences in the training text that a word needs to be known")]
+Speakers = tuple[Literal["george", "jackson", "lucas", "nicolas", "theo", "yweweler"], ...]
+Share = Annotated[Fraction | None, means("share of samples that it decides; default the mix's")]
 
 
 @config
@@ -41,11 +42,8 @@ class AvDigits:
     n_val: Annotated[NVal, Field(le=20000)] = 500
     n_test: Annotated[NTest, Field(le=20000)] = 2000
     speech_snr_db: Snr = -10.0
-    image_noise: Annotated[Real, Field(ge=0, le=10, description="sd of Gaussian noise; white is 1")] = 0.25
-    image_occlusion: Annotated[
-        Fraction,
-        Field(description="side of a grey square at a random place, as a share of the image's side"),
-    ] = 0.0
+    image_noise: Annotated[Real, means("sd of Gaussian noise; white is 1", ge=0, le=10)] = 0.25
+    image_occlusion: Annotated[Fraction, means("side of a grey square at a random place, as a share")] = 0.0
     seed: Seed = 0
 
 
@@ -58,30 +56,28 @@ class AvMnist:
     n_test: Annotated[NTest, Field(le=10000)] = 10000
     image_components: Annotated[
         Annotated[Count, Field(le=784)] | None,
-        Field(description="principal components kept; 3 unless image_energy is given, 784 for all"),
+        means("principal components kept; 3 unless image_energy is given, 784 for all"),
     ] = None
     image_energy: Annotated[
         Annotated[Positive, Field(le=1)] | None,
-        Field(description="keep the fewest components with this share of the variance"),
+        means("keep the fewest components with this share of the variance"),
     ] = None
     speech_split: Annotated[
         Literal["speakers", "official"],
-        Field(description="'speakers': splits share no speaker; 'official': FSDD's own, speakers shared"),
+        means("'speakers': splits share no speaker; 'official': FSDD's own, speakers shared"),
     ] = "speakers"
-    val_speakers: Annotated[
-        tuple[Speaker, ...], Distinct, Field(min_length=1, description="heard in validation only")
-    ] = ("yweweler",)
-    test_speakers: Annotated[
-        tuple[Speaker, ...], Distinct, Field(min_length=1, description="heard in the test only")
-    ] = ("lucas", "theo")
+    val_speakers: Annotated[Speakers, Distinct, means("heard in validation only", min_length=1)] = (
+        "yweweler",
+    )
+    test_speakers: Annotated[Speakers, Distinct, means("heard in the test only", min_length=1)] = (
+        "lucas",
+        "theo",
+    )
     speech_snr_db: Snr = 10.0
     noise: Annotated[
-        Literal["esc10", "pink"],
-        Field(description="'esc10': recorded backgrounds; 'pink': generated, nothing to download"),
+        Literal["esc10", "pink"], means("'esc10': recorded backgrounds; 'pink': generated, no download")
     ] = "esc10"
-    speech_size: Annotated[
-        Literal[28, 112], Plain, Field(description="mel bands and frames of the spectrogram")
-    ] = 28
+    speech_size: Annotated[Literal[28, 112], Plain, means("mel bands and frames of the spectrogram")] = 28
     seed: Seed = 0
     mirror: Mirror = None
 
@@ -102,29 +98,26 @@ class AvMnist:
 class Dimensions:
     """Parameters of a Gaussian world; `datasets.gaussian.World` says what they mean."""
 
-    shared: Annotated[Natural, Field(description="decisive latents that both modalities see")] = 6
-    specific_a: Annotated[Natural, Field(description="decisive latents that only modality a sees")] = 4
-    specific_b: Annotated[Natural, Field(description="decisive latents that only modality b sees")] = 4
-    hidden: Annotated[Natural, Field(description="decisive latents that neither sees")] = 6
-    width_a: Annotated[Count, Field(description="columns of modality a")] = 25
-    width_b: Annotated[Count, Field(description="columns of modality b")] = 50
-    hyperplane: Annotated[Literal["random", "ones"], Field(description="how latents are weighed")] = "random"
-    n_train: Annotated[Count, Field(description="number of training samples")] = 200
-    n_val: Annotated[Natural, Field(description="number of validation samples; 0 for none")] = 0
-    n_test: Annotated[Count, Field(description="number of test samples")] = 1000
-    offset_a: Annotated[Natural, Field(description="column of a in which its decisive latents begin")] = 0
+    shared: Annotated[Natural, means("decisive latents that both modalities see")] = 6
+    specific_a: Annotated[Natural, means("decisive latents that only modality a sees")] = 4
+    specific_b: Annotated[Natural, means("decisive latents that only modality b sees")] = 4
+    hidden: Annotated[Natural, means("decisive latents that neither sees")] = 6
+    width_a: Annotated[Count, means("columns of modality a")] = 25
+    width_b: Annotated[Count, means("columns of modality b")] = 50
+    hyperplane: Annotated[Literal["random", "ones"], means("how latents are weighed")] = "random"
+    n_train: Annotated[Count, means("number of training samples")] = 200
+    n_val: Annotated[Natural, means("number of validation samples; 0 for none")] = 0
+    n_test: Annotated[Count, means("number of test samples")] = 1000
+    offset_a: Annotated[Natural, means("column of a in which its decisive latents begin")] = 0
     stream: Annotated[
-        Literal["figures", "table2", "independent"], Field(description="which random numbers are drawn")
+        Literal["figures", "table2", "independent"], means("which random numbers are drawn")
     ] = "figures"
 
     def __post_init__(self) -> None:
-        union = self.shared + self.specific_a + self.specific_b
+        union, seen_a = self.shared + self.specific_a + self.specific_b, self.shared + self.specific_a
         way_out = "Give one of them a dimension."
         require(union > 0, "shared + specific_a + specific_b", union, "must be at least 1", way_out)
-        ends = {
-            "width_a": self.offset_a + self.shared + self.specific_a,
-            "width_b": self.shared + self.specific_b,
-        }
+        ends = {"width_a": self.offset_a + seen_a, "width_b": self.shared + self.specific_b}
         way_out = "Widen the modality or declare fewer dimensions."
         for name, end in ends.items():
             rule = f"must hold the decisive latents, which need {end} columns"
@@ -135,8 +128,8 @@ class Dimensions:
 class Gaussian(Dimensions):
     """Parameters of the dataset 'gaussian': one world and its seed."""
 
-    n_val: Annotated[Natural, Field(description="number of validation samples; 0 for none")] = 200
-    seed: Annotated[Natural, Field(description="seed of the world")] = 0
+    n_val: Annotated[Natural, means("number of validation samples; 0 for none")] = 200
+    seed: Annotated[Natural, means("seed of the world")] = 0
 
 
 @config
@@ -145,17 +138,16 @@ class Ravdess:
 
     audio: Annotated[
         Literal["statistics", "mel"],
-        Field(description="'statistics': 180 numbers a clip; 'mel': log-mel, 40 bands by 150 frames"),
+        means("'statistics': 180 numbers a clip; 'mel': log-mel, 40 bands by 150 frames"),
     ] = "statistics"
-    test_fold: Annotated[Natural, Field(le=4, description="fold of actors for the test")] = 0
-    val_fold: Annotated[Natural, Field(le=4, description="fold of actors for validation")] = 1
+    test_fold: Annotated[Natural, means("fold of actors for the test", le=4)] = 0
+    val_fold: Annotated[Natural, means("fold of actors for validation", le=4)] = 1
     mirror: Mirror = None
     path: File = None
 
     def __post_init__(self) -> None:
-        apart = self.val_fold != self.test_fold
         rule, why = "must differ from test_fold", "No actor may be on two sides."
-        require(apart, "val_fold", self.val_fold, rule, why)
+        require(self.val_fold != self.test_fold, "val_fold", self.val_fold, rule, why)
 
 
 @config
@@ -165,7 +157,7 @@ class Mfeat:
     views: Annotated[
         tuple[Literal["fac", "fou", "kar", "mor", "pix", "zer"], ...],
         Distinct,
-        Field(min_length=2, description="which views are the modalities"),
+        means("which views are the modalities", min_length=2),
     ] = ("mor", "fac")
     n_train: Annotated[NTrain, Field(le=1900)] = 800
     n_val: Annotated[NVal, Field(le=1900)] = 200
@@ -186,10 +178,10 @@ class CremaVotes:
     senses: Annotated[
         tuple[Literal["voice", "face", "audiovisual"], ...],
         Distinct,
-        Field(min_length=2, description="what the raters were given; each is a modality"),
+        means("what the raters were given; each is a modality", min_length=2),
     ] = ("voice", "face")
-    val_actors: Annotated[Count, Field(le=89, description="number of actors for validation")] = 13
-    test_actors: Annotated[Count, Field(le=89, description="number of actors for the test")] = 27
+    val_actors: Annotated[Count, means("number of actors for validation", le=89)] = 13
+    test_actors: Annotated[Count, means("number of actors for the test", le=89)] = 27
     seed: Seed = 0
     mirror: Mirror = None
     path: File = None
@@ -205,22 +197,20 @@ class ShapesVl:
 
     mix: Annotated[
         Literal["image_heavy", "text_heavy", "redundant", "synergistic"],
-        Field(description="shares of the evidence by name"),
+        means("shares of the evidence by name"),
     ] = "image_heavy"
     image: Share = None
     text: Share = None
     redundant: Share = None
     synergy: Share = None
-    num_classes: Annotated[Literal[2, 3, 4], Plain, Field(description="number of classes")] = 2
+    num_classes: Annotated[Literal[2, 3, 4], Plain, means("number of classes")] = 2
     n_train: Annotated[NTrain, Field(le=100000)] = 2000
     n_val: Annotated[NVal, Field(le=100000)] = 500
     n_test: Annotated[NTest, Field(le=100000)] = 2000
-    image_size: Annotated[
-        Literal[24, 32], Plain, Field(description="height and width of the image in pixels")
-    ] = 24
-    image_noise: Annotated[Real, Field(ge=0, le=2, description="sd of Gaussian noise; white is 1")] = 0.1
-    distractors: Annotated[Natural, Field(le=6, description="small shapes that mean nothing")] = 2
-    seed: Annotated[Natural, Field(description="seed of the samples and the noise")] = 0
+    image_size: Annotated[Literal[24, 32], Plain, means("height and width of the image in pixels")] = 24
+    image_noise: Annotated[Real, means("sd of Gaussian noise; white is 1", ge=0, le=2)] = 0.1
+    distractors: Annotated[Natural, means("small shapes that mean nothing", le=6)] = 2
+    seed: Annotated[Natural, means("seed of the samples and the noise")] = 0
 
 
 @config
@@ -229,20 +219,15 @@ class Emoji:
 
     target: Annotated[
         Literal["group", "keywords"],
-        Field(description="'group': one of eight; 'keywords': which frequent keywords it has (multi-label)"),
+        means("'group': one of eight; 'keywords': which frequent keywords it has (multi-label)"),
     ] = "group"
     text: Annotated[
         Literal["name and keywords", "name"] | None,
-        Field(description="what is said: by default both for groups, and the name for keywords"),
+        means("what is said: by default both for groups, and the name for keywords"),
     ] = None
-    num_keywords: Annotated[
-        Natural, Field(ge=2, le=100, description="keywords to tell, the most frequent first")
-    ] = 20
-    n_val: Annotated[
-        Natural,
-        Field(ge=50, le=600, description="number of validation emoji, cut from the training ones"),
-    ] = 161
-    channels: Annotated[Literal[3, 4], Plain, Field(description="3: on white; 4: also the opacity")] = 3
+    num_keywords: Annotated[Natural, means("keywords to tell, most frequent first", ge=2, le=100)] = 20
+    n_val: Annotated[Natural, means("number of validation emoji, cut from training", ge=50, le=600)] = 161
+    channels: Annotated[Literal[3, 4], Plain, means("3: on white; 4: also the opacity")] = 3
     min_count: MinCount = 2
     seed: Seed = 0
     mirror: Mirror = None
@@ -264,16 +249,11 @@ class Nlvr:
     """Parameters of nlvr."""
 
     test_split: Annotated[
-        Literal["dev", "test", "hidden"],
-        Field(description="published split that is the test; the other two are for training"),
+        Literal["dev", "test", "hidden"], means("published split that is the test; the others train")
     ] = "test"
-    val_share: Annotated[
-        Positive, Field(le=0.5, description="share of the training sentences that go to validation")
-    ] = 0.15
-    image_height: Annotated[
-        Literal[25, 50], Plain, Field(description="pixels; the width is four times that")
-    ] = 25
+    val_share: Annotated[Positive, means("share of the training sentences for validation", le=0.5)] = 0.15
+    image_height: Annotated[Literal[25, 50], Plain, means("pixels; the width is four times that")] = 25
     min_count: MinCount = 2
-    seed: Annotated[Natural, Field(description="seed of the validation split")] = 0
+    seed: Annotated[Natural, means("seed of the validation split")] = 0
     mirror: Mirror = None
     path: File = None

@@ -48,13 +48,8 @@ def pictures(
 ) -> npt.NDArray[np.float32]:
     """(N, 3, size, size) from -1 to 1 before the noise. The large shape is on top and whole.
 
-    Args:
-        shape: (N,) numbers of `SHAPES`.
-        colour: (N,) rows of `COLOURS`.
-        size: height and width in pixels.
-        noise: sd of Gaussian noise where white is 1 and black is 0.
-        distractors: small shapes in each picture.
-        rng: the stream of places, sizes and noise.
+    shape: (N,) numbers of `SHAPES`. colour: (N,) rows of `COLOURS`. noise: its sd where white is 1 and black
+    0. distractors: small shapes in each picture.
     """
     n = len(shape)
     canvas = np.full((n, size, size, 3), BACKGROUND)

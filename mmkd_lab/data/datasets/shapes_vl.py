@@ -157,12 +157,8 @@ def _joined(parts: list[_Samples]) -> _Samples:
     for part in parts:
         numbered.append(replace(part, **{name: getattr(part, name) + end for name, end in ends.items()}))
         ends = {name: end + int(getattr(part, name).max(initial=-1)) + 1 for name, end in ends.items()}
-    return _Samples(
-        **{
-            name: np.concatenate([getattr(part, name) for part in numbered])
-            for name in _Samples.__dataclass_fields__
-        }
-    )
+    names = _Samples.__dataclass_fields__
+    return _Samples(**{name: np.concatenate([getattr(part, name) for part in numbered]) for name in names})
 
 
 def _facts(found: _Samples) -> dict[str, Rows]:

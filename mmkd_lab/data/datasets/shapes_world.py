@@ -40,17 +40,9 @@ _CONFOUNDERS = 4  # two pictures by two captions
 
 @config
 class Evidence:
-    """The shares of samples that each kind of evidence decides.
+    """The shares of samples that the image alone, the text alone, either, or only both together decide.
 
-    Args:
-        image: share that the image alone decides.
-        text: share that the text alone decides.
-        redundant: share that either decides.
-        synergy: share that only both together decide.
-        num_classes: K, at least 2.
-
-    Raises:
-        LabError: a share outside 0 to 1, shares of more than 1 in all, or fewer than two classes.
+    Raises `LabError` for a share outside 0 to 1, more than 1 in all, or fewer than two classes.
     """
 
     image: Fraction = 0.0
@@ -60,17 +52,13 @@ class Evidence:
     num_classes: Annotated[Count, Field(ge=2)] = 2
 
     def __post_init__(self) -> None:
-        total = self._decided
+        total = self.image + self.text + self.redundant + self.synergy
         require(total <= 1 + 1e-9, " + ".join(KINDS[:4]), round(total, 6), "must be at most 1")
-
-    @property
-    def _decided(self) -> float:
-        return self.image + self.text + self.redundant + self.synergy
 
     @property
     def unobserved(self) -> float:
         """Share of samples whose label nothing tells."""
-        return max(0.0, 1.0 - self._decided)
+        return max(0.0, 1.0 - (self.image + self.text + self.redundant + self.synergy))
 
     @property
     def shares(self) -> dict[str, float]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mmkd_lab.core.check import DamagedFile
 from mmkd_lab.data.archives import digest_members, loudness, members, read_wav
-from mmkd_lab.data.content import BACKGROUND, PUBLISHED_BACKGROUND, exact_members
+from mmkd_lab.data.content import PUBLISHED_BACKGROUND, read_members
 from mmkd_lab.data.manifest import DataFile, backgrounds
 
 Floats = npt.NDArray[np.float64]
@@ -29,12 +29,9 @@ _BLOCK = RATE // 100
 
 @dataclass(frozen=True, eq=False)
 class Backgrounds:
-    """Clips at 8 kHz without their silent stretches.
+    """Clips at 8 kHz without their silent stretches: sorted names, samples, SHA-256 of the archive's content.
 
-    Args:
-        names: the clip names, sorted; a clip's number is its position here.
-        clips: their samples.
-        digest: SHA-256 of the archive's content.
+    A clip's number is its position.
     """
 
     names: tuple[str, ...]
@@ -55,19 +52,15 @@ def read_backgrounds(file: DataFile, path: Path) -> Backgrounds:
     Raises `DamagedFile` naming the path when a clip is missing, altered, or not a wav file of its kind.
     """
     if path.name == file.names[0]:
-        found = exact_members(file, path, BACKGROUND)
-        rate = RATE
+        found, rate = read_members(file, path), RATE
     else:
         found, rate = members(path, PUBLISHED_BACKGROUND, only=backgrounds()), 44100
-    missing = sorted(set(backgrounds()) - set(found))
-    if missing:
-        raise DamagedFile(
-            str(path), f"without clip {missing[0]}", f"must hold all {len(backgrounds())} clips"
-        )
-    clips = tuple(_clip(found[name], rate=rate, name=name, path=path) for name in sorted(found))
-    return Backgrounds(
-        tuple(sorted(found)), tuple(without_silence(clip) for clip in clips), digest_members(found)
-    )
+    if missing := sorted(set(backgrounds()) - set(found)):
+        rule = f"must hold all {len(backgrounds())} clips"
+        raise DamagedFile(str(path), f"without clip {missing[0]}", rule)
+    names = tuple(sorted(found))
+    clips = (_clip(found[name], rate=rate, name=name, path=path) for name in names)
+    return Backgrounds(names, tuple(map(without_silence, clips)), digest_members(found))
 
 
 def without_silence(clip: Floats) -> Floats:
@@ -107,12 +100,13 @@ def mix(speech: Floats, noise: Floats, snr_db: float) -> Floats:
 
 
 def _clip(content: bytes, *, rate: int, name: str, path: Path) -> Floats:
-    found_rate, samples = read_wav(content, name=f"{path}: {name}")
+    where = f"{path}: {name}"
+    found_rate, samples = read_wav(content, name=where)
     if found_rate != rate:
-        raise DamagedFile(f"{path}: {name}", f"{found_rate} Hz", f"must have {rate} Hz")
+        raise DamagedFile(where, f"{found_rate} Hz", f"must have {rate} Hz")
     if len(samples) != SECONDS * rate:
-        shown = f"{len(samples) / rate:.3f} s"
-        raise DamagedFile(f"{path}: {name}", shown, f"must last {SECONDS} s, as every clip of ESC-50 does")
+        rule = f"must last {SECONDS} s, as every clip of ESC-50 does"
+        raise DamagedFile(where, f"{len(samples) / rate:.3f} s", rule)
     if rate == RATE:
         return samples.astype(np.float64)
     from scipy.signal import resample_poly
@@ -121,9 +115,6 @@ def _clip(content: bytes, *, rate: int, name: str, path: Path) -> Floats:
     stated = np.frombuffer(bytes.fromhex(backgrounds()[name]), dtype=np.uint8).astype(float)
     apart = float(np.abs(loudness(clip).astype(float) - stated).mean()) / 4.0
     if apart > TOLERANCE:
-        shown, rule = (
-            f"differs by {apart:.1f} dB on average",
-            "its loudness over time must be that of the manifest",
-        )
-        raise DamagedFile(f"{path}: {name}", shown, rule, "Delete the archive and download it again.")
+        rule, way_out = "must be as loud over time as in the manifest", "Download the archive again."
+        raise DamagedFile(where, f"differs by {apart:.1f} dB on average", rule, way_out)
     return clip

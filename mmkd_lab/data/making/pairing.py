@@ -16,19 +16,9 @@ def balanced_labels(n: int, num_classes: int, rng: np.random.Generator) -> Rows:
 
 
 def draw(labels: Rows, pool: Rows, pool_labels: Rows, rng: np.random.Generator) -> Rows:
-    """For each label one row of `pool` that has it, every row used equally often to within one.
+    """For each of (n,) labels one of the (m,) items of `pool` that has it, used equally often to within one.
 
-    Args:
-        labels: (n,) wanted labels.
-        pool: (m,) item numbers to choose from.
-        pool_labels: (m,) the labels of `pool`.
-        rng: the stream that orders the items; each time a class has been used up it is shuffled anew.
-
-    Returns:
-        (n,) item numbers.
-
-    Raises:
-        LabError: a wanted label has no item in the pool.
+    Each time a class has been used up it is shuffled anew. Raises `LabError` for a label without an item.
     """
     chosen = np.empty(len(labels), dtype=np.int64)
     for label in np.unique(labels):

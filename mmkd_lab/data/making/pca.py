@@ -14,13 +14,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class PCA:
-    """Principal components of training images.
-
-    Args:
-        mean: (D,) mean image.
-        directions: (D, D) orthonormal columns, the strongest first.
-        energy: (D,) share of the variance on each direction; sums to one.
-    """
+    """(D,) mean image, (D, D) orthonormal columns, strongest first, and (D,) their shares of the variance."""
 
     mean: Floats
     directions: Floats
@@ -43,12 +37,8 @@ def fit_pca(images: npt.NDArray[np.uint8]) -> PCA:
     The covariance is summed in whole numbers, so that the fit is the same in any order and on any machine but
     for the last bits of the eigenvectors. Raises `LabError` for fewer than two images.
     """
-    require(
-        images.ndim == 2 and len(images) >= 2,
-        "images",
-        images.shape,
-        "must be (N, D) with at least two images",
-    )
+    fine = images.ndim == 2 and len(images) >= 2
+    require(fine, "images", images.shape, "must be (N, D) with at least two images")
     n, total = len(images), np.zeros(images.shape[1])
     product = np.zeros((images.shape[1], images.shape[1]))
     for start in range(0, n, 10000):
@@ -58,6 +48,4 @@ def fit_pca(images: npt.NDArray[np.uint8]) -> PCA:
     mean = total / n
     values, vectors = np.linalg.eigh((product / n - np.outer(mean, mean)) / 255.0**2)
     values = np.clip(values[::-1], 0.0, None)
-    whole = values.sum()
-    energy = values / whole if whole > 0 else values
-    return PCA(mean / 255.0, np.ascontiguousarray(vectors[:, ::-1]), energy)
+    return PCA(mean / 255.0, np.ascontiguousarray(vectors[:, ::-1]), values / (values.sum() or 1.0))

@@ -47,8 +47,7 @@ class MelSpec:
     def filters(self) -> Array:
         """(window // 2 + 1, mel) triangles of height one. Bands narrower than a bin keep the nearest."""
         frequencies = np.fft.rfftfreq(self.window, 1 / self.rate)
-        ends = _to_mel(np.array([self.low, self.rate / 2]))
-        edges = _to_hertz(np.linspace(ends[0], ends[1], self.mel + 2))
+        edges = mel_edges(self.low, self.rate / 2, self.mel)
         left, centre, right = edges[:-2], edges[1:-1], edges[2:]
         up = (frequencies[:, None] - left) / (centre - left)
         down = (right - frequencies[:, None]) / (right - centre)
@@ -60,12 +59,9 @@ class MelSpec:
 
     def power(self, waves: npt.NDArray[np.floating]) -> Array:
         """(N, samples) waveforms -> (N, mel, frames) mel power. Raises `LabError` for another length."""
-        require(
-            waves.ndim == 2 and waves.shape[1] == self.samples,
-            "waves",
-            waves.shape,
-            f"must be (N, {self.samples}), the {self.frames} frames of this spectrogram",
-        )
+        fine = waves.ndim == 2 and waves.shape[1] == self.samples
+        rule = f"must be (N, {self.samples}), the {self.frames} frames of this spectrogram"
+        require(fine, "waves", waves.shape, rule)
         hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.window) / self.window)
         out = np.empty((len(waves), self.mel, self.frames))
         rows = max(1, _BLOCK // (self.window * self.frames))
@@ -93,9 +89,7 @@ def decibels(power: Array, *, floor: float) -> Array:
     return np.asarray(10.0 * np.log10(np.maximum(relative, 10.0 ** (-floor / 10.0))))
 
 
-def _to_mel(hertz: Array) -> Array:
-    return np.asarray(2595.0 * np.log10(1.0 + hertz / 700.0))
-
-
-def _to_hertz(mel: Array) -> Array:
-    return np.asarray(700.0 * (10.0 ** (mel / 2595.0) - 1.0))
+def mel_edges(low: float, high: float, bands: int) -> Array:
+    """(bands + 2,) edges of mel bands in Hz, evenly spaced on the HTK scale."""
+    ends = 2595.0 * np.log10(1.0 + np.array([low, high]) / 700.0)
+    return np.asarray(700.0 * (10.0 ** (np.linspace(ends[0], ends[1], bands + 2) / 2595.0) - 1.0))
