@@ -35,12 +35,6 @@ def test_shares_of_figure_3_and_table_2():
     assert {spec.bayes_accuracy("a") for spec in TABLE2} == {100.0}
 
 
-def test_gamma_of_a_modality_that_sees_nothing_is_undefined():
-    spec = World(0, 5, 0, hidden=0)
-    assert np.isnan(spec.gamma_b)
-    assert spec.gamma_a == 0
-
-
 @pytest.mark.parametrize(
     ("share", "percent"), [(1 / 4, 66.67), (1 / 3, 69.59), (1 / 2, 75), (2 / 3, 80.41), (3 / 4, 83.33)]
 )
@@ -209,21 +203,3 @@ def test_wrong_arguments_are_named(build, parts):
         build()
     for part in parts:
         assert part in str(caught.value)
-
-
-def test_worlds_come_one_by_one():
-    drawn = worlds(FIGURE2[:2], [3])
-    assert [one.fingerprint for one in drawn] == [drawn[0].fingerprint, drawn[1].fingerprint]
-    assert drawn[-1].fingerprint == drawn[1].fingerprint
-
-
-@pytest.mark.parametrize("i", [2, -3, "0", None, 0.0])
-def test_a_world_that_is_not_there_is_named(i):
-    with pytest.raises(LabError, match="i = "):
-        worlds(FIGURE2[:2], [3])[i]
-
-
-@pytest.mark.parametrize("plane", ["x", [1.0], np.zeros(20), np.full(20, np.nan), [10**400] * 20])
-def test_hyperplanes_that_are_none_are_named(plane):
-    with pytest.raises(LabError, match="hyperplane = "):
-        World().rho("a", plane)
