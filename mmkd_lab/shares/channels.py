@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from mmkd_lab.core.check import require
@@ -16,21 +14,6 @@ _OWN = 1e-4  # of its size; what a column has beyond the others below it is roun
 #: 0.01) something is found on one side in 17 % of data sets with 5 degrees left, 9 % with 10, 4 to 9 % with
 #: 20, 2 to 6 % with 30, and 2 to 4 % with 40 to 60.
 FREEDOM = 40
-
-
-@dataclass(frozen=True, eq=False)
-class Effects:
-    """What d channels tell about the label.
-
-    Args:
-        statistic: (d,) squared correlation with the label (all indicators together), on the scale of `null`.
-        null: (P, d) the same under permutations of the label.
-        variance: (d,) share of the label's variance, freed of what chance explains; may be negative.
-    """
-
-    statistic: Floats
-    null: Floats
-    variance: Floats
 
 
 def independent(x: Floats) -> Codes:
@@ -54,8 +37,11 @@ def independent(x: Floats) -> Codes:
 
 def label_effects(
     x: Floats, indicators: Floats, *, probe: bool, permutations: int, stream: np.random.Generator
-) -> Effects:
-    """Effects of the columns of x (n, d) on the label indicators (n, K).
+) -> tuple[Floats, Floats, Floats]:
+    """What the columns of x (n, d) tell of the label indicators (n, K): statistic, null and variance.
+
+    The statistic (d,) is the squared correlation with all indicators together, its null (P, d) the same under
+    permutations; variance (d,) is the share of the label's, freed of what chance explains, maybe negative.
 
     With `probe` a column counts by what it adds to all other columns in a linear probe (its squared
     semi-partial correlation), and the null permutes the residuals of the full probe (ter Braak 1992); else it
@@ -71,9 +57,9 @@ def label_effects(
         null[i] = ((columns.T @ rest[stream.permutation(n)]) ** 2).sum(1)
     if not probe:  # what the column itself explains is not noise
         left = (total - explained) / max(n - 2, 1)
-        return Effects(explained * scale, null * scale, (explained - left) / total)
+        return explained * scale, null * scale, (explained - left) / total
     left = float((rest**2).sum()) / freedom
-    return Effects(explained * scale, null * scale * (n - 1) / freedom, (explained - left) / total)
+    return explained * scale, null * scale * (n - 1) / freedom, (explained - left) / total
 
 
 def predicted_share(x: Floats, other: Floats) -> Floats:

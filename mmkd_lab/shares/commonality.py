@@ -108,7 +108,13 @@ def _masses(cross: Floats, where: list[Codes], pair: float) -> Floats:
         r2, rank = _explained(s, seen, label, n)
         adjusted.append(1.0 - (1.0 - r2) * (n - 1.0) / (n - rank - 1.0))
     a, b, both = adjusted
-    score = _biserial(float(cross[0, label[0]] / n)) if len(label) == 2 else 1.0
+    score = 1.0
+    if len(label) == 2:  # R^2 of a thresholded normal score on itself: phi(t)^2 / (p (1 - p)), p = P(Y = 0)
+        from scipy.special import ndtri
+
+        rare = float(cross[0, label[0]] / n)
+        density = np.exp(-0.5 * float(ndtri(rare)) ** 2) / np.sqrt(2 * np.pi)
+        score = float(density**2 / (rare * (1 - rare)))
     return np.array([both - b, both - a, a + b - both, pair, max(score - both, 0.0)])
 
 
@@ -130,14 +136,6 @@ def _explained(s: Floats, seen: Codes, label: Codes, n: float) -> tuple[float, i
     part = vectors[:, kept].T @ (s[np.ix_(seen, label)] / scale[:, None])
     r2 = float((part**2 / values[kept, None]).sum()) / float(np.trace(s[np.ix_(label, label)]))
     return min(r2, 1.0), rank
-
-
-def _biserial(rare: float) -> float:
-    """The R^2 of a thresholded standard normal score on itself: phi(t)^2 / (p (1 - p)), at P(Y = 0) = p."""
-    from scipy.special import ndtri
-
-    density = np.exp(-0.5 * float(ndtri(rare)) ** 2) / np.sqrt(2 * np.pi)
-    return float(density**2 / (rare * (1 - rare)))
 
 
 def _suppression(masses: Floats) -> tuple[str, ...]:

@@ -210,9 +210,11 @@ def _examine(
     if nulls is None:
         ways = [] if canonical else [sides, sides[::-1]]
         others = [channels.prediction_null(x, y, permutations=count, stream=stream) for x, y in ways]
-        nulls = [effect.null for effect in effects], others, threshold
+        nulls = [null for _, null, _ in effects], others, threshold
     found = []
-    for side, (x, other, effect) in enumerate(zip(sides, sides[::-1], effects, strict=True)):
+    for side, (x, other, (statistic, _, variance)) in enumerate(
+        zip(sides, sides[::-1], effects, strict=True)
+    ):
         if canonical:
             padded = np.zeros(x.shape[1])
             padded[: len(correlations)] = correlations[: x.shape[1]]
@@ -222,9 +224,9 @@ def _examine(
             predicted = channels.predicted_share(x, other)
             p_general = pooled_p_values(predicted, nulls[1][side])
             linked = discoveries(p_general, rate=rate)
-        p = pooled_p_values(effect.statistic, nulls[0][side])
+        p = pooled_p_values(statistic, nulls[0][side])
         decisive, general = discoveries(p, rate=rate), linked & (predicted >= plan.least_shared)
-        found.append(_Found(effect.variance, p, decisive, predicted, p_general, linked, general))
+        found.append(_Found(variance, p, decisive, predicted, p_general, linked, general))
     return found, nulls
 
 

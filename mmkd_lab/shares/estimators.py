@@ -14,7 +14,7 @@ from mmkd_lab.shares.commonality import commonality_shares
 from mmkd_lab.shares.decisive import decisive_channels
 from mmkd_lab.shares.information import information_shares
 from mmkd_lab.shares.performance import performance_shares
-from mmkd_lab.shares.samples import LEAST, Codes, Floats, generator, members, subject_codes
+from mmkd_lab.shares.samples import LEAST, Codes, generator, members, subject_codes
 from mmkd_lab.shares.shares import ModalityShares, from_masses
 from mmkd_lab.shares.sides import Sides
 
@@ -123,12 +123,9 @@ def _blocks(sides: Sides, seed: int) -> list[Codes]:
 
 @register_estimator("information", label="information (PID)")
 def _information(sides: Sides, seed: int, resamples: int) -> ModalityShares:
-    one, two = (_answers(said) for said in (sides.said_a, sides.said_b))
+    # The answer, or for two classes its log-odds: one bit would throw away how sure it is.
+    both = sides.said_a, sides.said_b
+    one, two = (said[:, 1] - said[:, 0] if said.shape[1] == 2 else said.argmax(1) for said in both)
     return information_shares(
         one, two, sides.y, bins=_BINS, bootstrap=resamples, subjects=sides.subjects, seed=seed
     )
-
-
-def _answers(said: Floats) -> Floats | Codes:
-    """The answer, or for two classes its log-odds: one bit would throw away how sure it is."""
-    return said[:, 1] - said[:, 0] if said.shape[1] == 2 else said.argmax(1)

@@ -38,7 +38,6 @@ class Run:
         student_features: (N, e) of the untaught student.
         student_logits: (N, K).
         target: (N,) classes.
-        head: (K, d) the weight of the teacher's head, where it has a linear one.
     """
 
     dataset: str
@@ -55,7 +54,6 @@ class Run:
     student_features: Numbers
     student_logits: Numbers
     target: Labels
-    head: Numbers | None = None
 
     def __repr__(self) -> str:
         at = "" if self.ratio is None else f", {self.ratio:.0%} removed, draw {self.draw}"

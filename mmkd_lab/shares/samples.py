@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.core.check import LabError, one_of, require, whole
+from mmkd_lab.core.check import LabError, require, whole
 from mmkd_lab.core.seed import derive
 
 Floats = npt.NDArray[np.float64]
@@ -54,24 +54,20 @@ class Samples:
         return cls((columns(a, name="a"), columns(b, name="b")), target, members(codes, n), notes)
 
 
-def discretise(
-    values: npt.ArrayLike, *, bins: int, how: str = "auto", seed: int = 0, name: str = "x"
-) -> Codes:
+def discretise(values: npt.ArrayLike, *, bins: int, seed: int = 0, name: str = "x") -> Codes:
     """(n,) bin numbers from 0 for n samples.
 
     Args:
         values: (n,) whole numbers, which are only renumbered; (n,) real numbers; or (n, d) features or
             predictions. Rows of probabilities are best given as log-odds.
-        bins: the number of bins; ties may leave fewer.
-        how: 'quantile' makes bins of equal mass (one column only; tied values share the bin of their mean
-            rank, so that a column that varies never falls into one bin), 'kmeans' clusters, 'auto' takes
-            quantiles for one column and clusters otherwise.
+        bins: the number of bins; ties may leave fewer. One column is cut into bins of equal mass (tied values
+            share the bin of their mean rank, so that a column that varies never falls into one bin), several
+            are clustered by k-means.
         seed: of the clustering.
         name: what error messages call the values.
 
-    Raises `LabError` for fewer samples than bins, a constant, or quantiles of several columns.
+    Raises `LabError` for fewer samples than bins, or a constant.
     """
-    one_of("how", how, ("auto", "quantile", "kmeans"))
     whole("bins", bins, at_least=2)
     x = np.asarray(values)
     if x.ndim == 1 and x.size and (np.issubdtype(x.dtype, np.integer) or x.dtype == bool):
@@ -79,14 +75,19 @@ def discretise(
     columns = finite_columns(x, name=name)
     rule, way_out = f"must not exceed the {len(x)} samples of {name}", "Ask for fewer bins."
     require(len(x) >= bins, "bins", bins, rule, way_out)
-    if columns.shape[1] == 1 and how != "kmeans":
+    if columns.shape[1] == 1:
         from scipy.stats import rankdata
 
         place = (rankdata(columns[:, 0]) - 0.5) / len(x) * bins
         return _renumbered(np.minimum(np.floor(place + 1e-9), bins - 1))
-    rule = f"takes one column, and {name} has {columns.shape[1]}"
-    require(how != "quantile", "how", how, rule, "Use 'kmeans'.")
-    return _clusters(columns, bins, seed)
+    from sklearn.cluster import KMeans
+
+    scaled = (columns - columns.mean(axis=0)) / columns.std(axis=0)
+    points, rows = np.unique(scaled, axis=0, return_inverse=True)
+    if len(points) <= bins:
+        return rows.reshape(-1).astype(np.intp)
+    state = derive(seed, "venn", "kmeans") % 2**32
+    return _renumbered(KMeans(bins, n_init=4, random_state=state).fit_predict(scaled))
 
 
 def normal_scores(values: npt.ArrayLike, *, name: str = "x") -> Floats:
@@ -190,17 +191,6 @@ def members(codes: Codes | None, n: int) -> list[Codes]:
     if codes is None:
         return list(np.arange(n)[:, None])
     return np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
-
-
-def _clusters(x: Floats, bins: int, seed: int) -> Codes:
-    from sklearn.cluster import KMeans
-
-    scaled = (x - x.mean(axis=0)) / x.std(axis=0)
-    points, rows = np.unique(scaled, axis=0, return_inverse=True)
-    if len(points) <= bins:
-        return rows.reshape(-1).astype(np.intp)
-    state = derive(seed, "venn", "kmeans") % 2**32
-    return _renumbered(KMeans(bins, n_init=4, random_state=state).fit_predict(scaled))
 
 
 def _renumbered(codes: npt.ArrayLike) -> Codes:

@@ -157,10 +157,10 @@ class Question:
         if split is not None:
             one_of("split", split, held if trained else [*self.data.splits, "all"])
             return split, ()
-        for name in ["test"] if trained else [one for one in held if self._large(one)]:
-            return name, ()
-        said = f"All samples are looked at, since no split that nothing is fitted on has {ENOUGH}."
-        return "all", (said,)
+        fit = [name for name in held if trained or self._large(name)]
+        if fit:
+            return fit[0], ()
+        return "all", (f"All samples are looked at, since no split that nothing is fitted on has {ENOUGH}.",)
 
     def _large(self, split: str) -> bool:
         return len(self.data.positions(split)) >= ENOUGH

@@ -193,16 +193,6 @@ def test_channels_given_twice_count_once(test):
     assert "Channels that are combinations of others are left out: 9 of a and 8 of b." in twice.shares.notes
 
 
-def test_proportions_that_add_up_to_one_have_decisive_channels():
-    a, b, y = draw(n=3000)
-    parts = [np.float32(np.exp(x)) for x in (a, b)]
-    parts = [x / x.sum(1, keepdims=True) for x in parts]
-    found = decisive_channels(*parts, y, **QUICK)
-    open_ones = decisive_channels(*(x[:, :-1] for x in parts), y, **QUICK)
-    assert found.shares.gamma == pytest.approx(open_ones.shares.gamma)
-    assert found.shares.defined
-
-
 def test_xor_is_flagged_though_no_channel_is_decisive():
     a, b, y = xor(n=2000)
     for weight in ("count", "energy"):

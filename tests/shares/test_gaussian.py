@@ -21,12 +21,6 @@ def test_declared_counts():
     assert shares.unobserved == 0.0
 
 
-def test_figure_2_with_hidden_latents():
-    shares = declared(Small(shared=4, specific_a=6, specific_b=6, hidden=4))
-    assert shares.gamma == pytest.approx(0.25)
-    assert shares.unobserved == pytest.approx(0.2)
-
-
 def test_energy_follows_the_hyperplane_and_its_order():
     delta = np.array(
         [1.0, 1.0, 2.0, 2.0, 2.0, 3.0, 3.0, 3.0, 5.0, 5.0]

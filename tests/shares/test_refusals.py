@@ -73,7 +73,6 @@ def test_wrong_data_are_refused(name, data, words):
             lambda: information_shares(B[:8, 1], B[:8, 0], np.arange(8) % 2, bins=9),
             "bins = 9: must not exceed the 8",
         ),
-        (lambda: discretise(A, bins=2, how="quantile"), "how = 'quantile': takes one column"),
         (lambda: discretise(A, bins=1), "bins = 1"),
         (lambda: drop_constant(CONSTANT), "must hold a column that varies"),
         (lambda: decisive_channels(A, B, Y, test="both"), "test = 'both'"),

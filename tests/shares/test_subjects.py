@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from mmkd_lab.shares.subjects import members, subject_codes
 
 from mmkd_lab.shares import commonality_shares, decisive_channels, information_shares
+from mmkd_lab.shares.samples import members, subject_codes
 from tests.shares.worlds import draw
 
 FAST = {

@@ -13,7 +13,7 @@ from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.shares.estimators import ESTIMATORS, _blocks, _mean_recall
 from mmkd_lab.shares.sides import Sides, leading, lively, possible_folds
 from mmkd_lab.study import modality_shares
-from mmkd_lab.study.sharing import _noted, _sentence, shares_of
+from mmkd_lab.study.sharing import _sentence, shares_of
 
 rng = np.random.default_rng(0)
 
@@ -128,17 +128,6 @@ def test_notes_of_every_seed_are_kept_and_told():
         assert f" By accuracies (seed {seed}): {notes[seed][0]}" in found.verdict
     assert "alpha, beta and gamma are undefined" in found.verdict
     assert found.plot() is not None
-
-
-def test_a_note_that_all_seeds_have_is_told_once():
-    notes = {"count": {"0": ["Few."], "1": ["Few.", "Odd."], "2": ["Few."]}, "information": {"1": ["Thin."]}}
-    count = "By counted decisive channels"
-    assert _noted(notes, 3) == [
-        f"{count}: Few.",
-        f"{count} (seed 1): Odd.",
-        "By information (PID) (seed 1): Thin.",
-    ]
-    assert _noted({}, 3) == []
 
 
 def test_a_share_that_some_seeds_lack_says_so(crowd):
