@@ -78,8 +78,7 @@ def information_shares(
     whole("permutations", permutations, at_least=0)
     whole("bootstrap", bootstrap, at_least=0)
     one, two = (discretise(x, bins=bins, seed=seed, name=name) for name, x in (("a", a), ("b", b)))
-    for name, found_codes in (("a", one), ("b", two)):
-        count = int(found_codes.max()) + 1
+    for name, count in (("a", one.max() + 1), ("b", two.max() + 1)):
         rule, way_out = f"must be between 2 and {_MOST}", "Give real numbers to have them binned."
         require(2 <= count <= _MOST, name, f"{count} different codes", rule, way_out)
     codes, units = (one, two, target), subject_codes(subjects, n)
@@ -87,16 +86,15 @@ def information_shares(
     found = pid_stack(table[None])
     shuffled = _shuffled(codes, units, permutations, generator(seed, "shuffle"))
     bias = shuffled.mean(axis=0) if permutations else np.zeros(4)
-    masses, notes = _masses(found, bias)[0], tuple[str, ...]()
+    masses = _masses(found, bias)[0]
+    notes: tuple[str, ...] = ()
     if n < _THIN * table.size:
-        said = f"{n:,} samples for {table.size:,} cells: the bias correction is large; use fewer bins."
-        notes = (said,)
+        notes = (f"{n:,} samples for {table.size:,} cells: the bias correction is large; use fewer bins.",)
     total = _informations(found)[0, 2]
     rarity = (1 + int((shuffled[:, 2] >= total - 1e-12).sum())) / (1 + permutations)
     if permutations >= 1 / _LEVEL and rarity > _LEVEL:
         masses = np.array([0.0, 0.0, 0.0, 0.0, found[0].entropy])
-        said = f"{total:.3f} bits are not shown to exceed what shuffled labels give (p = {rarity:.2f})."
-        notes = (*notes, said)
+        notes += (f"{total:.3f} bits are not shown to exceed what shuffled labels give (p = {rarity:.2f}).",)
     replicates = None
     if bootstrap:
         drawn = _resamples(table, codes, units, bootstrap, generator(seed, "bootstrap"))

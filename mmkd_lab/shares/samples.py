@@ -47,10 +47,9 @@ class Samples:
         """What was given, checked; with `ranks` as normal scores."""
         n, target = paired(a=a, b=b, y=y), labels(y)
         columns = normal_scores if ranks else finite_columns
-        codes, notes = subject_codes(subjects, n), tuple[str, ...]()
-        if settled(codes, target) is not None:
-            why = "tests that take samples as independent are too sure"
-            notes = (f"All samples of a subject have one label: {why}.",)
+        codes, why = subject_codes(subjects, n), "tests that take samples as independent are too sure"
+        sure = settled(codes, target) is not None
+        notes = (f"All samples of a subject have one label: {why}.",) if sure else ()
         return cls((columns(a, name="a"), columns(b, name="b")), target, members(codes, n), notes)
 
 
