@@ -38,6 +38,7 @@ _PUBLISHED: Mapping[str, Curves] = {
         "cm_kd": (58.6, 58.4, 58.3, 57.6, 57.3),
     },
 }
+_WORTH = {1: "is worth more", 0: "is not shown to be worth more or less", -1: "is worth less"}
 _LOSS = {"released": "the divergence halved as in the released code", "kl": "the true divergence"}
 
 
@@ -142,11 +143,10 @@ def sweep(
     found = {arm.label: _ends(table, arm, x, first, last) for arm in taught}
     teacher = [_test(table, taught[0].name, "teacher", x, at).mean() for at in (first, last)]
     label, ends = next(iter(found.items()))
-    worth = ("is not shown to be worth more or less", "is worth more", "is worth less")[ends[2].side]
     networks = {"asked": fit.asked, "trained": fit.trained}
     return Study(
         name=name,
-        title=f"{label[0].upper()}{label[1:]} {worth} as {x} rises",
+        title=f"{label[0].upper()}{label[1:]} {_WORTH[ends[2].side]} as {x} rises",
         table=table,
         verdict=(
             f"As {x} goes from {first:.2f} to {last:.2f} and the teacher from {teacher[0]:.2f} "
