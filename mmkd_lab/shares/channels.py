@@ -1,15 +1,11 @@
-"""Statistics of single channels: what each tells of the label, and what predicts it."""
+"""Statistics of single channels: what each tells of the label, what predicts it, and what chance would."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 
 from mmkd_lab.core.check import require
-
-Floats = npt.NDArray[np.float64]
+from mmkd_lab.shares.samples import Bools, Codes, Floats
 
 _RANK = 1e-12  # eigenvalues below this share of the largest are rounding
 _OWN = 1e-4  # of its size; what a column has beyond the others below it is rounding
@@ -20,22 +16,7 @@ _OWN = 1e-4  # of its size; what a column has beyond the others below it is roun
 FREEDOM = 40
 
 
-@dataclass(frozen=True, eq=False)
-class Effects:
-    """What d channels tell about the label.
-
-    Args:
-        statistic: (d,) squared correlation with the label (all indicators together), on the scale of `null`.
-        null: (P, d) the same under permutations of the label.
-        variance: (d,) share of the label's variance, freed of what chance explains; may be negative.
-    """
-
-    statistic: Floats
-    null: Floats
-    variance: Floats
-
-
-def independent(x: Floats) -> npt.NDArray[np.intp]:
+def independent(x: Floats) -> Codes:
     """The columns of x (n, d) that are no linear combination of those before them, to a 1e-4th of their size.
 
     A column given twice counts once, and of proportions that add up to one the last is none.
@@ -56,14 +37,15 @@ def independent(x: Floats) -> npt.NDArray[np.intp]:
 
 def label_effects(
     x: Floats, indicators: Floats, *, probe: bool, permutations: int, stream: np.random.Generator
-) -> Effects:
-    """Effects of the columns of x (n, d) on the label indicators (n, K).
+) -> tuple[Floats, Floats, Floats]:
+    """What the columns of x (n, d) tell of the label indicators (n, K): statistic, null and variance.
+
+    The statistic (d,) is the squared correlation with all indicators together, its null (P, d) the same under
+    permutations; variance (d,) is the share of the label's, freed of what chance explains, maybe negative.
 
     With `probe` a column counts by what it adds to all other columns in a linear probe (its squared
     semi-partial correlation), and the null permutes the residuals of the full probe (ter Braak 1992); else it
-    counts alone, and the null permutes the label.
-
-    Raises `LabError` when the probe leaves fewer than `FREEDOM` degrees of freedom.
+    counts alone, and the null permutes the label. A probe must leave `FREEDOM` degrees of freedom.
     """
     x, y = x - x.mean(0), indicators - indicators.mean(0)
     n, total = len(x), float((y**2).sum())
@@ -73,34 +55,29 @@ def label_effects(
     null = np.empty((permutations, x.shape[1]))
     for i in range(permutations):
         null[i] = ((columns.T @ rest[stream.permutation(n)]) ** 2).sum(1)
-    left = float((rest**2).sum()) / freedom
     if not probe:  # what the column itself explains is not noise
-        left_over = (total - explained) / max(n - 2, 1)
-        return Effects(explained * scale, null * scale, (explained - left_over) / total)
-    return Effects(explained * scale, null * scale * (n - 1) / freedom, (explained - left) / total)
+        left = (total - explained) / max(n - 2, 1)
+        return explained * scale, null * scale, (explained - left) / total
+    left = float((rest**2).sum()) / freedom
+    return explained * scale, null * scale * (n - 1) / freedom, (explained - left) / total
 
 
 def predicted_share(x: Floats, other: Floats) -> Floats:
-    """(d,) adjusted R^2 of each column of x on all columns of the other modality.
-
-    Raises `LabError` unless there are more samples than independent columns.
-    """
-    r2, rank = _explained(x - x.mean(0), _basis(other))
-    return np.asarray(1.0 - (1.0 - r2) * (len(x) - 1.0) / (len(x) - rank - 1.0))
+    """(d,) adjusted R^2 of each column of x on all columns of the other modality."""
+    return _adjusted(x - x.mean(0), _basis(other))
 
 
 def prediction_null(x: Floats, other: Floats, *, permutations: int, stream: np.random.Generator) -> Floats:
     """(P, d) adjusted R^2 as in `predicted_share` with the pairs broken."""
     basis, centred = _basis(other), x - x.mean(0)
-    drawn = np.stack([_explained(centred, basis[stream.permutation(len(x))])[0] for _ in range(permutations)])
-    return np.asarray(1.0 - (1.0 - drawn) * (len(x) - 1.0) / (len(x) - basis.shape[1] - 1.0))
+    return np.stack([_adjusted(centred, basis[stream.permutation(len(x))]) for _ in range(permutations)])
 
 
 def canonical_columns(a: Floats, b: Floats) -> tuple[Floats, Floats, Floats]:
     """Both modalities in canonical coordinates (uncorrelated, unit variance), and the correlations.
 
     (n, r_a), (n, r_b), (min(r_a, r_b),): column i of one correlates with column i of the other and with
-    nothing else there (Hotelling 1936). Raises `LabError` unless samples exceed columns.
+    nothing else there (Hotelling 1936).
     """
     one, two = _basis(a), _basis(b)
     u, correlations, vt = np.linalg.svd(one.T @ two)
@@ -117,6 +94,38 @@ def canonical_threshold(
     return float(np.quantile(first, quantile))
 
 
+def pooled_p_values(observed: Floats, null: Floats) -> Floats:
+    """(m,) p-values of (m,) statistics against their (P, m) permuted values, of all of them together.
+
+    Pooling needs statistics with one null distribution (squared correlations do) and gives p-values down to
+    1 / (P m + 1).
+    """
+    ordered = np.sort(null, axis=None)
+    above = ordered.size - np.searchsorted(ordered, observed, side="left")
+    return np.asarray((1.0 + above) / (1.0 + ordered.size))
+
+
+def discoveries(p: Floats, *, rate: float) -> Bools:
+    """(m,) True where a p-value survives at a false discovery rate (Benjamini and Hochberg 1995)."""
+    ordered = np.sort(p)
+    passed = ordered[ordered <= rate * np.arange(1, len(p) + 1) / max(len(p), 1)]
+    return np.asarray(p <= passed.max(initial=-1.0))
+
+
+def chance(explained: float, left: float, *, ranks: int, freedom: int, outputs: int) -> float:
+    """How often chance explains as much: the p-value of an F test.
+
+    `ranks` independent predictors explain a sum of squares of `outputs` independent columns and leave one
+    with `freedom` degrees of freedom per column. With several columns this is the pseudo-F of McArdle and
+    Anderson 2001, which takes their residuals for uncorrelated and equally large.
+    """
+    from scipy.special import fdtrc
+
+    if left <= 0:
+        return 0.0
+    return float(fdtrc(ranks * outputs, freedom * outputs, max(explained, 0.0) / left * freedom / ranks))
+
+
 def _own(x: Floats, y: Floats) -> tuple[Floats, Floats, int]:
     """Each column freed of all others and of unit length; the label freed of all columns; degrees of freedom.
 
@@ -124,13 +133,9 @@ def _own(x: Floats, y: Floats) -> tuple[Floats, Floats, int]:
     """
     u, values, vectors = _spectrum(x)
     freedom = len(x) - len(values) - 1
-    require(
-        freedom >= FREEDOM,
-        "samples",
-        len(x),
-        f"must exceed the {len(values)} independent channels by more than {FREEDOM} for test='probe'",
-        "Use test='marginal', fewer channels (principal components), or more samples.",
-    )
+    rule = f"must exceed the {len(values)} independent channels by more than {FREEDOM} for test='probe'"
+    way_out = "Use test='marginal', fewer channels (principal components), or more samples."
+    require(freedom >= FREEDOM, "samples", len(x), rule, way_out)
     own = u @ (vectors / values).T  # dual vectors: column i is orthogonal to every other channel
     redundant = 1.0 - (vectors**2).sum(1) > 1e-6  # outside the row space: other channels repeat it
     length = np.linalg.norm(own, axis=0)
@@ -153,16 +158,13 @@ def _spectrum(centred: Floats) -> tuple[Floats, Floats, Floats]:
 def _basis(other: Floats) -> Floats:
     """(n, r) orthonormal basis of the centred columns."""
     u, values, _ = _spectrum(other - other.mean(0))
-    require(
-        len(other) > len(values) + 1,
-        "samples",
-        len(other),
-        f"must exceed the {len(values)} independent channels of a modality",
-        "Give more samples, or fewer channels (principal components).",
-    )
+    rule = f"must exceed the {len(values)} independent channels of a modality"
+    way_out = "Give more samples, or fewer channels (principal components)."
+    require(len(other) > len(values) + 1, "samples", len(other), rule, way_out)
     return u
 
 
-def _explained(centred: Floats, basis: Floats) -> tuple[Floats, int]:
-    total = (centred**2).sum(0)
-    return np.minimum(((basis.T @ centred) ** 2).sum(0) / total, 1.0), basis.shape[1]
+def _adjusted(centred: Floats, basis: Floats) -> Floats:
+    n, rank = basis.shape
+    r2 = np.minimum(((basis.T @ centred) ** 2).sum(0) / (centred**2).sum(0), 1.0)
+    return np.asarray(1.0 - (1.0 - r2) * (n - 1.0) / (n - rank - 1.0))

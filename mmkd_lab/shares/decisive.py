@@ -15,20 +15,17 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from mmkd_lab.core.check import one_of, real, require, whole
-from mmkd_lab.core.config import Count, Fraction, Positive, config
+from mmkd_lab.core.check import one_of, require
+from mmkd_lab.core.config import Count, Fraction, Natural, Positive, config
 from mmkd_lab.shares import channels
-from mmkd_lab.shares.discrete import finite_columns, generator, labels, normal_scores, paired
+from mmkd_lab.shares.channels import discoveries, pooled_p_values
+from mmkd_lab.shares.samples import Bools, Codes, Floats, Samples, generator
 from mmkd_lab.shares.shares import ModalityShares, from_masses
-from mmkd_lab.shares.subjects import members, subject_codes, too_sure
 from mmkd_lab.shares.synergy import product_variance
-from mmkd_lab.shares.testing import discoveries, pooled_p_values
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 Test = Literal["probe", "marginal"]
 Basis = Literal["channels", "canonical"]
 Weight = Literal["count", "energy"]
@@ -55,7 +52,7 @@ class Decisive:
     shares: ModalityShares
     table: pd.DataFrame
 
-    def channels(self, modality: str, *, general: bool | None = None) -> npt.NDArray[np.intp]:
+    def channels(self, modality: str, *, general: bool | None = None) -> Codes:
         """The decisive channels of 'a' or 'b'; only the general or only the specific ones when asked."""
         one_of("modality", modality, ("a", "b"))
         rows = self.table[(self.table["modality"] == modality) & self.table["decisive"]]
@@ -64,11 +61,10 @@ class Decisive:
         return rows["channel"].to_numpy(dtype=np.intp)
 
     def __repr__(self) -> str:
-        counts = ", ".join(
-            f"{len(self.channels(m))} of {m} ({len(self.channels(m, general=True))} general)"
-            for m in ("a", "b")
-        )
-        return f"decisive channels: {counts}\n{self.shares}"
+        counts = [
+            f"{len(self.channels(m))} of {m} ({len(self.channels(m, general=True))} general)" for m in "ab"
+        ]
+        return f"decisive channels: {', '.join(counts)}\n{self.shares}"
 
 
 @config
@@ -79,6 +75,7 @@ class _Plan:
     rate: Annotated[Positive, Field(le=0.5)]
     permutations: Count
     least_shared: Fraction
+    resamples: Natural
 
     def __post_init__(self) -> None:
         least = int(np.ceil(1.0 / self.rate))
@@ -89,7 +86,7 @@ class _Plan:
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """By channel: share of the label's variance, p, decisive; R^2 from the other, p, linked, general."""
+    """By channel of one modality, see the table of `Decisive`."""
 
     variance: Floats
     p: Floats
@@ -98,6 +95,10 @@ class _Found:
     p_general: Floats
     linked: Bools
     general: Bools
+
+
+#: Permuted statistics of the label and of prediction, each for a and b, and the threshold of correlations.
+_Nulls = tuple[list[Floats], list[Floats], float]
 
 
 def decisive_channels(
@@ -151,41 +152,24 @@ def decisive_channels(
             The permutation tests take samples as independent all the same.
         seed: of permutations and half-samples.
 
-    Raises:
-        LabError: unpaired sets, constant channels or label, fewer samples than channels (with 'probe', fewer
-            than 40 samples beyond them), fewer than three subjects, wrong options.
+    Raises `LabError` for unpaired sets, constant channels or label, fewer samples than channels (with
+    'probe', fewer than 40 samples beyond them), fewer than three subjects, wrong options.
     """
-    n = paired(a=a, b=b, y=y)
-    plan = _Plan(
-        test=test,
-        basis=basis,
-        weight=weight,
-        rate=rate,
-        permutations=permutations,
-        least_shared=least_shared,
-    )
-    whole("resamples", resamples, at_least=0)
-    real("level", level, above=0.0, at_most=0.9999)
-    target = labels(y)
-    sides = [finite_columns(name, x) for name, x in (("a", a), ("b", b))]
-    if ranks:
-        sides = [normal_scores(x) for x in sides]
-    kept = [np.arange(x.shape[1]) for x in sides]
-    if basis == "channels":
-        kept = [channels.independent(x) for x in sides]
-    left_out = [x.shape[1] - len(some) for x, some in zip(sides, kept, strict=True)]
+    plan = _Plan(test, basis, weight, rate, permutations, least_shared, resamples)
+    given = Samples.of(a, b, y, subjects=subjects, ranks=ranks)
+    sides, target = list(given.sides), given.target
+    kept = [channels.independent(x) if basis == "channels" else np.arange(x.shape[1]) for x in sides]
+    left_out = {name: x.shape[1] - len(some) for name, x, some in zip("ab", sides, kept, strict=True)}
     sides = [x[:, some] for x, some in zip(sides, kept, strict=True)]
     found, _ = _examine(sides, target, plan, seed, None)
-    masses, notes = _masses(found, weight)
-    notes += _hanging(found, plan)
-    if any(left_out):
-        which = " and ".join(f"{k} of {name}" for name, k in zip(("a", "b"), left_out, strict=True) if k)
+    masses, notes = _masses(found, weight), _uneven(found, weight) + _hanging(found, plan)
+    if any(left_out.values()):
+        which = " and ".join(f"{k} of {name}" for name, k in left_out.items() if k)
         notes += (f"Channels that are combinations of others are left out: {which}.",)
     if products:
         masses[3] = _pairs(found, masses, product_variance(sides[0], sides[1], target, seed=seed))
-    codes = subject_codes(subjects, n)
-    units, notes = members(codes, n), notes + too_sure(codes, target)
-    replicates = _replicates(sides, target, plan, seed, resamples, units) if resamples else None
+    notes += given.too_sure
+    replicates = _replicates(sides, target, plan, seed, given.units)
     if resamples and replicates is None:
         notes += ("No intervals: a half of the samples is too small to test.",)
     shares = from_masses(
@@ -194,86 +178,92 @@ def decisive_channels(
         replicates=replicates,
         kind="recentred",
         level=level,
-        n=n,
+        n=len(target),
         sees_synergy=products,
+        no_interval=("synergy",),  # the search for products is not repeated on halves
         notes=notes,
     )
-    # The search for products is not repeated on halves, so nothing is known of its spread.
-    known = {name: ends for name, ends in shares.intervals.items() if name != "synergy"}
-    return Decisive(replace(shares, intervals=known), _table(found, kept if basis == "channels" else None))
-
-
-_Nulls = tuple[list[Floats], list[Floats], float]
+    return Decisive(shares, _table(found, kept if basis == "channels" else None))
 
 
 def _examine(
-    sides: list[Floats], target: npt.NDArray[np.intp], plan: _Plan, seed: int, nulls: _Nulls | None
+    sides: list[Floats], target: Codes, plan: _Plan, seed: int, nulls: _Nulls | None
 ) -> tuple[list[_Found], _Nulls]:
     """Both modalities; `nulls` of an earlier sample of the same size spare the permutations."""
     stream, indicators = generator(seed, "decisive"), np.eye(int(target.max()) + 1)[target]
-    threshold, correlations = 0.0, None
-    if plan.basis == "canonical":
-        if nulls is None:
-            threshold = channels.canonical_threshold(
-                *sides, permutations=plan.permutations, quantile=1.0 - plan.rate, stream=stream
-            )
+    probe, count, rate = plan.test == "probe", plan.permutations, plan.rate
+    threshold, correlations = 0.0, np.empty(0)
+    if canonical := plan.basis == "canonical":
+        threshold = (
+            channels.canonical_threshold(*sides, permutations=count, quantile=1.0 - rate, stream=stream)
+            if nulls is None
+            else nulls[2]
+        )
         one, two, correlations = channels.canonical_columns(*sides)
         sides = [one, two]
         if nulls is not None and any(x.shape[1] != n.shape[1] for x, n in zip(sides, nulls[0], strict=True)):
-            # In this sample fewer channels are independent: it needs permutations of its own.
-            threshold, nulls = nulls[2], None
-    rounds = plan.permutations if nulls is None else 1
+            nulls = None  # in this sample fewer channels are independent: it needs permutations of its own
+    rounds = count if nulls is None else 0
     effects = [
-        channels.label_effects(x, indicators, probe=plan.test == "probe", permutations=rounds, stream=stream)
-        for x in sides
+        channels.label_effects(x, indicators, probe=probe, permutations=rounds, stream=stream) for x in sides
     ]
     if nulls is None:
-        predictions = [np.empty(0)] * 2
-        if correlations is None:
-            predictions = [
-                channels.prediction_null(x, other, permutations=plan.permutations, stream=stream)
-                for x, other in (sides, sides[::-1])
-            ]
-        nulls = [effect.null for effect in effects], predictions, threshold
+        ways = [] if canonical else [sides, sides[::-1]]
+        others = [channels.prediction_null(x, y, permutations=count, stream=stream) for x, y in ways]
+        nulls = [null for _, null, _ in effects], others, threshold
     found = []
-    for side, (x, other, effect) in enumerate(zip(sides, sides[::-1], effects, strict=True)):
-        p = pooled_p_values(effect.statistic, nulls[0][side])
-        if correlations is None:
-            predicted = channels.predicted_share(x, other)
-            p_general = pooled_p_values(predicted, nulls[1][side])
-            linked = discoveries(p_general, rate=plan.rate)
-        else:
+    for side, (x, other, (statistic, _, variance)) in enumerate(
+        zip(sides, sides[::-1], effects, strict=True)
+    ):
+        if canonical:
             padded = np.zeros(x.shape[1])
             padded[: len(correlations)] = correlations[: x.shape[1]]
-            predicted, p_general = padded**2, np.where(padded > nulls[2], plan.rate, 1.0)
-            linked = padded > nulls[2]
-        decisive, general = discoveries(p, rate=plan.rate), linked & (predicted >= plan.least_shared)
-        found.append(_Found(effect.variance, p, decisive, predicted, p_general, linked, general))
+            predicted, linked = padded**2, padded > threshold
+            p_general = np.where(linked, rate, 1.0)
+        else:
+            predicted = channels.predicted_share(x, other)
+            p_general = pooled_p_values(predicted, nulls[1][side])
+            linked = discoveries(p_general, rate=rate)
+        p = pooled_p_values(statistic, nulls[0][side])
+        decisive, general = discoveries(p, rate=rate), linked & (predicted >= plan.least_shared)
+        found.append(_Found(variance, p, decisive, predicted, p_general, linked, general))
     return found, nulls
 
 
-def _masses(found: list[_Found], weight: Weight) -> tuple[Floats, tuple[str, ...]]:
-    """(4,) a's own, b's own, shared, 0: counts of decisive channels, or sums of explained variance."""
-    own, shared = [], []
+def _amounts(found: list[_Found], weight: Weight) -> list[tuple[float, float]]:
+    """(own, general) of a and of b: counts of decisive channels, or sums of explained variance."""
     if not any(one.decisive.any() for one in found):  # what variance there is, is chance
-        return np.zeros(4), ()
-    for one in found:
-        amount = one.decisive.astype(float) if weight == "count" else one.variance
-        own.append(float(amount[~one.general].sum()))
-        shared.append(float(amount[one.general].sum()))
-    notes: tuple[str, ...] = ()
-    if weight == "count" and abs(shared[0] - shared[1]) > 0.5 * max(shared):
-        notes = (
-            f"The general channels are {shared[0]:.0f} in a and {shared[1]:.0f} in b: one latent may stand "
-            "behind several channels, so weight='energy' is the safer reading.",
-        )
-    return np.array([own[0], own[1], (shared[0] + shared[1]) / 2, 0.0]), notes
+        return [(0.0, 0.0)] * 2
+    amounts = [one.decisive.astype(float) if weight == "count" else one.variance for one in found]
+    return [
+        (float(x[~f.general].sum()), float(x[f.general].sum())) for x, f in zip(amounts, found, strict=True)
+    ]
+
+
+def _masses(found: list[_Found], weight: Weight) -> Floats:
+    """(4,) a's own, b's own, shared, and 0 for synergy."""
+    (a, one), (b, two) = _amounts(found, weight)
+    return np.array([a, b, (one + two) / 2, 0.0])
+
+
+def _uneven(found: list[_Found], weight: Weight) -> tuple[str, ...]:
+    (_, one), (_, two) = _amounts(found, weight)
+    if weight == "energy" or abs(one - two) <= 0.5 * max(one, two):
+        return ()
+    return (
+        f"The general channels are {one:.0f} in a and {two:.0f} in b: one latent may stand "
+        "behind several channels, so weight='energy' is the safer reading.",
+    )
 
 
 def _hanging(found: list[_Found], plan: _Plan) -> tuple[str, ...]:
     """The note of a gamma that another threshold on R^2 would move."""
     ends = plan.least_shared / _FACTOR, plan.least_shared, min(plan.least_shared * _FACTOR, 1.0)
-    low, here, high = (_gamma(found, plan.weight, least) for least in ends)
+    gammas = []
+    for least in ends:
+        moved = [replace(one, general=one.linked & (one.predicted >= least)) for one in found]
+        gammas.append(from_masses(_masses(moved, plan.weight), method="gamma").gamma)
+    low, here, high = gammas
     if not max(abs(low - here), abs(high - here)) > _MOVES:  # undefined ones are NaN and move nothing
         return ()
     return (
@@ -282,53 +272,38 @@ def _hanging(found: list[_Found], plan: _Plan) -> tuple[str, ...]:
     )
 
 
-def _gamma(found: list[_Found], weight: Weight, least: float) -> float:
-    """gamma with another threshold on R^2."""
-    moved = [replace(one, general=one.linked & (one.predicted >= least)) for one in found]
-    return from_masses(_masses(moved, weight)[0], method="gamma").gamma
-
-
 def _pairs(found: list[_Found], masses: Floats, variance: float) -> float:
     """The amount of synergy beside these masses that makes its share that of the explained variance."""
-    single, amount = _masses(found, "energy")[0][:3], float(masses[:3].sum())
-    alone = float(np.maximum(single, 0.0).sum())
+    alone = float(np.maximum(_masses(found, "energy")[:3], 0.0).sum())
+    amount = float(masses[:3].sum())
     return variance * amount / alone if alone > 0 and amount > 0 else variance
 
 
 def _replicates(
-    sides: list[Floats],
-    target: npt.NDArray[np.intp],
-    plan: _Plan,
-    seed: int,
-    resamples: int,
-    units: list[npt.NDArray[np.intp]],
+    sides: list[Floats], target: Codes, plan: _Plan, seed: int, units: list[Codes]
 ) -> Floats | None:
     """(R, 4) masses of half-samples; None when a half is too small to test."""
     stream, nulls, drawn = generator(seed, "halves"), None, []
     least = max(x.shape[1] for x in sides) + 1 + (channels.FREEDOM if plan.test == "probe" else 1)
     if np.bincount(target).min() < 4:
         return None
-    for _ in range(resamples):
-        half = stream.permutation(len(units))[: len(units) // 2]
-        rows = np.concatenate([units[i] for i in half])
-        if len(rows) < least:
+    for _ in range(plan.resamples):
+        rows = np.concatenate([units[i] for i in stream.permutation(len(units))[: len(units) // 2]])
+        if len(rows) < least or len(np.unique(target[rows])) < target.max() + 1:
             continue
         some = [x[rows] for x in sides]
-        if len(np.unique(target[rows])) < target.max() + 1 or any(
-            (np.ptp(x, axis=0) == 0).any() for x in some
-        ):
+        if any((np.ptp(x, axis=0) == 0).any() for x in some):
             continue
         found, nulls = _examine(some, target[rows], plan, seed, nulls)
-        drawn.append(_masses(found, plan.weight)[0])
+        drawn.append(_masses(found, plan.weight))
     return np.stack(drawn) if len(drawn) > 1 else None
 
 
-def _table(found: list[_Found], numbers: list[npt.NDArray[np.intp]] | None) -> pd.DataFrame:
+def _table(found: list[_Found], numbers: list[Codes] | None) -> pd.DataFrame:
     import pandas as pd
 
     parts = []
-    for i, (name, one) in enumerate(zip(("a", "b"), found, strict=True)):
-        columns = {field: getattr(one, field) for field in _Found.__dataclass_fields__}
+    for i, (name, one) in enumerate(zip("ab", found, strict=True)):
         known = np.arange(len(one.p)) if numbers is None else numbers[i]
-        parts.append(pd.DataFrame({"modality": name, "channel": known, **columns}))
+        parts.append(pd.DataFrame({"modality": name, "channel": known, **vars(one)}))
     return pd.concat(parts, ignore_index=True)

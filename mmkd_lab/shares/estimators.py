@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from mmkd_lab.core.registry import Registry
 from mmkd_lab.core.stats import mean_interval
 from mmkd_lab.shares.commonality import commonality_shares
 from mmkd_lab.shares.decisive import decisive_channels
-from mmkd_lab.shares.discrete import generator
 from mmkd_lab.shares.information import information_shares
 from mmkd_lab.shares.performance import performance_shares
+from mmkd_lab.shares.samples import LEAST, Codes, generator, members, subject_codes
 from mmkd_lab.shares.shares import ModalityShares, from_masses
-from mmkd_lab.shares.sides import Codes, Floats, Sides
-from mmkd_lab.shares.subjects import LEAST, members, subject_codes
+from mmkd_lab.shares.sides import Sides
 
 #: Sides, seed, and how many resamples stand behind the intervals, 0 for none -> shares.
 Estimate = Callable[[Sides, int, int], ModalityShares]
+E = TypeVar("E", bound=Estimate)
 
 _BINS = 5
 #: The latent scale is for two classes of one size: it makes 0.52 of a rho² of 0.49 at 30:70, 0.62 at 10:90.
@@ -49,10 +48,10 @@ class Estimator:
 ESTIMATORS: Registry[Estimator] = Registry("method")
 
 
-def register_estimator(name: str, *, label: str = "") -> Callable[[Estimate], Estimate]:
+def register_estimator(name: str, *, label: str = "") -> Callable[[E], E]:
     """A decorator that makes a function from (sides, seed, resamples) to shares known by name."""
 
-    def known(estimate: Estimate) -> Estimate:
+    def known(estimate: E) -> E:
         ESTIMATORS.register(name, Estimator(estimate, label or name.replace("_", " ")))
         return estimate
 
@@ -70,22 +69,9 @@ def _commonality(sides: Sides, seed: int, _: int) -> ModalityShares:
 
 
 @register_estimator("count", label="counted decisive channels")
-def _count(sides: Sides, seed: int, resamples: int) -> ModalityShares:
-    return _decisive(sides, seed, resamples)
-
-
 def _decisive(sides: Sides, seed: int, resamples: int, **how: Any) -> ModalityShares:  # noqa: ANN401
-    return decisive_channels(
-        sides.a,
-        sides.b,
-        sides.y,
-        permutations=100,
-        least_shared=sides.least_shared,
-        resamples=resamples,
-        subjects=sides.subjects,
-        seed=seed,
-        **how,
-    ).shares
+    how |= {"permutations": 100, "resamples": resamples, "least_shared": sides.least_shared}
+    return decisive_channels(sides.a, sides.b, sides.y, subjects=sides.subjects, seed=seed, **how).shares
 
 
 @register_estimator("performance", label="accuracies")
@@ -100,53 +86,46 @@ def _performance(sides: Sides, seed: int, _: int) -> ModalityShares:
     blocks, n = _blocks(sides, seed), len(sides.y)
     counts = np.bincount(sides.y, minlength=sides.said_a.shape[1])
     known = np.flatnonzero(counts)
-    expected = np.log(counts[known])
     views = []
     for said in (sides.said_a, sides.said_b, sides.said_both):
-        answers = known[(said[:, known] - expected).argmax(1)]
+        answers = known[(said[:, known] - np.log(counts[known])).argmax(1)]
         views.append(np.array([_mean_recall(answers, sides.y, rows) for rows in blocks]))
     chance = 100.0 / len(known)
     scale = "latent" if len(known) == 2 and counts[known].min() >= _EVEN * n else "accuracy"
-    if len(blocks) >= LEAST:  # three views are tried, so each at a third of 5 %, one-sided
-        ends = [mean_interval(view, level=1.0 - 2 * 0.05 / 3).low for view in views]
-        if max(ends) <= chance:
-            seen = max(float(view.mean()) for view in views)
-            best = f"(the best: {seen:.1f} %)"
-            note = f"Guessing reaches {chance:.1f} % and no view is shown to exceed it {best}."
-            nothing = np.array([0.0, 0.0, 0.0, 0.0, 1.0])
-            return from_masses(nothing, method=f"performance ({scale})", n=n, notes=(note,))
-    found = performance_shares(*views, chance=chance, scale=scale)
-    return replace(found, n=n)
+    # Three views are tried, so each at a third of 5 %, one-sided.
+    if len(blocks) >= LEAST and all(mean_interval(v, level=1.0 - 2 * 0.05 / 3).low <= chance for v in views):
+        best = f"(the best: {max(float(view.mean()) for view in views):.1f} %)"
+        note = f"Guessing reaches {chance:.1f} % and no view is shown to exceed it {best}."
+        nothing = [0.0, 0.0, 0.0, 0.0, 1.0]
+        return from_masses(nothing, method=f"performance ({scale})", n=n, notes=(note,))
+    return replace(performance_shares(*views, chance=chance, scale=scale), n=n)
 
 
-def _mean_recall(answers: Codes, y: Codes, rows: npt.NDArray[np.intp]) -> float:
+def _mean_recall(answers: Codes, y: Codes, rows: Codes) -> float:
     """Percent, over the classes among the rows."""
     right, counts = np.bincount(y[rows], weights=answers[rows] == y[rows]), np.bincount(y[rows])
     return float(100.0 * (right[counts > 0] / counts[counts > 0]).mean())
 
 
-def _blocks(sides: Sides, seed: int) -> list[npt.NDArray[np.intp]]:
+def _blocks(sides: Sides, seed: int) -> list[Codes]:
     """At most 20 blocks of samples, as many as have every class in each; those of a subject stay together."""
-    n = len(sides.y)
+    n, classes = len(sides.y), len(np.unique(sides.y))
     units = members(subject_codes(sides.subjects, n), n)
     drawn = generator(seed, "blocks").permutation(len(units))
     mostly = np.array([np.bincount(sides.y[units[i]]).argmax() for i in drawn])
     order = drawn[np.argsort(mostly, kind="stable")]  # dealt class by class
     for k in range(min(20, len(units)), 1, -1):
         blocks = [np.concatenate([units[i] for i in order[first::k]]) for first in range(k)]
-        if all(len(np.unique(sides.y[rows])) == len(np.unique(sides.y)) for rows in blocks):
+        if all(len(np.unique(sides.y[rows])) == classes for rows in blocks):
             return blocks
     return [np.arange(n)]
 
 
 @register_estimator("information", label="information (PID)")
 def _information(sides: Sides, seed: int, resamples: int) -> ModalityShares:
-    one, two = (_answers(said) for said in (sides.said_a, sides.said_b))
+    # The answer, or for two classes its log-odds: one bit would throw away how sure it is.
+    both = sides.said_a, sides.said_b
+    one, two = (said[:, 1] - said[:, 0] if said.shape[1] == 2 else said.argmax(1) for said in both)
     return information_shares(
         one, two, sides.y, bins=_BINS, bootstrap=resamples, subjects=sides.subjects, seed=seed
     )
-
-
-def _answers(said: Floats) -> npt.NDArray[np.generic]:
-    """The answer, or for two classes its log-odds: one bit would throw away how sure it is."""
-    return said[:, 1] - said[:, 0] if said.shape[1] == 2 else said.argmax(1)

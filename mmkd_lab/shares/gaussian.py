@@ -24,6 +24,7 @@ from mmkd_lab.core.check import one_of, require
 from mmkd_lab.data.datasets.gaussian import World
 from mmkd_lab.data.datasets.gaussian_world import information
 from mmkd_lab.shares.pid import PID
+from mmkd_lab.shares.samples import Floats
 from mmkd_lab.shares.shares import ModalityShares, from_masses
 
 
@@ -36,8 +37,7 @@ def declared(world: World, *, hyperplane: npt.ArrayLike | None = None, by: str =
             by 'energy', where None takes every latent to weigh alike.
         by: 'count' counts decisive latents, 'energy' weighs each by delta_i^2.
 
-    Raises:
-        LabError: an unknown `by`, a hyperplane of another length.
+    Raises `LabError` for an unknown `by`, or a hyperplane of another length.
     """
     one_of("by", by, ("count", "energy"))
     b, both, a, hidden = _energies(world, None if by == "count" else hyperplane)
@@ -45,16 +45,11 @@ def declared(world: World, *, hyperplane: npt.ArrayLike | None = None, by: str =
 
 
 def world_pid(world: World, *, hyperplane: npt.ArrayLike | None = None) -> PID:
-    """The exact decomposition of a world, in bits; a stands for source 1, b for source 2.
-
-    Arguments and errors as in `declared`.
-    """
+    """The exact decomposition of a world, in bits; a stands for source 1, b for source 2. See `declared`."""
     b, both, a, hidden = _energies(world, hyperplane)
     total = a + b + both + hidden
-    i_a, i_b, i_ab = (
-        information(float(np.sqrt(seen / total))) for seen in (a + both, b + both, a + b + both)
-    )
-    return _least(i_a, i_b, i_ab, entropy=1.0)
+    seen = (a + both, b + both, a + b + both)
+    return _least([information(float(np.sqrt(part / total))) for part in seen], entropy=1.0)
 
 
 def gaussian_pid(covariance: npt.ArrayLike, *, width_a: int) -> PID:
@@ -64,10 +59,8 @@ def gaussian_pid(covariance: npt.ArrayLike, *, width_a: int) -> PID:
         covariance: (d, d) of the columns of a, then those of b, then Y; positive definite.
         width_a: how many columns a has.
 
-    `entropy` is NaN: that of a continuous target has no meaning here.
-
-    Raises:
-        LabError: a matrix that is not such a covariance, or no column for a or for b.
+    `entropy` is NaN: that of a continuous target has no meaning here. Raises `LabError` for a matrix that is
+    not such a covariance, or no column for a or for b.
     """
     sigma = np.asarray(covariance, dtype=float)
     square = sigma.ndim == 2 and sigma.shape[0] == sigma.shape[1] and np.allclose(sigma, sigma.T)
@@ -76,29 +69,27 @@ def gaussian_pid(covariance: npt.ArrayLike, *, width_a: int) -> PID:
     require(1 <= width_a <= len(sigma) - 2, "width_a", width_a, rule)
     least = float(np.linalg.eigvalsh(sigma)[0])
     require(least > 0, "covariance", least, "must be positive definite: this is its smallest eigenvalue")
-    a, b = np.arange(width_a), np.arange(width_a, len(sigma) - 1)
-    return _least(
-        *(_gaussian_information(sigma, seen) for seen in (a, b, np.concatenate([a, b]))), entropy=np.nan
-    )
+    columns = np.arange(len(sigma) - 1)
+    bits = []
+    for seen in (columns[:width_a], columns[width_a:], columns):
+        cross = sigma[seen, -1]
+        explained = float(cross @ np.linalg.solve(sigma[np.ix_(seen, seen)], cross)) / float(sigma[-1, -1])
+        bits.append(-0.5 * float(np.log2(1.0 - explained)))
+    return _least(bits, entropy=np.nan)
 
 
-def _least(i_a: float, i_b: float, i_ab: float, *, entropy: float) -> PID:
+def _least(bits: list[float], *, entropy: float) -> PID:
+    """The form above, of the information in a, in b and in both."""
+    i_a, i_b, i_ab = bits
     shared = min(i_a, i_b)
     return PID(shared, i_a - shared, i_b - shared, max(i_ab - max(i_a, i_b), 0.0), entropy, 0.0)
 
 
-def _gaussian_information(sigma: npt.NDArray[np.float64], seen: npt.NDArray[np.intp]) -> float:
-    cross = sigma[seen, -1]
-    explained = float(cross @ np.linalg.solve(sigma[np.ix_(seen, seen)], cross)) / float(sigma[-1, -1])
-    return -0.5 * float(np.log2(1.0 - explained))
-
-
-def _energies(world: World, hyperplane: npt.ArrayLike | None) -> tuple[float, float, float, float]:
-    """Weight of b's own, the shared, a's own and the hidden latents."""
+def _energies(world: World, hyperplane: npt.ArrayLike | None) -> Floats:
+    """(4,) weight of b's own, the shared, a's own and the hidden latents."""
     counts = (world.specific_b, world.shared, world.specific_a, world.hidden)
     latents = sum(counts)
     weights = np.ones(latents) if hyperplane is None else np.asarray(hyperplane, dtype=float) ** 2
     rule = f"must have one coordinate per latent, ({latents},)"
     require(weights.shape == (latents,), "hyperplane", weights.shape, rule)
-    b, both, a, hidden = (float(part.sum()) for part in np.split(weights, np.cumsum(counts)[:-1]))
-    return b, both, a, hidden
+    return np.array([part.sum() for part in np.split(weights, np.cumsum(counts)[:-1])])

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.core.check import LabError, real, require
+from mmkd_lab.core.check import real, require
 from mmkd_lab.shares import pid_solver
-
-Floats = npt.NDArray[np.float64]
+from mmkd_lab.shares.samples import Codes, Floats
 
 #: The largest duality gap, in bits, that is accepted as solved.
 TOLERANCE = 1e-8
@@ -60,29 +59,9 @@ class PID:
         return self.redundancy + self.unique_1 + self.unique_2 + self.synergy
 
     def __str__(self) -> str:
-        parts = (
-            f"R {self.redundancy:.4f}, U1 {self.unique_1:.4f}, U2 {self.unique_2:.4f}, S {self.synergy:.4f}"
-        )
+        unique = f"U1 {self.unique_1:.4f}, U2 {self.unique_2:.4f}"
+        parts = f"R {self.redundancy:.4f}, {unique}, S {self.synergy:.4f}"
         return f"{parts} of H(Y) {self.entropy:.4f} bits (gap {self.gap:.0e})"
-
-
-@dataclass(frozen=True, eq=False)
-class PIDStack:
-    """The decomposition of B tables: every field is a (B,) array in bits; see `PID`."""
-
-    redundancy: Floats
-    unique_1: Floats
-    unique_2: Floats
-    synergy: Floats
-    entropy: Floats
-    gap: Floats
-
-    def __len__(self) -> int:
-        return len(self.redundancy)
-
-    def __getitem__(self, i: int) -> PID:
-        names = PID.__dataclass_fields__
-        return PID(**{name: float(getattr(self, name)[i]) for name in names})
 
 
 def pid(table: npt.ArrayLike, *, tolerance: float = TOLERANCE) -> PID:
@@ -92,36 +71,37 @@ def pid(table: npt.ArrayLike, *, tolerance: float = TOLERANCE) -> PID:
         table: (n1, n2, K), not negative; it is divided by its sum. Rows, columns and classes may be empty.
         tolerance: the duality gap in bits that ends the search.
 
-    Raises:
-        LabError: a table that is not such an array or holds nothing, or a gap that could not be closed.
+    Raises `LabError` for a table that is not such an array or holds nothing, or a gap that could not be
+    closed.
     """
     data = np.asarray(table, dtype=float)
     require(data.ndim == 3, "table", data.shape, "must have three axes: source 1, source 2, target")
     return pid_stack(data[None], tolerance=tolerance)[0]
 
 
-def pid_stack(tables: npt.ArrayLike, *, tolerance: float = TOLERANCE) -> PIDStack:
-    """Decompose B tables at once (replicates of a bootstrap or a permutation test).
-
-    Args:
-        tables: (B, n1, n2, K); each is divided by its own sum.
-        tolerance: the duality gap in bits that ends the search.
-
-    Raises:
-        LabError: see `pid`.
-    """
+def pid_stack(tables: npt.ArrayLike, *, tolerance: float = TOLERANCE) -> list[PID]:
+    """Decompose B tables (B, n1, n2, K) at once, as replicates of a bootstrap; see `pid`."""
     real("tolerance", tolerance, above=0.0)
-    p = _normalised(tables)
+    p = np.asarray(tables, dtype=float)
+    require(p.ndim == 4 and 0 not in p.shape, "tables", p.shape, "must be (B, n1, n2, K), none of them 0")
+    rule = "must hold finite counts or probabilities that are not negative"
+    require(bool((np.isfinite(p) & (p >= 0)).all()), "table", float(p.min()), rule)
+    totals = p.sum(axis=(1, 2, 3), keepdims=True)
+    require(bool((totals > 0).all()), "table", 0.0, "must hold at least one sample", "Its sum is 0.")
+    p = p / totals
+    p = np.where(p < _NOTHING, 0.0, p)
     found = pid_solver.solve(p, tolerance=tolerance * np.log(2.0))
-    worst = float(found.gap.max()) / np.log(2.0)
-    if worst > max(tolerance, 1e-6):
-        raise LabError(
-            "table",
-            p.shape[1:],
-            f"could not be solved: the gap stays at {worst:.1e} bits",
-            "Merge cells that hold next to nothing.",
-        )
-    return _parts(p, found)
+    gap = found.gap / np.log(2.0)
+    rule = f"could not be solved: the gap stays at {gap.max():.1e} bits"
+    way_out = "Merge cells that hold next to nothing."
+    require(float(gap.max()) <= max(tolerance, 1e-6), "table", p.shape[1:], rule, way_out)
+    i1, i2 = mutual_information(p.sum(2)), mutual_information(p.sum(1))
+    joint = mutual_information(p.reshape(len(p), -1, p.shape[-1]))
+    entropy = _entropy(p.sum((1, 2)), 1)
+    # The least I_q lies between max(I1, I2) and I_p: rounding may not push a part below zero.
+    least = np.clip(entropy + found.value / np.log(2.0), np.maximum(i1, i2), np.minimum(joint, i1 + i2))
+    parts = (i1 + i2 - least, least - i2, least - i1, joint - least, entropy, gap)
+    return [PID(*map(float, one)) for one in zip(*parts, strict=True)]
 
 
 def table_of(x1: npt.ArrayLike, x2: npt.ArrayLike, y: npt.ArrayLike) -> Floats:
@@ -144,37 +124,11 @@ def mutual_information(joint: npt.ArrayLike) -> Floats:
     return _entropy(p.sum(-1), 1) + _entropy(p.sum(-2), 1) - _entropy(p, 2)
 
 
-def _parts(p: Floats, found: pid_solver.Solution) -> PIDStack:
-    i1, i2 = mutual_information(p.sum(2)), mutual_information(p.sum(1))
-    joint = mutual_information(p.reshape(len(p), -1, p.shape[-1]))
-    entropy = _entropy(p.sum((1, 2)), 1)
-    # The least I_q lies between max(I1, I2) and I_p: rounding may not push a part below zero.
-    least = np.clip(entropy + found.value / np.log(2.0), np.maximum(i1, i2), np.minimum(joint, i1 + i2))
-    return PIDStack(i1 + i2 - least, least - i2, least - i1, joint - least, entropy, found.gap / np.log(2.0))
-
-
-def _normalised(tables: npt.ArrayLike) -> Floats:
-    p = np.asarray(tables, dtype=float)
-    require(p.ndim == 4 and 0 not in p.shape, "tables", p.shape, "must be (B, n1, n2, K), none of them 0")
-    rule = "must hold finite counts or probabilities that are not negative"
-    require(bool(np.isfinite(p).all()) and bool((p >= 0).all()), "table", float(p.min()), rule)
-    totals = p.sum(axis=(1, 2, 3), keepdims=True)
-    require(
-        bool((totals > 0).all()),
-        "table",
-        float(totals.min()),
-        "must hold at least one sample",
-        "Its sum is 0.",
-    )
-    p = p / totals
-    return np.asarray(np.where(p < _NOTHING, 0.0, p))
-
-
-def _codes(name: str, values: npt.ArrayLike) -> npt.NDArray[np.intp]:
+def _codes(name: str, values: npt.ArrayLike) -> Codes:
     codes = np.asarray(values)
     require(codes.ndim == 1 and codes.size > 0, name, codes.shape, "must be a flat, non-empty column")
     kind = np.issubdtype(codes.dtype, np.integer) or codes.dtype == bool
-    require(bool(kind), name, codes.dtype, "must hold whole numbers", "Discretise it first.")
+    require(kind, name, codes.dtype, "must hold whole numbers", "Discretise it first.")
     require(int(codes.min()) >= 0, name, int(codes.min()), "must hold numbers of at least 0")
     return codes.astype(np.intp)
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
+from mmkd_lab.shares.samples import Bools, Codes, Floats
 
 _FIRST_SLACK = 0.1
-_REFINEMENTS = 1
 _LIFTS = (1e-15, 1e-13, 1e-11, 1e-9)  # of a unit diagonal, the smallest that Cholesky accepts
 _STACKED = 64  # the largest system that is inverted in stacks
 _TINY = 1e-40
@@ -32,13 +29,37 @@ class State:
     p1: Floats
     p2: Floats
 
-    def take(self, rows: npt.NDArray[np.intp]) -> State:
+    @property
+    def used(self) -> Bools:
+        """(B, n1, n2) the cells that may hold something."""
+        return np.asarray(self.on.any(-1))
+
+    def take(self, rows: Codes) -> State:
         """Only these tables."""
-        return State(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+        return State(*(values[rows] for values in vars(self).values()))
 
     def cells(self) -> tuple[Floats, Floats]:
         """lse (B, n1, n2), -1 in cells that hold nothing, and softmax (B, n1, n2, K)."""
         return cells_of(self.l1, self.l2, self.on)
+
+    def primal(self, soft: Floats) -> tuple[Floats, Floats]:
+        """f at the iterate's q once it has the right marginals to the last digit, and that q.
+
+        Scale each (x1, y) and (x2, y) down to its marginal, then spread what is missing as a product
+        (Altschuler, Weed and Rigollet 2017, algorithm 2, once per class).
+        """
+        q = self.s[..., None] * soft
+        q = q * np.minimum(1.0, _over(self.p1, q.sum(2)))[:, :, None, :]
+        q = q * np.minimum(1.0, _over(self.p2, q.sum(1)))[:, None, :, :]
+        r1, r2 = np.maximum(self.p1 - q.sum(2), 0.0), np.maximum(self.p2 - q.sum(1), 0.0)
+        q = q + _over(r1, r1.sum(1, keepdims=True))[:, :, None, :] * r2[:, None, :, :]
+        return np.asarray((q * _log(_over(q, q.sum(-1, keepdims=True)))).sum(axis=(1, 2, 3))), q
+
+    def bound(self, lse: Floats) -> Floats:
+        """The dual value of the multipliers once l1 is shifted into the feasible set: no q does better."""
+        shift = np.where(self.used, lse, -np.inf).max(2)
+        l1 = self.l1 - np.where(np.isfinite(shift), shift, 0.0)[..., None]
+        return np.asarray((self.p1 * l1).sum((1, 2)) + (self.p2 * self.l2).sum((1, 2)))
 
 
 def start(p: Floats) -> State:
@@ -49,12 +70,10 @@ def start(p: Floats) -> State:
     on = q > 0
     l1 = _log(p1) - _log(p1.sum(2, keepdims=True))
     l2 = _log(p2) - _log(p2.sum(2, keepdims=True)) - _log(py)[:, None, :]
-    lse, _ = cells_of(l1, l2, on)
-    used = on.any(-1)
+    lse, used = cells_of(l1, l2, on)[0], on.any(-1)
     top = np.where(used, lse, -np.inf).max(2)
-    top = np.where(np.isfinite(top), top + _FIRST_SLACK, 0.0)
-    slack = np.where(used, top[..., None] - lse, 1.0)
-    return State(l1 - top[..., None], l2, q.sum(-1), slack, on, p1, p2)
+    top = np.where(np.isfinite(top), top + _FIRST_SLACK, 0.0)[..., None]
+    return State(l1 - top, l2, q.sum(-1), np.where(used, top - lse, 1.0), on, p1, p2)
 
 
 def cells_of(l1: Floats, l2: Floats, on: Bools) -> tuple[Floats, Floats]:
@@ -64,32 +83,8 @@ def cells_of(l1: Floats, l2: Floats, on: Bools) -> tuple[Floats, Floats]:
     top = np.where(np.isfinite(top), top, 0.0)
     raised = np.exp(total - top)
     mass = raised.sum(-1, keepdims=True)
-    empty = mass == 0
-    mass = np.where(empty, 1.0, mass)
-    lse = np.where(empty, -1.0, np.log(mass) + top)
-    return lse[..., 0], raised / mass
-
-
-def primal(state: State, soft: Floats) -> tuple[Floats, Floats]:
-    """f at the iterate's q once it has the right marginals to the last digit, and that q.
-
-    Scale each (x1, y) and (x2, y) down to its marginal, then spread what is missing as a product (Altschuler,
-    Weed and Rigollet 2017, algorithm 2, once per class).
-    """
-    q = state.s[..., None] * soft
-    q = q * np.minimum(1.0, _over(state.p1, q.sum(2)))[:, :, None, :]
-    q = q * np.minimum(1.0, _over(state.p2, q.sum(1)))[:, None, :, :]
-    r1, r2 = np.maximum(state.p1 - q.sum(2), 0.0), np.maximum(state.p2 - q.sum(1), 0.0)
-    q = q + _over(r1, r1.sum(1, keepdims=True))[:, :, None, :] * r2[:, None, :, :]
-    ratio = _over(q, q.sum(-1, keepdims=True))
-    return np.asarray((q * _log(ratio)).sum(axis=(1, 2, 3))), q
-
-
-def bound(state: State, lse: Floats) -> Floats:
-    """The dual value of the multipliers once l1 is shifted into the feasible set: no q does better."""
-    shift = np.where(state.on.any(-1), lse, -np.inf).max(2)
-    l1 = state.l1 - np.where(np.isfinite(shift), shift, 0.0)[..., None]
-    return np.asarray((state.p1 * l1).sum((1, 2)) + (state.p2 * state.l2).sum((1, 2)))
+    empty, mass = mass == 0, np.where(mass == 0, 1.0, mass)
+    return np.where(empty, -1.0, np.log(mass) + top)[..., 0], raised / mass
 
 
 class System:
@@ -101,14 +96,11 @@ class System:
     """
 
     def __init__(self, state: State) -> None:
-        self._state, self._used = state, state.on.any(-1)
+        self._state, self._used = state, state.used
         lse, self._soft = state.cells()
         self._miss = np.where(self._used, lse + state.slack, 0.0)
         self._mass = state.s[..., None] * self._soft
         self._tie = (1.0 - 1.0 / state.slack)[..., None]
-        self._factorise()
-
-    def _factorise(self) -> None:
         b, n1, n2, k = self._mass.shape
         blocks = -(self._tie * self._mass)[..., :, None] * self._soft[..., None, :]
         np.einsum("...kk->...k", blocks)[...] += self._mass
@@ -118,10 +110,10 @@ class System:
         normal[:, two, :, two, :] = blocks.sum(1).transpose(1, 0, 2, 3)
         normal[:, :n1, :, n1:, :] = blocks.transpose(0, 1, 3, 2, 4)
         normal[:, n1:, :, :n1, :] = blocks.transpose(0, 2, 3, 1, 4)
-        # Adding a constant to l1(., y) and taking it from l2(., y) changes nothing: hold one l2(., y) for
-        # each y.
-        state = self._state
-        free = np.concatenate([state.p1 > 0, (state.p2 > 0) & ~_largest(state.p2)], axis=1).reshape(b, -1)
+        # Adding a constant to l1(., y) and taking it from l2(., y) changes nothing: hold the one l2(., y) of
+        # each y that has the most mass.
+        held = np.arange(n2)[:, None] == state.p2.argmax(1)[:, None, :]
+        free = np.concatenate([state.p1 > 0, (state.p2 > 0) & ~held], axis=1).reshape(b, -1)
         self._root = _Root(normal.reshape(b, (n1 + n2) * k, -1), free)
 
     def direction(self, aim: Floats) -> tuple[Floats, Floats, Floats, Floats]:
@@ -129,7 +121,12 @@ class System:
         state, used = self._state, self._used
         shift = np.where(used, (aim + state.s * self._miss) / state.slack - state.s, 0.0)
         q = (state.s + shift)[..., None] * self._soft
-        d1, d2 = self._multipliers(state.p1 - q.sum(2), state.p2 - q.sum(1))
+        r1, r2 = state.p1 - q.sum(2), state.p2 - q.sum(1)
+        d1, d2 = self._solve(r1, r2)
+        scaled = self._mass * self._total(d1, d2)  # one round of refinement
+        dq = scaled - self._tie * self._soft * scaled.sum(-1, keepdims=True)
+        e1, e2 = self._solve(r1 - dq.sum(2), r2 - dq.sum(1))
+        d1, d2 = d1 + e1, d2 + e2
         rise = (self._soft * self._total(d1, d2)).sum(-1)
         ds = np.where(used, shift + state.s * rise / state.slack, 0.0)
         return ds, d1, d2, np.where(used, -self._miss - rise, 0.0)
@@ -137,21 +134,10 @@ class System:
     def _total(self, d1: Floats, d2: Floats) -> Floats:
         return (d1[:, :, None, :] + d2[:, None, :, :]) * self._state.on
 
-    def _multipliers(self, r1: Floats, r2: Floats) -> tuple[Floats, Floats]:
-        """The d1, d2 whose change of q has marginals r1 and r2."""
-        d1, d2 = self._solve(r1, r2)
-        for _ in range(_REFINEMENTS):
-            scaled = self._mass * self._total(d1, d2)
-            dq = scaled - self._tie * self._soft * scaled.sum(-1, keepdims=True)
-            e1, e2 = self._solve(r1 - dq.sum(2), r2 - dq.sum(1))
-            d1, d2 = d1 + e1, d2 + e2
-        return d1, d2
-
     def _solve(self, r1: Floats, r2: Floats) -> tuple[Floats, Floats]:
-        n1 = r1.shape[1]
         rhs = np.concatenate([r1, r2], axis=1)
         both = self._root.solve(rhs.reshape(len(rhs), -1)).reshape(rhs.shape)
-        return both[:, :n1], both[:, n1:]
+        return both[:, : r1.shape[1]], both[:, r1.shape[1] :]
 
 
 class _Root:
@@ -162,41 +148,31 @@ class _Root:
     """
 
     def __init__(self, matrices: Floats, free: Bools) -> None:
-        scale = np.where(free, 1.0 / np.sqrt(np.maximum(np.einsum("bii->bi", matrices), _TINY)), 0.0)
-        scaled = matrices * scale[:, :, None] * scale[:, None, :]
-        self._scale = scale
-        self._factors: list[tuple[Floats, bool]] | None = None
+        diagonal = np.maximum(np.einsum("bii->bi", matrices), _TINY)
+        self._scale = np.where(free, 1.0 / np.sqrt(diagonal), 0.0)
+        scaled = matrices * self._scale[:, :, None] * self._scale[:, None, :]
         for lift in _LIFTS:
             np.einsum("bii->bi", scaled)[...] = 1.0 + lift
             try:
-                self._factorise(scaled)
-                return
+                self._lower = np.linalg.cholesky(scaled)
+                break
             except np.linalg.LinAlgError:
-                continue
-        raise np.linalg.LinAlgError("a Newton system is not positive")
-
-    def _factorise(self, scaled: Floats) -> None:
-        if scaled.shape[-1] <= _STACKED:  # many small inverses in one call beat many calls
-            self._inverse = np.linalg.inv(np.linalg.cholesky(scaled)) * self._scale[:, None, :]
-            return
-        from scipy.linalg import cho_factor
-
-        self._factors = [cho_factor(one, lower=True, check_finite=False) for one in scaled]
+                if lift == _LIFTS[-1]:
+                    raise
+        self._stacked = scaled.shape[-1] <= _STACKED
+        if self._stacked:  # many small inverses in one call beat many calls
+            self._inverse = np.linalg.inv(self._lower) * self._scale[:, None, :]
 
     def solve(self, rhs: Floats) -> Floats:
         """(B, m) unknowns of (B, m) right-hand sides."""
-        if self._factors is None:
+        if self._stacked:
             half = np.matmul(self._inverse, rhs[..., None])
             return np.asarray(np.matmul(self._inverse.swapaxes(1, 2), half)[..., 0])
         from scipy.linalg import cho_solve
 
-        pairs = zip(self._factors, self._scale * rhs, strict=True)
-        return np.asarray(self._scale * np.stack([cho_solve(one, r, check_finite=False) for one, r in pairs]))
-
-
-def _largest(p2: Floats) -> Bools:
-    """(B, n2, K): for each label the position that holds most of it."""
-    return np.asarray(np.arange(p2.shape[1])[:, None] == p2.argmax(1)[:, None, :])
+        pairs = zip(self._lower, self._scale * rhs, strict=True)
+        found = [cho_solve((one, True), r, check_finite=False) for one, r in pairs]
+        return np.asarray(self._scale * np.stack(found))
 
 
 def _over(x: Floats, y: Floats) -> Floats:

@@ -22,12 +22,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from mmkd_lab.shares import pid_newton
-from mmkd_lab.shares.pid_newton import State, System
-
-Floats = npt.NDArray[np.float64]
+from mmkd_lab.shares.pid_newton import State, System, cells_of, start
+from mmkd_lab.shares.samples import Codes, Floats
 
 _STEPS = 30
 _TO_THE_WALL = 0.99  # how much of its mass or slack a cell may lose in one step
@@ -35,18 +32,26 @@ _LEAST_CENTRE = 1e-3
 _LONGEST = 3.0  # nats a multiplier may move in one step
 _FLOOR = 0.2  # of the tolerance
 _NUMBERS = 1 << 22  # of Newton systems held at once; several copies are made of them
-
 _BARRIER_FROM, _BARRIER_SHRINK, _BARRIER_STEPS = 1e-2, 0.1, 60
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Solution:
     """The least f (nats), its proven error (nats), the minimisers (B, n1, n2, K), and the steps taken."""
 
     value: Floats
     gap: Floats
     q: Floats
-    steps: int
+    steps: int = 0
+
+    def meet(self, rows: Codes, state: State) -> None:
+        """Keep what is better than before, judged by its proven gap."""
+        lse, soft = state.cells()
+        found, feasible = state.primal(soft)
+        error = found - state.bound(lse)
+        better = error < self.gap[rows]
+        kept = rows[better]
+        self.value[kept], self.gap[kept], self.q[kept] = found[better], error[better], feasible[better]
 
 
 def solve(p: Floats, *, tolerance: float) -> Solution:
@@ -54,58 +59,37 @@ def solve(p: Floats, *, tolerance: float) -> Solution:
 
     Tables that are done leave the stack. A gap that could not be closed is reported, not hidden.
     """
-    _, n1, n2, k = p.shape
+    count, n1, n2, k = p.shape
+    best = Solution(np.full(count, np.inf), np.full(count, np.inf), np.zeros_like(p))
     size = max(1, _NUMBERS // ((n1 + n2) * k) ** 2)
-    parts = [_solve(p[i : i + size], tolerance) for i in range(0, len(p), size)]
-    value, gap, q = (np.concatenate([getattr(one, name) for one in parts]) for name in ("value", "gap", "q"))
-    return Solution(value, gap, q, max(one.steps for one in parts))
+    for i in range(0, count, size):
+        _primal_dual(best, p, np.arange(i, min(i + size, count)), tolerance)
+    for row in np.flatnonzero(best.gap > tolerance):
+        _barrier(best, p, int(row), tolerance)
+    best.gap = np.maximum(best.gap, 0.0)
+    return best
 
 
-def _solve(p: Floats, tolerance: float) -> Solution:
-    best = _Best(p)
-    best.steps = _primal_dual(best, p, tolerance)
-    for i in np.flatnonzero(best.gap > tolerance):
-        _barrier(best, p, int(i), tolerance)
-    return Solution(best.value, np.maximum(best.gap, 0.0), best.q, best.steps)
-
-
-class _Best:
-    """The best value, gap and q so far of each table."""
-
-    def __init__(self, p: Floats) -> None:
-        self.value, self.gap = np.full(len(p), np.inf), np.full(len(p), np.inf)
-        self.q, self.steps = np.zeros_like(p), 0
-
-    def meet(self, rows: npt.NDArray[np.intp], state: State) -> None:
-        """Keep what is better than before, judged by its proven gap."""
-        lse, soft = state.cells()
-        found, feasible = pid_newton.primal(state, soft)
-        error = found - pid_newton.bound(state, lse)
-        better = error < self.gap[rows]
-        kept = rows[better]
-        self.value[kept], self.gap[kept], self.q[kept] = found[better], error[better], feasible[better]
-
-
-def _primal_dual(best: _Best, p: Floats, tolerance: float) -> int:
-    state, active, steps = pid_newton.start(p), np.arange(len(p)), 0
-    while True:
+def _primal_dual(best: Solution, p: Floats, active: Codes, tolerance: float) -> None:
+    state = start(p[active])
+    for step in range(_STEPS + 1):
         best.meet(active, state)
+        best.steps = max(best.steps, step)
         going = np.flatnonzero(best.gap[active] > tolerance)
-        if going.size == 0 or steps == _STEPS:
-            return steps
+        if going.size == 0 or step == _STEPS:
+            return
         if going.size < active.size:
             active, state = active[going], state.take(going)
         try:
             _advance(state, floor=_FLOOR * tolerance)
         except np.linalg.LinAlgError:  # the barrier takes over
-            return steps
-        steps += 1
+            return
 
 
 def _advance(state: State, *, floor: float) -> None:
     """One predictor-corrector step, in place. Raises `LinAlgError` when the system has lost its digits."""
     system = System(state)
-    used = state.on.any(-1)
+    used = state.used
     n = used.sum(axis=(1, 2))
     mu = (state.s * state.slack * used).sum(axis=(1, 2)) / n
     ds, _, _, dl = system.direction(np.zeros_like(state.s))
@@ -128,10 +112,10 @@ def _advance(state: State, *, floor: float) -> None:
     state.l1, state.l2 = state.l1 + at * d1, state.l2 + at * d2
 
 
-def _barrier(best: _Best, p: Floats, i: int, tolerance: float) -> None:
+def _barrier(best: Solution, p: Floats, i: int, tolerance: float) -> None:
     """Newton's method on <l, p> + mu sum log(-lse), for falling mu: a concave function with a line search."""
-    row, state = np.array([i]), pid_newton.start(p[i : i + 1])
-    used = state.on.any(-1)
+    row, state = np.array([i]), start(p[i : i + 1])
+    used = state.used
     mu, last = _BARRIER_FROM, 0.1 * tolerance / used.sum()
     while True:
         for _ in range(_BARRIER_STEPS):
@@ -152,10 +136,10 @@ def _barrier(best: _Best, p: Floats, i: int, tolerance: float) -> None:
 
 def _climb(state: State, d1: Floats, d2: Floats, mu: float) -> bool:
     """Move along a direction as far as the barrier rises (Armijo); False when it is at its top."""
-    used = state.on.any(-1)
+    used = state.used
 
     def height(l1: Floats, l2: Floats) -> float:
-        slack = -pid_newton.cells_of(l1, l2, state.on)[0][used]
+        slack = -cells_of(l1, l2, state.on)[0][used]
         if not (slack > 0).all():
             return -np.inf
         return float((state.p1 * l1).sum() + (state.p2 * l2).sum() + mu * np.log(slack).sum())

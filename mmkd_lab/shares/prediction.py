@@ -12,9 +12,6 @@ from mmkd_lab.core.check import require
 from mmkd_lab.core.stats import Interval, mean_interval
 from mmkd_lab.shares.hypotheses import RIVALS
 
-Numbers = npt.NDArray[np.float64]
-
-
 #: Fewer seeds, or fewer runs in each, show nothing.
 SEEDS, RUNS = 3, 5
 
@@ -66,10 +63,7 @@ class Prediction:
 
     def as_dict(self) -> dict[str, object]:
         """Plain values; an interval's missing ends become None."""
-        plain = asdict(self)
-        for name in ("pooled", "within", "corrected"):
-            plain[name] = {k: None if v != v else v for k, v in plain[name].items()}
-        return plain
+        return asdict(self, dict_factory=lambda items: {k: None if v != v else v for k, v in items})
 
 
 def spearman(x: npt.ArrayLike, y: npt.ArrayLike, *, level: float = 0.95) -> Interval:
@@ -98,11 +92,8 @@ def spearman(x: npt.ArrayLike, y: npt.ArrayLike, *, level: float = 0.95) -> Inte
 def auc(x: npt.ArrayLike, gain: npt.ArrayLike) -> float | None:
     """The chance that a run with a gain above 0 has the larger x than one below 0; None unless both exist."""
     a, g = np.asarray(x, dtype=float), np.asarray(gain, dtype=float)
-    up, down = a[g > 0], a[g < 0]
-    if not len(up) or not len(down):
-        return None
-    gap = up[:, None] - down[None, :]
-    return float(((gap > 0) + 0.5 * (gap == 0)).mean())
+    gap = a[g > 0][:, None] - a[g < 0][None, :]
+    return float(((gap > 0) + 0.5 * (gap == 0)).mean()) if gap.size else None
 
 
 def predictions(table: pd.DataFrame) -> list[Prediction]:
@@ -119,23 +110,19 @@ def predictions(table: pd.DataFrame) -> list[Prediction]:
         mine = wide[wide["loss"] == loss]
         here = [name for name in names if mine[name].notna().any()]
         part = mine.dropna(subset=[*here, "gain"])
-        each = {name: _within(part, name) for name in here}
-        known_here = {name: rhos for name, rhos in each.items() if rhos}
-        level = 1.0 - 0.05 / max(1, len(known_here))
-        found += [_prediction(part, name, str(loss), np.array(r), level) for name, r in known_here.items()]
+        each = {name: rhos for name in here if (rhos := _within(part, name))}
+        level = 1.0 - 0.05 / max(1, len(each))
+        found += [_prediction(part, name, str(loss), rhos, level) for name, rhos in each.items()]
     return found
 
 
 def _within(part: pd.DataFrame, name: str) -> list[float]:
     """Spearman's correlation with the gain, for every seed in which both vary."""
-    return [
-        spearman(rows[name], rows["gain"]).mean
-        for _, rows in part.groupby("seed")
-        if _varies(rows[name]) and _varies(rows["gain"])
-    ]
+    seeds = [rows for _, rows in part.groupby("seed") if rows[[name, "gain"]].nunique().min() > 1]
+    return [spearman(rows[name], rows["gain"]).mean for rows in seeds]
 
 
-def _prediction(part: pd.DataFrame, name: str, loss: str, each: Numbers, level: float) -> Prediction:
+def _prediction(part: pd.DataFrame, name: str, loss: str, each: list[float], level: float) -> Prediction:
     x, gain = part[name].to_numpy(dtype=float), part["gain"].to_numpy(dtype=float)
     moved, rival = gain != 0, RIVALS[name] if name in RIVALS else None  # noqa: SIM401 - get() refuses the unknown
     foretells = rival is not None and rival.foretells_sign and moved.any()
@@ -159,7 +146,3 @@ def _bounded(found: Interval) -> Interval:
     """Student's interval knows nothing of a correlation's bounds."""
     low, high = max(-1.0, found.low), min(1.0, found.high)
     return found if found.n < 2 else replace(found, low=low, high=high)
-
-
-def _varies(values: pd.Series[float]) -> bool:
-    return len(values) > 1 and bool(np.ptp(values.to_numpy(dtype=float)) > 0)

@@ -1,20 +1,25 @@
-"""Two modalities side by side, as estimators want them: columns, labels, and what probes predict."""
+"""Two modalities side by side, as estimators want them, and which part of a data set they are taken from."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.core.check import require, whole
+from mmkd_lab.core.check import flat, one_of, require, whole
 from mmkd_lab.core.seed import derive
+from mmkd_lab.core.stats import Interval
+from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.shares.decisive import LEAST_SHARED
-from mmkd_lab.shares.discrete import drop_constant, labels, paired
+from mmkd_lab.shares.samples import Codes, Floats, drop_constant, labels, paired
+from mmkd_lab.shares.shares import ModalityShares
 
-Floats = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
-
+Layer = Literal["input", "predictions", "features", "given"]
+#: So many samples make a split large enough to be looked at by itself.
+ENOUGH = 500
 #: Inverse weight of the ridge penalty of every probe.
 STRENGTH = 0.1
 #: Folds of the cross-fitting of every probe, unless the data allow fewer.
@@ -71,20 +76,120 @@ class Sides:
         which no column is left, and for given columns that are no probabilities.
         """
         used, notes = possible_folds(y, subjects, folds)
-        classes = int(y.max()) + 1
+
+        def probed(x: Floats) -> Floats:
+            return cross_fitted(x, y, folds=used, groups=subjects, seed=seed)
+
         if given:
+            classes = int(y.max()) + 1
             for name, x in zip(names, (a, b), strict=True):
                 fine = x.shape[1] >= classes and (x >= 0).all() and np.allclose(x.sum(1), 1.0, atol=1e-4)
                 rule = f"must be probabilities of the {classes} classes for layer='given'"
                 require(bool(fine), name, x.shape, rule, "Use layer='input'.")
-            said = [np.log(np.maximum(x, 1e-9)) for x in (a, b)]  # nobody's vote is never certain
-            both = cross_fitted(np.column_stack([a, b]), y, folds=used, groups=subjects, seed=seed)
+            one, two = (np.log(np.maximum(x, 1e-9)) for x in (a, b))  # nobody's vote is never certain
+            both = probed(np.column_stack([a, b]))
             a, b = lively(names[0], a[:, :-1]), lively(names[1], b[:, :-1])
-            return cls(a, b, y, said[0], said[1], both, subjects, notes=notes)
-        a, b = lively(names[0], a), lively(names[1], b)
-        views = (a, b, np.column_stack([a, b]))
-        one, two, both = (cross_fitted(x, y, folds=used, groups=subjects, seed=seed) for x in views)
+        else:
+            a, b = lively(names[0], a), lively(names[1], b)
+            one, two, both = probed(a), probed(b), probed(np.column_stack([a, b]))
         return cls(a, b, y, one, two, both, subjects, notes=notes)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Two modalities of a data set, looked at in one layer.
+
+    Args:
+        data: single-label data.
+        names: of modalities a and b.
+        layer: 'input', 'predictions', 'features' or 'given'.
+        folds: of the probes' cross-fitting.
+        least_shared: see `Sides`.
+        features: from a split and a seed to the (n, F) features of both modalities, for 'features'.
+    """
+
+    data: PairedData
+    names: tuple[str, str]
+    layer: Layer
+    folds: int
+    least_shared: float
+    features: Callable[[str, int], list[Floats]]
+
+    def sides(self, split: str, seed: int) -> Sides:
+        """The columns of the samples of a split, with the predictions of probes."""
+        data, given = self.data, self.layer == "given"
+        where = np.arange(len(data)) if split == "all" else data.positions(split).cpu().numpy()
+        titles = f"modality {self.names[0]!r}", f"modality {self.names[1]!r}"
+        if self.layer == "features":
+            a, b = self.features(split, seed)
+        else:
+            a, b = (self._input(name)[where] for name in self.names)
+        if not given:
+            a, b = (leading(x, name=title) for x, title in zip((a, b), titles, strict=True))
+        y = data.target.cpu().numpy()[where]
+        subjects = None if data.group is None else data.group.cpu().numpy()[where]
+        sides = Sides.of(a, b, y, subjects=subjects, seed=seed, names=titles, folds=self.folds, given=given)
+        if self.layer == "predictions":
+            sides = replace(sides, a=np.exp(sides.said_a)[:, :-1], b=np.exp(sides.said_b)[:, :-1])
+        return replace(sides, least_shared=self.least_shared)
+
+    def disagreements(self, split: str, estimate: Callable[[Sides], ModalityShares], seed: int) -> list[str]:
+        """A sentence for every other large split whose interval of gamma does not meet this one's."""
+
+        def gamma(name: str) -> Interval | None:
+            return estimate(self.sides(name, seed)).intervals.get("gamma_union")
+
+        others = [name for name in self.data.splits if name != split and self._large(name)]
+        if split == "all" or self.layer == "features" or not others or (here := gamma(split)) is None:
+            return []
+        return [
+            f"The splits disagree: gamma is {there.show()} on {name}, outside that on {split}."
+            for name in others
+            if (there := gamma(name)) is not None and (there.low > here.high or there.high < here.low)
+        ]
+
+    def split_of(self, split: str | None) -> tuple[str, tuple[str, ...]]:
+        """Whose samples are looked at, and what must be said of them."""
+        held = [name for name in ("test", "val") if name in self.data.splits]
+        trained = self.layer == "features"
+        rule = f"needs a test split, and {self.data.name} has none"
+        require("test" in held or not trained, "layer", self.layer, rule)
+        if split is not None:
+            one_of("split", split, held if trained else [*self.data.splits, "all"])
+            return split, ()
+        fit = [name for name in held if trained or self._large(name)]
+        if fit:
+            return fit[0], ()
+        return "all", (f"All samples are looked at, since no split that nothing is fitted on has {ENOUGH}.",)
+
+    def _large(self, split: str) -> bool:
+        return len(self.data.positions(split)) >= ENOUGH
+
+    def _input(self, name: str) -> Floats:
+        """(n, d) columns of all samples, in units of the training split's deviation unless they are given."""
+        values = self.data.modalities[name].cpu()
+        rule = "must be floating: token numbers are no quantities"
+        require(values.is_floating_point(), f"modality {name!r}", values.dtype, rule, "Use layer='features'.")
+        x = np.asarray(values.flatten(1).numpy(), dtype=float)
+        if self.layer == "given":
+            return x
+        train = x[self.data.positions("train").cpu().numpy()]
+        scale = train.std(0) if values.ndim == 2 else np.asarray(train.std())
+        return np.asarray(x / np.where(scale > 0, scale, 1.0))
+
+
+def pair_of(data: PairedData, modalities: Sequence[str] | None) -> tuple[str, str]:
+    """The names of two modalities of single-label data, or a `LabError`."""
+    single = data.task is Task.SINGLE_LABEL
+    require(single, "dataset", data.task.value, "must have one label a sample: shares are those of a class")
+    known = list(data.modalities)
+    rule = "must be named unless there are exactly two"
+    require(modalities is not None or len(known) == 2, "modalities", known, rule, 'For example ["a", "b"].')
+    named = flat("modalities", known if modalities is None else modalities, "two names of modalities")
+    require(len(set(named)) == len(named) == 2, "modalities", named, "must be two different names")
+    for name in named:
+        one_of("modality", name, known)
+    return str(named[0]), str(named[1])
 
 
 def cross_fitted(
@@ -106,9 +211,8 @@ def cross_fitted(
         groups: (n,) what must not be on both sides of a fold (a speaker).
         seed: of the folds.
 
-    Raises:
-        LabError: unpaired sets, a constant label, more folds than the rarest class has samples or than there
-            are groups, a class that a fold's fitting part lacks.
+    Raises `LabError` for unpaired sets, a constant label, more folds than the rarest class has samples or
+    than there are groups, a class that a fold's fitting part lacks.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
@@ -116,7 +220,7 @@ def cross_fitted(
     from sklearn.preprocessing import StandardScaler
 
     paired(x=x, y=y)
-    target, (columns, _) = labels(y), drop_constant(x)
+    target, columns = labels(y), drop_constant(x)
     require(bool(np.isfinite(columns).all()), "x", "NaN or infinite values", "must be finite")
     names = None if groups is None else np.asarray(groups)
     most, notes = possible_folds(target, names, whole("folds", folds, at_least=2))
@@ -163,7 +267,7 @@ def leading(x: npt.ArrayLike, *, components: int = 50, name: str = "values") -> 
     given; no label is looked at. A column given twice counts once. Raises `LabError`, by that name, when no
     column varies.
     """
-    columns, _ = drop_constant(x, name=name)
+    columns = drop_constant(x, name=name)
     columns = columns[:, np.sort(np.unique(columns, axis=1, return_index=True)[1])]
     most = min(components, max(len(columns) // 4, 1))
     if columns.shape[1] <= most:
@@ -173,5 +277,4 @@ def leading(x: npt.ArrayLike, *, components: int = 50, name: str = "values") -> 
     most = min(most, int((squares > _RANK * squares[-1]).sum()))
     directions = directions[:, : -most - 1 : -1]
     largest = np.abs(directions).argmax(0)  # a direction has no sign of its own
-    signs = np.sign(directions[largest, np.arange(most)])
-    return np.asarray(centred @ (directions * signs))
+    return np.asarray(centred @ (directions * np.sign(directions[largest, np.arange(most)])))

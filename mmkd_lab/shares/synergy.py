@@ -8,73 +8,48 @@ of this kind, a_i times b_j as a predicts it and b_j times a_i as b predicts it,
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from mmkd_lab.core.check import real, whole
-from mmkd_lab.shares.discrete import Codes, generator
-from mmkd_lab.shares.testing import chance, discoveries, pooled_p_values
+from mmkd_lab.shares.channels import chance, discoveries, pooled_p_values
+from mmkd_lab.shares.samples import Codes, Floats, generator
 
-Floats = npt.NDArray[np.float64]
-
-#: No more products than this enter the regression, the strongest first.
-_MOST = 40
-#: Samples of a half that each product needs there.
-_SAMPLES = 20
-#: What is explained by products must be rarer than this under chance to count.
-_LEVEL = 0.05
+_MOST = 40  # products that enter the regression, the strongest first
+_SAMPLES = 20  # of a half that each product needs there
+_RATE, _PERMUTATIONS = 0.05, 20  # of false discoveries; of the label
+_LEVEL = 0.05  # what is explained by products must be rarer than this under chance to count
 _NOTHING = 1e-12
 
 
-def product_variance(
-    a: Floats, b: Floats, y: Codes, *, rate: float = 0.05, permutations: int = 20, seed: int = 0
-) -> float:
+def product_variance(a: Floats, b: Floats, y: Codes, *, seed: int = 0) -> float:
     """Share of the label's variance explained by products a_i b_j beyond what either modality has of them.
 
-    Products are chosen on one half of the samples (permutation test of each, false discovery rate `rate`) and
-    measured on the other (adjusted R^2 beyond the columns and their own products, 0 unless an F test passes
-    at 5 %), both ways round; the mean is returned. Linear, so that XOR of signs shows with 2 / pi of its
-    correlation, and synergy of other shapes may not show at all.
+    Products are chosen on one half of the samples (permutation test of each, its null pooled over all of
+    them, false discovery rate 0.05) and measured on the other (adjusted R^2 beyond the columns and their own
+    products, 0 unless an F test passes at 5 %), both ways round; the mean is returned. Linear, so that XOR of
+    signs shows with 2 / pi of its correlation, and synergy of other shapes may not show at all.
 
     Args:
         a: (n, d_a) columns.
         b: (n, d_b) columns.
         y: (n,) class numbers from 0.
-        rate: of false discoveries.
-        permutations: of the label; the null is pooled over all products.
         seed: of the halves and permutations.
-
-    Raises `LabError` for wrong options.
     """
-    real("rate", rate, above=0.0, at_most=0.5)
-    whole("permutations", permutations)
     stream = generator(seed, "products")
     order = stream.permutation(len(y))
     halves = order[: len(y) // 2], order[len(y) // 2 :]
-    indicators = np.eye(int(y.max()) + 1)[y]
-    found = [
-        _one_way(a, b, indicators, chosen, measured, rate, permutations, stream)
-        for chosen, measured in (halves, halves[::-1])
-    ]
+    sets = a, b, np.eye(int(y.max()) + 1)[y]
+    found = [_one_way(*sets, *ways, stream) for ways in (halves, halves[::-1])]
     return max(float(np.mean(found)), 0.0)
 
 
 def _one_way(
-    a: Floats,
-    b: Floats,
-    indicators: Floats,
-    chosen: Codes,
-    measured: Codes,
-    rate: float,
-    permutations: int,
-    stream: np.random.Generator,
+    a: Floats, b: Floats, indicators: Floats, chosen: Codes, measured: Codes, stream: np.random.Generator
 ) -> float:
     one, two, rest = _ready(a, b, indicators, chosen)
     if min(float((rest**2).mean()), float(np.ptp(indicators[measured], axis=0).max())) < _NOTHING:
         return 0.0  # a half with one class, or with a label that the columns settle
     strengths = _strengths(one, two, rest)
-    null = np.stack([_strengths(one, two, rest[stream.permutation(len(rest))]) for _ in range(permutations)])
-    p = pooled_p_values(strengths.ravel(), null.reshape(permutations, -1))
-    hits = np.flatnonzero(discoveries(p, rate=rate))
+    null = [_strengths(one, two, rest[stream.permutation(len(rest))]).ravel() for _ in range(_PERMUTATIONS)]
+    hits = np.flatnonzero(discoveries(pooled_p_values(strengths.ravel(), np.stack(null)), rate=_RATE))
     hits = hits[np.argsort(-strengths.ravel()[hits])][: min(_MOST, len(measured) // _SAMPLES)]
     if hits.size == 0:
         return 0.0
@@ -82,10 +57,11 @@ def _one_way(
     to_a, to_b = _fit(two, one[:, i]), _fit(one, two[:, j])
     one, two, y = (x[measured] - x[measured].mean(0) for x in (a, b, indicators))
     own = np.column_stack([one, two, one[:, i] * (one @ to_b), (two @ to_a) * two[:, j]])
-    known = _orthonormal(own - own.mean(0))
+    own = own - own.mean(0)
+    known = _orthonormal(own, np.linalg.norm(own, axis=0))
     products = one[:, i] * two[:, j]
     products = products - products.mean(0)
-    added = _orthonormal(products - known @ (known.T @ products), scale=np.linalg.norm(products, axis=0))
+    added = _orthonormal(products - known @ (known.T @ products), np.linalg.norm(products, axis=0))
     rest, rank = y - known @ (known.T @ y), added.shape[1]
     freedom = len(measured) - 1 - known.shape[1] - rank
     if rank == 0 or freedom < 1:
@@ -102,9 +78,8 @@ def _fit(x: Floats, y: Floats) -> Floats:
     return np.asarray(np.linalg.lstsq(x, y, rcond=1e-9)[0], dtype=float)
 
 
-def _orthonormal(columns: Floats, *, scale: Floats | None = None) -> Floats:
-    """(n, r) basis of the columns, each taken at its own length, or at that of `scale`."""
-    length = np.linalg.norm(columns, axis=0) if scale is None else scale
+def _orthonormal(columns: Floats, length: Floats) -> Floats:
+    """(n, r) basis of the columns, each taken at a length."""
     basis, values, _ = np.linalg.svd(columns / np.where(length > 0, length, 1.0), full_matrices=False)
     return np.asarray(basis[:, values > 1e-6])
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from mmkd_lab.core import check
-from mmkd_lab.core.check import one_of, require
+from mmkd_lab.core.check import flat, one_of, require, whole
+from mmkd_lab.core.check import seeds as distinct
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.datasets.gaussian import World, worlds
 from mmkd_lab.experiments.report import versions
@@ -22,7 +22,7 @@ from mmkd_lab.experiments.result import Study
 from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.shares import declared, world_pid
 from mmkd_lab.shares.estimators import ESTIMATORS
-from mmkd_lab.shares.sides import Floats, Sides
+from mmkd_lab.shares.sides import Sides
 
 NAME = "known_shares"
 ENCODERS = ("none", "tanh")
@@ -53,37 +53,34 @@ def known_shares(
         `provenance['pid']` is what the partial information decomposition says in truth of each world:
         R / (R + U1 + U2).
 
-    Raises:
-        LabError: an unknown method or encoder, repeated seeds, fewer than 200 samples; samples of which no
-            method can tell anything in any world.
+    Raises `LabError` for an unknown method or encoder, repeated seeds, fewer than 200 samples; samples of
+    which no method can tell anything in any world.
     """
     started = time.perf_counter()
-    chosen = [str(name) for name in check.flat("methods", methods, "a list of methods")]
+    chosen = [str(name) for name in flat("methods", methods, "a list of methods")]
     for name in chosen:
         one_of("method", name, list(ESTIMATORS))
     one_of("encoder", encoder, ENCODERS)
-    check.whole("samples", samples, at_least=200)
-    numbers = check.seeds("seeds", seeds)
+    whole("samples", samples, at_least=200)
+    numbers = distinct("seeds", seeds)
     rows: list[tuple[object, ...]] = []
-    truth = {}
+    truth, tried = {}, len(SHARED) * len(numbers)
     for shared in SHARED:
         spec = world_of(shared, samples=samples)
-        parts = world_pid(spec)
-        gamma = declared(spec).gamma
+        parts, gamma = world_pid(spec), declared(spec).gamma
         truth[f"{gamma:g}"] = parts.redundancy / (parts.redundancy + parts.unique_1 + parts.unique_2)
         for seed in numbers:
             sides = sides_of(spec, seed, encoder=encoder)
             for name in chosen:
                 found = ESTIMATORS[name](sides, seed)
-                for quantity in ("gamma_union", "alpha", "beta"):
-                    if found.defined:
-                        head = (NAME, "gaussian", name, "shares", seed, "all", quantity)
-                        rows.append((*head, found.value(quantity), gamma))
+                quantities = ("gamma_union", "alpha", "beta") if found.defined else ()
+                head = (NAME, "gaussian", name, "shares", seed, "all")
+                rows += [(*head, quantity, found.value(quantity), gamma) for quantity in quantities]
     table = pd.DataFrame(rows, columns=[*COLUMNS, "gamma"])
-    errors, undefined, tried = mean_errors(table), {}, len(SHARED) * len(numbers)
-    for name in chosen:
-        known = int(((table["arm"] == name) & (table["metric"] == "gamma_union")).sum())
-        undefined[name] = tried - known
+    part = table[table["metric"] == "gamma_union"]
+    off = (part["value"] - part["gamma"]).abs()
+    errors = {str(name): float(off[part["arm"] == name].mean()) for name in dict.fromkeys(part["arm"])}
+    undefined = {name: tried - int((part["arm"] == name).sum()) for name in chosen}
     labels = ", ".join(ESTIMATORS[name].label for name in chosen)
     rule = f"leaves gamma undefined in all {tried} worlds by {labels}"
     require(len(errors) > 0, "samples", samples, rule, "Use more samples or other methods.")
@@ -131,20 +128,9 @@ def sides_of(spec: World, seed: int, *, encoder: str = "none") -> Sides:
     a, b = (np.asarray(x[0][rows], dtype=float) for x in (drawn.a, drawn.b))
     if encoder == "tanh":
         stream = np.random.default_rng(derive(seed, NAME, "encoder"))
-        a, b = (np.tanh(x @ _rotation(stream, x.shape[1])) for x in (a, b))
+        turns = [np.linalg.qr(stream.standard_normal((x.shape[1],) * 2)) for x in (a, b)]
+        a, b = (np.tanh(x @ (q * np.sign(np.diag(r)))) for x, (q, r) in zip((a, b), turns, strict=True))
     return Sides.of(a, b, np.asarray(drawn.target[0][rows]), seed=seed)
-
-
-def mean_errors(table: pd.DataFrame) -> dict[str, float]:
-    """{method: mean absolute error of gamma}, over all worlds in which it gave one."""
-    part = table[table["metric"] == "gamma_union"]
-    error = (part["value"] - part["gamma"]).abs()
-    return {str(name): float(error[part["arm"] == name].mean()) for name in dict.fromkeys(part["arm"])}
-
-
-def _rotation(stream: np.random.Generator, width: int) -> Floats:
-    q, r = np.linalg.qr(stream.standard_normal((width, width)))
-    return np.asarray(q * np.sign(np.diag(r)))
 
 
 def _title(errors: dict[str, float]) -> str:
@@ -155,12 +141,14 @@ def _title(errors: dict[str, float]) -> str:
 
 def _verdict(errors: dict[str, float], undefined: dict[str, int], encoder: str, n: int, samples: int) -> str:
     seen = "latents as columns" if encoder == "none" else "latents behind tanh of a rotation"
-    said = []
+    said, never = [], []
     for name, missing in undefined.items():
+        label = ESTIMATORS[name].label
         left = f" (undefined in {missing} world{'s' if missing > 1 else ''})" if missing else ""
         if name in errors:
-            said.append(f"{errors[name]:.3f} by {ESTIMATORS[name].label}{left}")
+            said.append(f"{errors[name]:.3f} by {label}{left}")
+        else:
+            never.append(label)
+    more = f"; undefined in all of them by {', '.join(never)}" if never else ""
     head = f"In {n} Gaussian worlds of {samples:,} samples ({seen}), gamma is off by"
-    sentence = f"{head} {', '.join(said)} on average"
-    never = [ESTIMATORS[name].label for name in undefined if name not in errors]
-    return f"{sentence}; undefined in all of them by {', '.join(never)}." if never else f"{sentence}."
+    return f"{head} {', '.join(said)} on average{more}."

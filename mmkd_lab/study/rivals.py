@@ -16,6 +16,8 @@ from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.shares.hypotheses import COMPONENTS, RIVALS, Run
 from mmkd_lab.shares.prediction import Prediction, predictions
 
+_CLAIM = {1: " (+)", -1: " (−)"}
+
 
 def rival_hypotheses(runs: Sequence[Run]) -> Study:
     """The rivals' numbers of every run, beside its gain, and how well each predicts it.
@@ -31,8 +33,7 @@ def rival_hypotheses(runs: Sequence[Run]) -> Study:
         non-target divergence of two classes, and whatever is about features for a teacher whose channels are
         all constant.
 
-    Raises:
-        LabError: no runs (a loaded study has none), or those of several datasets or students.
+    Raises `LabError` for no runs (a loaded study has none), or those of several datasets or students.
     """
     started = time.perf_counter()
     rule, way_out = "must hold at least one run", "Run repair_teachers; a study loaded from disk has no runs."
@@ -91,17 +92,13 @@ def _title(found: Sequence[Prediction], loss: str) -> str:
     sure = [one for one in found if one.loss == loss and one.is_sure]
     if not sure:
         return f"No rival is shown to order the gains within a seed ({loss})"
-    most = max(abs(one.within.mean) for one in sure)
-    best = [one for one in sure if abs(one.within.mean) > most - 1e-9]
-    named = [f"{'more' if one.within.mean > 0 else 'less'} {_words(one.rival)}{_claim(one)}" for one in best]
+    most, named = max(abs(one.within.mean) for one in sure), []
+    for one in (one for one in sure if abs(one.within.mean) > most - 1e-9):
+        rho = one.within.mean
+        claim = ", as claimed" if (one.claims or 0) * rho > 0 else ", against its claim"
+        said = "" if one.claims is None else claim
+        named.append(f"{'more' if rho > 0 else 'less'} {_words(one.rival)}{said}")
     return f"Within a seed, the gain goes best with {' and '.join(named)} ({loss})"
-
-
-def _claim(one: Prediction) -> str:
-    """Whether the order is the one that the hypothesis claims."""
-    if one.claims is None:
-        return ""
-    return ", as claimed" if one.claims * one.within.mean > 0 else ", against its claim"
 
 
 def _verdict(found: Sequence[Prediction], where: str, runs: Mapping[str, int]) -> str:
@@ -110,25 +107,24 @@ def _verdict(found: Sequence[Prediction], where: str, runs: Mapping[str, int]) -
     parts = []
     for loss in dict.fromkeys(one.loss for one in found):
         mine = [one for one in found if one.loss == loss]
-        said = [f"{_words(one.rival)} {one.within.show(signed=True)}{_expected(one)}" for one in mine]
-        used, all_runs = mine[0].pooled.n, runs[loss]
-        which = f"{used} runs" if used == all_runs else f"the {used} of {all_runs} runs that all rivals have"
-        parts.append(f"by {loss} ({which}, {_seeds(mine)}), {', '.join(said)}{_signs(mine)}")
+        said = [
+            f"{_words(one.rival)} {one.within.show(signed=True)}{_CLAIM.get(one.claims or 0, '')}"
+            for one in mine
+        ]
+        used, every = mine[0].pooled.n, runs[loss]
+        which = f"{used} runs" if used == every else f"the {used} of {every} runs that all rivals have"
+        counts = [
+            one.within.n for one in mine
+        ]  # seeds in which gain and rival vary, which may differ by rival
+        seeds = f"{max(counts)} seed{'s' if max(counts) > 1 else ''}"
+        if min(counts) < max(counts):
+            seeds = f"{min(counts)} to {max(counts)} seeds by rival"
+        parts.append(f"by {loss} ({which}, {seeds}), {', '.join(said)}{_signs(mine)}")
     return (
         f"On {where}, Spearman's correlation with the gain within a seed, with its interval over seeds, "
         f"uncorrected for the number of rivals (in brackets the sign that each hypothesis claims): "
         f"{'; '.join(parts)}. The runs of a seed share their control."
     )
-
-
-def _seeds(found: Sequence[Prediction]) -> str:
-    """How many seeds count: those in which gain and rival vary, which may differ by rival."""
-    least, most = min(one.within.n for one in found), max(one.within.n for one in found)
-    return f"{most} seed{'s' if most > 1 else ''}" if least == most else f"{least} to {most} seeds by rival"
-
-
-def _expected(one: Prediction) -> str:
-    return "" if one.claims is None else " (+)" if one.claims > 0 else " (−)"
 
 
 def _signs(found: Sequence[Prediction]) -> str:

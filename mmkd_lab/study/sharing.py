@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mmkd_lab.core import check
-from mmkd_lab.core.check import one_of
+from mmkd_lab.core.check import flat, one_of, real, whole
+from mmkd_lab.core.check import seeds as distinct
+from mmkd_lab.core.stats import Interval
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.experiments.config import Config
 from mmkd_lab.experiments.experiment import Experiment
@@ -29,15 +30,18 @@ from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.shares.decisive import LEAST_SHARED
 from mmkd_lab.shares.estimators import ESTIMATORS
-from mmkd_lab.shares.question import Layer, Question, pair_of, split_of
-from mmkd_lab.shares.shares import ModalityShares
-from mmkd_lab.shares.sides import FOLDS, Floats
-from mmkd_lab.study.sharing_verdict import ORDER, Notes, noted, sentence, title
+from mmkd_lab.shares.samples import Floats
+from mmkd_lab.shares.shares import QUANTITIES, XOR_FROM, ModalityShares
+from mmkd_lab.shares.sides import FOLDS, Layer, Question, pair_of
 from mmkd_lab.training.device import resolve
 from mmkd_lab.training.sources import source_of
 
 NAME = "modality_shares"
 _RESAMPLES = 100
+#: gamma comes first: it is what a study of shares is about.
+_ORDER = ("gamma_union", *(name for name in QUANTITIES if name != "gamma_union"))
+#: {method: {seed: what it says about its numbers}}.
+_Notes = dict[str, dict[str, list[str]]]
 
 
 def modality_shares(
@@ -91,55 +95,50 @@ def modality_shares(
         quantities have no row; the verdict says in how many seeds. It ends with the methods' notes on their
         numbers (too few samples, nothing shown to exceed chance), which `provenance['notes']` has by seed.
 
-    Raises:
-        LabError: an unknown modality, method, layer or profile; more than two modalities and none named; a
-            target that is not a single label; 'given' columns that are no class probabilities; a modality
-            that does not vary; a class with one sample; too few samples for a method.
-        DamagedFile: a file of the dataset is missing or damaged.
+    Raises `LabError` for an unknown modality, method, layer or profile; more than two modalities and none
+    named; a target that is not a single label; 'given' columns that are no class probabilities; a modality
+    that does not vary; a class with one sample; too few samples for a method; a damaged file of the dataset.
     """
     started = time.perf_counter()
     one_of("layer", layer, get_args(Layer))
-    chosen = [str(name) for name in check.flat("methods", methods, "a list of methods")]
+    chosen = [str(name) for name in flat("methods", methods, "a list of methods")]
     for name in (*chosen, estimator):
         one_of("method", name, list(ESTIMATORS))
     one_of("estimator", estimator, chosen)
-    numbers = check.seeds("seeds", seeds)
+    numbers = distinct("seeds", seeds)
     one_of("profile", profile, list(PROFILES))
-    check.real("least_shared", least_shared, at_least=0.0, at_most=1.0)
-    check.whole("folds", folds, at_least=2)
+    real("least_shared", least_shared, at_least=0.0, at_most=1.0)
+    whole("folds", folds, at_least=2)
     data = load_data(dataset, PROFILES[profile])
     names = pair_of(data, modalities)
-    where, said = split_of(data, split, layer)
     trained = 2 * len(numbers) if layer == "features" else 0
-    rows: list[tuple[object, ...]] = []
-    counted, notes = 0, Notes()
     with session(trained, store=store, jobs=jobs, progress=trained > 0) as runner:
-        asked = Question(
-            data,
-            names,
-            layer,
-            folds,
-            least_shared,
-            features=lambda which, seed: _trained_features(data, names, which, seed, profile, runner),
-        )
+
+        def features(which: str, seed: int) -> list[Floats]:
+            return _trained_features(data, names, which, seed, profile, runner)
+
+        asked = Question(data, names, layer, folds, least_shared, features)
+        where, said = asked.split_of(split)
         several = [asked.sides(where, seed) for seed in numbers]
+    rows: list[tuple[object, ...]] = []
+    notes: _Notes = {}
     for seed, sides in zip(numbers, several, strict=True):
-        counted = len(sides.y)
         for name in chosen:
             found = ESTIMATORS[name](sides, seed, _RESAMPLES)
             if found.notes:
                 notes.setdefault(name, {})[str(seed)] = list(found.notes)
             rows += _rows(found, (NAME, data.name, name, "shares", seed, where))
-    said = (*sides.notes, *said, *asked.disagreements(where, estimator, numbers[0], _RESAMPLES))
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    first = numbers[0]
+    apart = asked.disagreements(where, lambda sides: ESTIMATORS[estimator](sides, first, _RESAMPLES), first)
+    table, n = pd.DataFrame(rows, columns=list(COLUMNS)), len(several[-1].y)
+    told = [_sentence(table, estimator, names, n, layer), *several[-1].notes, *said, *apart]
     return Study(
         name=file_name(NAME, data.name, *names, layer),
-        title=title(table, estimator, names),
+        title=_title(table, estimator, names),
         table=table,
-        verdict=" ".join((sentence(table, estimator, names, counted, layer), *said))
-        + noted(notes, len(numbers)),
+        verdict=" ".join([*told, *_noted(notes, len(numbers))]),
         kind="sharing",
-        options={"method": estimator, "names": list(names), "n": counted, "layer": layer},
+        options={"method": estimator, "names": list(names), "n": n, "layer": layer},
         provenance={
             "study": NAME,
             "dataset": data.name,
@@ -151,7 +150,7 @@ def modality_shares(
             "least_shared": least_shared,
             "folds": folds,
             "seeds": list(numbers),
-            "samples": counted,
+            "samples": n,
             "subjects": None if data.group is None else len(torch.unique(data.group)),
             "notes": notes,
             "versions": versions(),
@@ -187,10 +186,80 @@ def _trained_features(
 
 def _rows(found: ModalityShares, head: tuple[object, ...]) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
-    for name in ORDER:
+    for name in _ORDER:
         if np.isfinite(found.value(name)):
             rows.append((*head, name, found.value(name)))
-        if name in found.intervals and np.isfinite(found.intervals[name].low):
-            rows.append((*head, f"{name} low", found.intervals[name].low))
-            rows.append((*head, f"{name} high", found.intervals[name].high))
+        if name in found.intervals:
+            ends = found.intervals[name]
+            rows += [(*head, f"{name} low", ends.low), (*head, f"{name} high", ends.high)]
     return rows
+
+
+def shares_of(table: pd.DataFrame, method: str) -> dict[str, Interval]:
+    """{quantity: share and interval} of one method: the mean over seeds, and the ends that hold every seed's.
+
+    A quantity without an interval has NaN ends.
+    """
+    part = table[table["arm"] == method]
+    values = {name: group["value"].to_numpy(dtype=float) for name, group in part.groupby("metric")}
+    found = {}
+    for name in (name for name in _ORDER if name in values):
+        low, high = (values.get(f"{name} {end}", np.array([np.nan])) for end in ("low", "high"))
+        n = len(values[name])
+        found[name] = Interval(float(values[name].mean()), float(low.min()), float(high.max()), n)
+    return found
+
+
+def _title(table: pd.DataFrame, estimator: str, names: tuple[str, str]) -> str:
+    """The finding in a few words."""
+    found, (a, b) = shares_of(table, estimator), names
+    head = f"{table['dataset'].iloc[0]}, by {ESTIMATORS[estimator].label}"
+    synergy = found["synergy"].mean if "synergy" in found else 0.0
+    if "gamma_union" not in found:
+        what = "XOR-type label" if synergy else "nothing decisive"
+        return f"{head}: {what}, {a} and {b} by themselves tell nothing"
+    if synergy > XOR_FROM:
+        return f"{head}: XOR-type, {synergy:.0%} of what the pair carries is synergy"
+    shown = found["gamma_union"]
+    ends = "" if np.isnan(shown.low) else f" [{100 * shown.low:.0f}, {100 * shown.high:.0f}]"
+    return f"{head}: {shown.mean:.0%}{ends} of what {a} or {b} carries is in both"
+
+
+def _sentence(table: pd.DataFrame, estimator: str, names: tuple[str, str], n: int, layer: str) -> str:
+    """The verdict: one estimator's shares, and gamma by the others."""
+    seeds, (a, b) = int(table["seed"].nunique()), names
+    by = {str(method): shares_of(table, str(method)) for method in dict.fromkeys(table["arm"])}
+    mine = by.pop(estimator)
+    called = {"gamma_union": "gamma", "alpha": f"only {a}", "beta": f"only {b}"}
+    called |= {"synergy": "synergy", "unobserved": "unobserved"}
+    said = [f"{words} {_shown(mine[name], seeds)}" for name, words in called.items() if name in mine]
+    if "gamma_union" not in mine:
+        said = ["alpha, beta and gamma are undefined", *said]
+    others = []
+    for method, one in by.items():
+        gamma = _shown(one["gamma_union"], seeds) if "gamma_union" in one else "undefined"
+        others.append(f"{gamma} by {ESTIMATORS[method].label}")
+    more = f"; gamma is {', '.join(others)}" if others else ""
+    head = f"On {table['dataset'].iloc[0]} ({a} and {b}, {layer}, {n:,} samples)"
+    return f"{head}, by {ESTIMATORS[estimator].label}: {', '.join(said)}{more}."
+
+
+def _noted(notes: _Notes, seeds: int) -> list[str]:
+    """Every note once, with its method, and with its seeds where not all of them have it.
+
+    What the verdict has said already, that shares are undefined, is not said again.
+    """
+    said = []
+    for method, by_seed in notes.items():
+        texts = dict.fromkeys(one for each in by_seed.values() for one in each)
+        for note in (one for one in texts if not one.startswith("alpha, beta and gamma are undefined")):
+            where = [seed for seed, each in by_seed.items() if note in each]
+            which = f" (seed{'s' if len(where) > 1 else ''} {', '.join(where)})" if len(where) < seeds else ""
+            said.append(f"By {ESTIMATORS[method].label}{which}: {note}")
+    return said
+
+
+def _shown(found: Interval, seeds: int) -> str:
+    ends = "" if np.isnan(found.low) else f" [{found.low:.2f}, {found.high:.2f}]"
+    part = "" if found.n == seeds else f" (undefined in {seeds - found.n} of {seeds} seeds)"
+    return f"{found.mean:.2f}{ends}{part}"

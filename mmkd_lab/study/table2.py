@@ -80,19 +80,15 @@ def table_2(seeds: Iterable[int] = SEEDS, *, recipe: WorldsRecipe | None = None)
         published cells drawn beside ours under MFH's recipe. Provenance holds the largest distance of the
         25 cells from the published ones.
 
-    Raises:
-        LabError: bad seeds, and what `fit_worlds` refuses.
+    Raises `LabError` for bad seeds, and what `fit_worlds` refuses.
     """
     started, recipe, drawn = time.perf_counter(), recipe_of(recipe), worlds(TABLE2, seeds)
     regular, general = fit_worlds(drawn, recipe=recipe), _edited(drawn, "shared", recipe=recipe)
     fits = {"no_kd": regular, "cm_kd": regular, "mg_kd": general}
-    cells = {
-        (arm, role): fits[arm].accuracy("no_kd" if arm == "no_kd" else "cm_kd", role=role)
-        for arm, role in PUBLISHED
-    }
-    table = pd.concat(
-        [rows(drawn, "table2", *which, value) for which, value in cells.items()], ignore_index=True
-    )
+    cells = {}
+    for arm, role in PUBLISHED:
+        cells[arm, role] = fits[arm].accuracy("no_kd" if arm == "no_kd" else "cm_kd", role=role)
+    table = pd.concat([rows(drawn, "table2", *which, value) for which, value in cells.items()])
     by_world = {which: value.reshape(len(TABLE2), -1) for which, value in cells.items()}
     gains = [mean_interval(each) for each in by_world["mg_kd", "student"] - by_world["cm_kd", "student"]]
     weaker = mean_interval((by_world["mg_kd", "teacher"] - by_world["cm_kd", "teacher"]).mean(axis=0))
@@ -101,31 +97,21 @@ def table_2(seeds: Iterable[int] = SEEDS, *, recipe: WorldsRecipe | None = None)
     lines = {"teacher": ("cm_kd", "teacher"), **{arm: (arm, "student") for arm in fits}}
     beside = {line: list(zip(gammas, PUBLISHED[which], strict=True)) for line, which in lines.items()}
     said = [f"{gain.show(signed=True)} at gamma {at:.2f}" for gain, at in zip(gains, gammas, strict=True)]
+    better = f"in {sum(gain.side > 0 for gain in gains)} of {len(gains)} worlds"
+    published = {"published": beside} if recipe == WorldsRecipe() else {}
+    distance = {"largest_distance_from_published": round(float(worst), 4)}
     return Study(
         name="table2",
-        title=(
-            "The modality-general teacher's student is shown to be better in "
-            f"{sum(gain.side > 0 for gain in gains)} of {len(gains)} worlds"
-        ),
-        table=table,
+        title=f"The modality-general teacher's student is shown to be better {better}",
+        table=table.reset_index(drop=True),
         verdict=(
             f"The modality-general teacher {_against(weaker, 'the regular one', 'stronger', 'weaker')} "
             f"points), and its student differs from the regular one's by {', '.join(said)} points "
             f"({gains[0].n} paired seeds); the 25 cells lie within {worst:.2f} points of the published ones."
         ),
         kind="sweep",
-        options={
-            "x": "gamma",
-            "reference": "cm_kd",
-            **({"published": beside} if recipe == WorldsRecipe() else {}),
-        },
-        provenance=provenance(
-            "table 2",
-            drawn,
-            started,
-            recipe=asdict(recipe),
-            largest_distance_from_published=round(float(worst), 4),
-        ),
+        options={"x": "gamma", "reference": "cm_kd", **published},
+        provenance=provenance("table 2", drawn, started, recipe=asdict(recipe), **distance),
     )
 
 
@@ -138,9 +124,6 @@ def table_2_controls(seeds: Iterable[int] = FIRST, *, recipe: WorldsRecipe | Non
 
     Returns:
         a study of kind 'controls': arm cm_kd, with the column `teacher_sees` beside gamma.
-
-    Raises:
-        LabError: as `table_2`.
     """
     started, recipe, drawn = time.perf_counter(), recipe_of(recipe), worlds(TABLE2[1:], seeds)
     edited = {sees: _edited(drawn, *parts, recipe=recipe) for sees, parts in CONTROLS.items()}
@@ -149,21 +132,11 @@ def table_2_controls(seeds: Iterable[int] = FIRST, *, recipe: WorldsRecipe | Non
     regular = "the regular teacher's"
     said = [f"of {_NAMED[sees]} {_against(found, regular)})" for sees, found in worth.items()]
     only = worth["shared + noise"]
-    return Study(
-        name="table2_controls",
-        title=(
-            "Dropping only what is the teacher's own "
-            f"{'helps' if only.side > 0 else 'is not shown to help'} its student"
-        ),
-        table=table,
-        verdict=(
-            f"In points of test accuracy, the student {', '.join(said)} ({only.n} paired seeds, means over 4 "
-            "worlds)."
-        ),
-        kind="controls",
-        options={"baseline": EVERYTHING},
-        provenance=provenance("table 2", drawn, started, recipe=asdict(recipe)),
-    )
+    helps = "helps" if only.side > 0 else "is not shown to help"
+    title = f"Dropping only what is the teacher's own {helps} its student"
+    over = f"({only.n} paired seeds, means over 4 worlds)"
+    verdict = f"In points of test accuracy, the student {', '.join(said)} {over}."
+    return _controls("table2_controls", title, verdict, table, drawn, started, recipe)
 
 
 def table_2_swap(seeds: Iterable[int] = FIRST, *, recipe: WorldsRecipe | None = None) -> Study:
@@ -179,9 +152,6 @@ def table_2_swap(seeds: Iterable[int] = FIRST, *, recipe: WorldsRecipe | None = 
     Returns:
         a study of kind 'controls', `teacher_sees` being 'everything' (as meant), 'everything, swapped' or
         'shared' (which the released code calls in the right order).
-
-    Raises:
-        LabError: as `table_2`.
     """
     fifteen = World(15, 10, 0, hidden=0, width_a=50, width_b=50, hyperplane="ones", stream="table2")
     specs = (*TABLE2[1:3], fifteen, *TABLE2[3:])
@@ -191,27 +161,18 @@ def table_2_swap(seeds: Iterable[int] = FIRST, *, recipe: WorldsRecipe | None = 
     answers = logits(drawn.b[:, train], regular.teachers["a"])
     mistaken = teach_worlds(drawn, inputs=drawn.a[:, train], teacher=answers, recipe=recipe)
     swapped = student_accuracy(drawn, mistaken)
-    tables = [
-        _by_teacher(drawn, "table2_swap", fits),
-        rows(drawn, "table2_swap", "cm_kd", "student", swapped, teacher_sees=SWAPPED),
-    ]
-    table = pd.concat(tables, ignore_index=True)
+    wrong = rows(drawn, "table2_swap", "cm_kd", "student", swapped, teacher_sees=SWAPPED)
+    table = pd.concat([_by_teacher(drawn, "table2_swap", fits), wrong], ignore_index=True)
     error, gain = _over_all(table, SWAPPED), _over_all(table, "shared")
     flatter = "flatter" if error.side > 0 else "are not shown to flatter"
-    return Study(
-        name="table2_swap",
-        title=f"Swapped arguments {flatter} the regular teacher",
-        table=table,
-        verdict=(
-            f"With the arguments swapped the regular student {_against(error, 'the one that was meant')} "
-            f"points), and the modality-general teacher's worth of {gain.show(signed=True)} points is then "
-            f"{_over_all(table, 'shared', SWAPPED).show(signed=True)} ({gain.n} paired seeds, means over "
-            f"{len(specs)} worlds)."
-        ),
-        kind="controls",
-        options={"baseline": EVERYTHING},
-        provenance=provenance("table 2", drawn, started, recipe=asdict(recipe)),
+    verdict = (
+        f"With the arguments swapped the regular student {_against(error, 'the one that was meant')} "
+        f"points), and the modality-general teacher's worth of {gain.show(signed=True)} points is then "
+        f"{_over_all(table, 'shared', SWAPPED).show(signed=True)} ({gain.n} paired seeds, means over "
+        f"{len(specs)} worlds)."
     )
+    title = f"Swapped arguments {flatter} the regular teacher"
+    return _controls("table2_swap", title, verdict, table, drawn, started, recipe)
 
 
 def table_2_channels(seeds: Iterable[int] = FIRST) -> Study:
@@ -224,9 +185,6 @@ def table_2_channels(seeds: Iterable[int] = FIRST) -> Study:
     Returns:
         a study without a figure. Role 'teacher', metric 'precision' in percent, with the columns gamma and
         `ranked_by`.
-
-    Raises:
-        LabError: bad seeds.
     """
     started, drawn = time.perf_counter(), worlds(TABLE2, seeds)
     train = drawn.rows("train")
@@ -241,8 +199,7 @@ def table_2_channels(seeds: Iterable[int] = FIRST) -> Study:
         ALONE: weight_magnitude(alone.weight_a),
         SKIPPED: closed_form(a, alone.weight_a, alone.logits_a(a) - alone.logits_b(b)),
     }
-    each = len(drawn) // len(TABLE2)
-    tables, found = [], {}
+    each, tables, found = len(drawn) // len(TABLE2), [], {}
     for name, values in ranked.items():
         precision = []
         for spec, mine in zip(TABLE2, torch.split(values, each), strict=True):
@@ -252,21 +209,42 @@ def table_2_channels(seeds: Iterable[int] = FIRST) -> Study:
         value, how = np.concatenate(precision), {"metric": "precision", "ranked_by": name}
         tables.append(rows(drawn, "table2_channels", "mg_kd", "teacher", value, "train", **how))
         found[name] = mean_interval(np.mean(precision, axis=0))
+    best, without = found[SALIENCY], f"{found[SKIPPED].mean:.0f} % without joint training"
     return Study(
         name="table2_channels",
-        title=(
-            f"Algorithm 1 finds {found[SALIENCY].mean:.0f} % of the shared channels, "
-            f"{found[SKIPPED].mean:.0f} % without joint training"
-        ),
+        title=f"Algorithm 1 finds {best.mean:.0f} % of the shared channels, {without}",
         table=pd.concat(tables, ignore_index=True),
         verdict=(
-            f"Of the channels ranked highest, {found[SALIENCY].show()} % are truly shared by Algorithm 1, "
+            f"Of the channels ranked highest, {best.show()} % are truly shared by Algorithm 1, "
             f"{found[ALIGNED].show()} % by |W| of the same teacher, {found[ALONE].show()} % by |W| of a "
             f"teacher trained alone, and {found[SKIPPED].show()} % by Algorithm 1 without joint training "
-            f"({found[SALIENCY].n} seeds, means over {len(TABLE2)} worlds)."
+            f"({best.n} seeds, means over {len(TABLE2)} worlds)."
         ),
         kind="none",
         provenance=provenance("table 2, channels", drawn, started),
+    )
+
+
+def _controls(
+    name: str,
+    title: str,
+    verdict: str,
+    table: pd.DataFrame,
+    drawn: Worlds,
+    started: float,
+    recipe: WorldsRecipe,
+) -> Study:
+    """A study of kind 'controls'."""
+    made = provenance("table 2", drawn, started, recipe=asdict(recipe))
+    options = {"baseline": EVERYTHING}
+    return Study(
+        name=name,
+        title=title,
+        table=table,
+        verdict=verdict,
+        kind="controls",
+        options=options,
+        provenance=made,
     )
 
 
@@ -277,14 +255,12 @@ def _edited(drawn: Worlds, *parts: str, recipe: WorldsRecipe) -> WorldsFit:
 
 def _by_teacher(drawn: Worlds, study: str, fits: Mapping[str, WorldsFit]) -> pd.DataFrame:
     """Arm cm_kd under every teacher, and no_kd, which has none, at the side of each."""
-    alone = fits[EVERYTHING].accuracy("no_kd")
-    tables = []
+    alone, tables = fits[EVERYTHING].accuracy("no_kd"), []
     for sees, fit in fits.items():
         tables.append(rows(drawn, study, "no_kd", "student", alone, teacher_sees=sees))
         for role in ("teacher", "student"):
-            tables.append(
-                rows(drawn, study, "cm_kd", role, fit.accuracy("cm_kd", role=role), teacher_sees=sees)
-            )
+            value = fit.accuracy("cm_kd", role=role)
+            tables.append(rows(drawn, study, "cm_kd", role, value, teacher_sees=sees))
     return pd.concat(tables, ignore_index=True)
 
 

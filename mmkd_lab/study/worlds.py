@@ -38,6 +38,7 @@ _PUBLISHED: Mapping[str, Curves] = {
         "cm_kd": (58.6, 58.4, 58.3, 57.6, 57.3),
     },
 }
+_WORTH = {1: "is worth more", 0: "is not shown to be worth more or less", -1: "is worth less"}
 _LOSS = {"released": "the divergence halved as in the released code", "kl": "the true divergence"}
 
 
@@ -66,11 +67,10 @@ def figure2(
         a study of kind 'sweep' with columns gamma (the union convention) and alpha; accuracy in percent. The
         published curves are drawn beside ours when the settings are the published ones.
 
-    Raises:
-        LabError: as `sweep`.
+    Raises `LabError` as `sweep`.
     """
-    sized = [replace(spec, n_train=n_train, n_test=n_test) for spec in FIGURE2]
-    return _figure("figure2", "gamma", sized, FIGURE2, seeds, convention, arms, recipe, device)
+    sizes = n_train, n_test
+    return _figure("figure2", "gamma", FIGURE2, sizes, seeds, convention, arms, recipe, device)
 
 
 def figure3(
@@ -84,8 +84,8 @@ def figure3(
     device: torch.device | str = "cpu",
 ) -> Study:
     """MFH's figure 3: the teacher grows stronger by its own share alpha alone. Arguments as in `figure2`."""
-    sized = [replace(spec, n_train=n_train, n_test=n_test) for spec in FIGURE3]
-    return _figure("figure3", "alpha", sized, FIGURE3, seeds, convention, arms, recipe, device)
+    sizes = n_train, n_test
+    return _figure("figure3", "alpha", FIGURE3, sizes, seeds, convention, arms, recipe, device)
 
 
 def sweep(
@@ -115,21 +115,21 @@ def sweep(
         published: 'teacher' or an arm -> accuracies to draw beside ours, one for each world.
         device: where to train, the CPU or a CUDA device.
 
-    Raises:
-        LabError: worlds that do not differ in `x` or do not agree in shape, arms without no_kd or without a
-            teacher, bad seeds, and what `fit_worlds` refuses.
+    Raises `LabError` for worlds that do not differ in `x` or do not agree in shape, arms without no_kd or
+    without a teacher, bad seeds, and what `fit_worlds` refuses.
     """
     started = time.perf_counter()
     one_of("x", x, ("gamma", "alpha"))
     validate_name(name)
     drawn, recipe, chosen = worlds(specs, seeds), recipe_of(recipe), check_arms(arms)
-    points = [spec.gamma_union if x == "gamma" else spec.alpha for spec in drawn.specs[:: _seeds(drawn)]]
+    count = len(set(drawn.seeds))
+    points = [spec.gamma_union if x == "gamma" else spec.alpha for spec in drawn.specs[::count]]
     rule = f"must hold at least two worlds, each with its own {x}"
     require(len(set(points)) == len(points) > 1, "specs", points, rule)
     names, taught = [arm.name for arm in chosen], [arm for arm in chosen if arm.teacher is not None]
     rule = "must hold 'no_kd' and an arm with a teacher"
     require("no_kd" in names and len(taught) > 0, "arms", names, rule)
-    beside = _beside(published or {}, points) if published is not None else {}
+    beside = _beside({} if published is None else published, points)
     fit = fit_worlds(drawn, arms=names, recipe=recipe, device=device)
     alpha = [spec.alpha for spec in drawn.specs]
     tables = [
@@ -139,16 +139,19 @@ def sweep(
         for split in ("train", "test")
     ]
     table = pd.concat(tables, ignore_index=True)
-    found = {arm.label: _ends(table, arm, x) for arm in taught}
-    teacher = [_test(table, taught[0].name, "teacher", x, at).mean() for at in (min(points), max(points))]
+    first, last = min(points), max(points)
+    found = {arm.label: _ends(table, arm, x, first, last) for arm in taught}
+    teacher = [_test(table, taught[0].name, "teacher", x, at).mean() for at in (first, last)]
+    label, ends = next(iter(found.items()))
+    networks = {"asked": fit.asked, "trained": fit.trained}
     return Study(
         name=name,
-        title=_title(*next(iter(found.items())), x),
+        title=f"{label[0].upper()}{label[1:]} {_WORTH[ends[2].side]} as {x} rises",
         table=table,
         verdict=(
-            f"As {x} goes from {min(points):.2f} to {max(points):.2f} and the teacher from {teacher[0]:.2f} "
+            f"As {x} goes from {first:.2f} to {last:.2f} and the teacher from {teacher[0]:.2f} "
             f"to {teacher[1]:.2f} % accuracy, {'; '.join(_clause(*each) for each in found.items())} "
-            f"({_seeds(drawn)} paired seed{'s' if _seeds(drawn) > 1 else ''}, "
+            f"({count} paired seed{'s' if count > 1 else ''}, "
             f"{drawn.specs[0].n_train:,} training samples, {_LOSS[recipe.convention]})."
         ),
         kind="sweep",
@@ -158,7 +161,7 @@ def sweep(
             drawn,
             started,
             arms=names,
-            networks={"asked": fit.asked, "trained": fit.trained},
+            networks=networks,
             recipe=asdict(recipe),
             device=str(device),
         ),
@@ -200,8 +203,8 @@ def provenance(study: str, drawn: Worlds, started: float, **more: object) -> dic
 def _figure(
     name: str,
     x: str,
-    specs: Sequence[World],
     preset: Sequence[World],
+    sizes: tuple[int, int],
     seeds: Iterable[int],
     convention: str,
     arms: Sequence[str],
@@ -209,16 +212,11 @@ def _figure(
     device: torch.device | str,
 ) -> Study:
     """A sweep beside its published curves, which belong to the published worlds and recipe alone."""
-    trained = replace(recipe_of(recipe), convention=convention)  # type: ignore[arg-type]
-    same = (
-        list(specs) == list(preset) and replace(trained, precision=WorldsRecipe().precision) == WorldsRecipe()
-    )
+    specs = [replace(spec, n_train=sizes[0], n_test=sizes[1]) for spec in preset]
+    trained, plain = replace(recipe_of(recipe), convention=convention), WorldsRecipe()  # type: ignore[arg-type]
+    same = specs == list(preset) and replace(trained, precision=plain.precision) == plain
     known = _PUBLISHED[name] if same else None
     return sweep(specs, seeds, x=x, name=name, arms=arms, recipe=trained, published=known, device=device)
-
-
-def _seeds(drawn: Worlds) -> int:
-    return len(set(drawn.seeds))
 
 
 def _beside(published: Curves, points: Sequence[float]) -> dict[str, list[tuple[float, float]]]:
@@ -238,11 +236,13 @@ def _test(table: pd.DataFrame, arm: str, role: str, x: str, at: float) -> npt.ND
     return table[here].sort_values("seed")["value"].to_numpy(dtype=float)
 
 
-def _ends(table: pd.DataFrame, arm: Arm, x: str) -> tuple[Interval, Interval, Interval]:
+def _ends(
+    table: pd.DataFrame, arm: Arm, x: str, first: float, last: float
+) -> tuple[Interval, Interval, Interval]:
     """KD minus no KD at the smallest and the largest x, and how much it changes from one to the other."""
     low, high = (
         _test(table, arm.name, "student", x, at) - _test(table, "no_kd", "student", x, at)
-        for at in (table[x].min(), table[x].max())
+        for at in (first, last)
     )
     return mean_interval(low), mean_interval(high), paired_interval(high, low)
 
@@ -251,10 +251,3 @@ def _clause(label: str, ends: tuple[Interval, Interval, Interval]) -> str:
     low, high, change = (found.show(signed=True) for found in ends)
     moves = "changes" if ends[2].side else "is not shown to change,"
     return f"{label} minus no KD {moves} by {change} points, from {low} to {high}"
-
-
-def _title(label: str, ends: tuple[Interval, Interval, Interval], x: str) -> str:
-    worth = {1: "is worth more", 0: "is not shown to be worth more or less", -1: "is worth less"}[
-        ends[2].side
-    ]
-    return f"{label[0].upper()}{label[1:]} {worth} as {x} rises"

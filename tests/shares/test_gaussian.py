@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from mmkd_lab.core.check import LabError
 from mmkd_lab.data.datasets.gaussian_world import information
 from mmkd_lab.shares.gaussian import declared, gaussian_pid, world_pid
 from mmkd_lab.shares.pid import pid
@@ -22,12 +21,6 @@ def test_declared_counts():
     assert shares.unobserved == 0.0
 
 
-def test_figure_2_with_hidden_latents():
-    shares = declared(Small(shared=4, specific_a=6, specific_b=6, hidden=4))
-    assert shares.gamma == pytest.approx(0.25)
-    assert shares.unobserved == pytest.approx(0.2)
-
-
 def test_energy_follows_the_hyperplane_and_its_order():
     delta = np.array(
         [1.0, 1.0, 2.0, 2.0, 2.0, 3.0, 3.0, 3.0, 5.0, 5.0]
@@ -37,31 +30,6 @@ def test_energy_follows_the_hyperplane_and_its_order():
     assert shares.unobserved == pytest.approx(50 / 91)
     equal = declared(Small(), by="energy")
     assert equal.gamma == declared(Small()).gamma
-
-
-def test_wrong_arguments_are_refused():
-    with pytest.raises(LabError, match=r"hyperplane = \(3,\): must have one coordinate per latent, \(10,\)"):
-        declared(Small(), hyperplane=[1, 2, 3], by="energy")
-    with pytest.raises(LabError, match="by = 'mass'"):
-        declared(Small(), by="mass")
-    with pytest.raises(LabError, match=r"rho = 1\.5"):
-        information(1.5)
-    with pytest.raises(LabError, match="width_a = 2"):
-        gaussian_pid(np.eye(3), width_a=2)
-    with pytest.raises(LabError, match="covariance = -"):
-        gaussian_pid(np.array([[1, 2, 0], [2, 1, 0], [0, 0, 1.0]]), width_a=1)
-
-
-def test_information_of_a_sign_by_numbers():
-    assert information(0.0) == 0.0
-    assert information(1.0) == 1.0
-    t = np.linspace(-9, 9, 200_001)
-    for rho in (0.1, 0.5, 0.9, 0.999):
-        p = np.array([0.5 * math.erfc(-u / math.sqrt(2)) for u in rho * t / math.sqrt(1 - rho**2)])
-        p = np.clip(p, 1e-300, 1 - 1e-16)
-        h = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
-        expected = 1 - float((h * np.exp(-t * t / 2)).sum() * (t[1] - t[0]) / math.sqrt(2 * math.pi))
-        assert information(rho) == pytest.approx(expected, abs=1e-7)
 
 
 def test_two_modalities_that_see_different_latents_equally_well_are_redundant_to_pid():

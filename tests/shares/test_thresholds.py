@@ -10,7 +10,7 @@ import pytest
 from mmkd_lab.core.check import LabError
 from mmkd_lab.shares import decisive_channels, information_shares
 from mmkd_lab.shares.channels import FREEDOM
-from tests.shares.worlds import blurred, draw
+from tests.shares.worlds import blurred
 
 METHODS = {
     "count": {"test": "probe"},
@@ -43,13 +43,6 @@ def test_views_far_from_the_threshold_have_no_such_note(method, r2):
     shares = shares_of(method, r2)
     assert shares.gamma == pytest.approx(float(r2 > 0.1), abs=0.05)
     assert not hanging(shares)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_clear_worlds_have_no_such_note(method):
-    found = decisive_channels(*draw(n=2000), permutations=100, resamples=0, **METHODS[method])
-    assert not hanging(found.shares)
-    assert not hanging(decisive_channels(*draw(n=300), permutations=100, resamples=0).shares)
 
 
 @pytest.mark.parametrize("method", METHODS)

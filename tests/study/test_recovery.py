@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from mmkd_lab.core.check import LabError
-from mmkd_lab.experiments import Study
 from mmkd_lab.shares import ESTIMATORS, Estimator, declared
 from mmkd_lab.shares.shares import from_masses
 from mmkd_lab.study import known_shares
-from mmkd_lab.study.recovery import SHARED, mean_errors, sides_of, world_of
+from mmkd_lab.study.recovery import SHARED, sides_of, world_of
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ def test_the_truth_of_the_decomposition_is_full_redundancy(plain):
 
 
 def test_channels_find_the_declared_share_and_information_does_not(plain):
-    errors = mean_errors(plain.table)
+    errors = plain.provenance["errors"]
     assert errors["canonical"] < 0.05
     assert errors["count"] < 0.05
     assert errors["information"] > 0.3
@@ -43,7 +42,7 @@ def test_channels_find_the_declared_share_and_information_does_not(plain):
 
 def test_mixing_spoils_counts_and_not_canonical_channels():
     mixed = known_shares(methods=["canonical", "count"], seeds=[0], encoder="tanh")
-    errors = mean_errors(mixed.table)
+    errors = mixed.provenance["errors"]
     assert errors["canonical"] < 0.03
     assert errors["count"] > 0.05
 
@@ -54,13 +53,6 @@ def test_seeds_draw_worlds_of_their_own_and_the_same_again():
     np.testing.assert_array_equal(one.a, again.a)
     assert not np.allclose(one.a, other.a)
     assert np.abs(one.a).max() <= 1.0
-
-
-def test_it_comes_back_as_it_was_saved(plain, tmp_path):
-    plain.save(tmp_path)
-    again = Study.load(tmp_path / plain.name)
-    assert again.table.equals(plain.table)
-    assert (tmp_path / f"{plain.name}.png").exists()
 
 
 def test_worlds_without_a_number_are_counted():

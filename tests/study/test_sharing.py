@@ -9,13 +9,11 @@ import torch
 from mmkd_lab import data
 from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import PairedData, Task
-from mmkd_lab.experiments import Study
 from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.shares.estimators import ESTIMATORS, _blocks, _mean_recall
 from mmkd_lab.shares.sides import Sides, leading, lively, possible_folds
 from mmkd_lab.study import modality_shares
-from mmkd_lab.study.sharing_verdict import noted, sentence, shares_of
-from tests.shares.worlds import blurred
+from mmkd_lab.study.sharing import _sentence, shares_of
 
 rng = np.random.default_rng(0)
 
@@ -80,31 +78,6 @@ def test_every_method_finds_the_declared_share_but_information():
     assert "only a 0." in found.verdict
 
 
-def test_samples_of_one_subject_do_not_count_as_many(crowd):
-    left = crowd.modalities["left"][:120].clone()
-    left[::7] = left.flip(0)[::7]  # not everybody agrees, or there would be no spread
-    rows = torch.arange(120).repeat_interleave(10)
-    a, b, y = left[rows], crowd.modalities["right"][rows], crowd.target[rows].numpy()
-    asked = {"layer": "given", "estimator": "information", "methods": ["information"]}
-    widths = []
-    for group in (None, rows):
-        table = modality_shares(paired(a, b, y, group=group), **asked).table
-        found = shares_of(table, "information")["gamma_union"]
-        widths.append(found.high - found.low)
-    assert widths[1] > 1.5 * widths[0]
-
-
-def test_no_subject_is_on_both_sides_of_a_probe():
-    """Columns that name the subject, and a label that is the subject's: only a leak could tell it."""
-    subjects = np.repeat(np.arange(60), 10)
-    y = (subjects % 2).astype(np.int64)
-    names = np.eye(60)[subjects] + 0.01 * rng.normal(size=(600, 60))
-    leaky = Sides.of(names, names, y)
-    sound = Sides.of(names, names, y, subjects=subjects)
-    assert (leaky.said_a.argmax(1) == y).mean() > 0.9
-    assert (sound.said_a.argmax(1) == y).mean() < 0.7
-
-
 @pytest.mark.parametrize("sizes", [(0.9, 0.1), (0.8, 0.1, 0.1), (0.5, 0.5)], ids=["9:1", "8:1:1", "1:1"])
 def test_noise_has_no_accuracies_to_share_whatever_the_sizes_of_the_classes(sizes):
     own = np.random.default_rng(0)
@@ -157,20 +130,13 @@ def test_notes_of_every_seed_are_kept_and_told():
     assert found.plot() is not None
 
 
-def test_a_note_that_all_seeds_have_is_told_once():
-    notes = {"count": {"0": ["Few."], "1": ["Few.", "Odd."], "2": ["Few."]}, "information": {"1": ["Thin."]}}
-    told = " By counted decisive channels: Few. By counted decisive channels (seed 1): Odd."
-    assert noted(notes, 3) == f"{told} By information (PID) (seed 1): Thin."
-    assert noted({}, 3) == ""
-
-
 def test_a_share_that_some_seeds_lack_says_so(crowd):
     asked = {"layer": "given", "estimator": "commonality", "methods": ["commonality"], "seeds": [0, 1, 2]}
     table = modality_shares(crowd, **asked).table
     lost = table[~((table["seed"] == 1) & table["metric"].str.startswith("gamma_union"))]
-    said = sentence(lost, "commonality", ("left", "right"), 1200, "given")
+    said = _sentence(lost, "commonality", ("left", "right"), 1200, "given")
     assert "(undefined in 1 of 3 seeds), only left" in said
-    assert "undefined" not in sentence(table, "commonality", ("left", "right"), 1200, "given")
+    assert "undefined" not in _sentence(table, "commonality", ("left", "right"), 1200, "given")
 
 
 def test_xor_gets_no_diagram():
@@ -195,17 +161,12 @@ def test_features_are_those_of_networks_on_the_test_split(tmp_path):
     assert first.table.equals(again.table)
 
 
-def test_a_study_comes_back_as_it_was_saved(crowd, tmp_path):
-    asked = {"layer": "given", "estimator": "commonality", "methods": ["commonality"]}
-    found = modality_shares(crowd, seeds=[0, 1], **asked)
-    found.save(tmp_path)
-    again = Study.load(tmp_path / found.name)
-    assert again.table.equals(found.table)
-    assert set(found.table["seed"]) == {0, 1}
-    assert any("nominal 95 % intervals" in text.get_text() for text in again.plot().texts)
-
-
 def test_wide_inputs_become_their_leading_components():
+    own = np.random.default_rng(6)
+    assert leading(own.normal(size=(80, 60))).shape == (80, 20)  # few samples leave few components
+    assert leading(own.normal(size=(400, 60))).shape == (400, 50)
+    flat = own.normal(size=(80, 3)) @ own.normal(size=(3, 60))
+    assert leading(flat).shape == (80, 3)  # more components would be rounding
     base = rng.normal(size=(200, 3))
     wide = base @ rng.normal(size=(3, 80)) + 1e-6 * rng.normal(size=(200, 80))
     found = leading(wide, components=3)
@@ -220,81 +181,6 @@ def test_columns_that_hardly_ever_vary_are_left_out():
     np.testing.assert_array_equal(lively("a", x), x[:, [0, 2]])
     with pytest.raises(LabError, match=r"b = \(200, 1\): must hold a column that varies"):
         lively("b", x[:, [1]])
-
-
-@pytest.mark.parametrize(
-    ("asked", "expected"),
-    [
-        ({"layer": "deep"}, "layer = 'deep'"),
-        ({"estimator": "guess"}, "method = 'guess'"),
-        ({"methods": ["count", "guess"]}, "method = 'guess'"),
-        ({"estimator": "canonical", "methods": ["count"]}, "estimator = 'canonical': must be one of 'count'"),
-        ({"modalities": ["left", "left"]}, "modalities = .*must be two different names"),
-        ({"modalities": ["left", "top"]}, "modality = 'top'"),
-        ({"seeds": [1, 1]}, "seeds"),
-        ({"profile": "huge"}, "profile"),
-        ({"store": "here"}, "store = 'here'"),
-        ({"least_shared": 1.5}, "least_shared = 1.5"),
-        ({"folds": 1}, "folds = 1"),
-        ({"split": "tset"}, "split = 'tset'"),
-        ({"split": "train", "layer": "features"}, "split = 'train'"),
-    ],
-    ids=[
-        "layer",
-        "estimator",
-        "methods",
-        "not asked",
-        "twice",
-        "modality",
-        "seeds",
-        "profile",
-        "store",
-        "threshold",
-        "folds",
-        "split",
-        "fitted on",
-    ],
-)
-def test_wrong_questions_are_refused(asked, expected, crowd):
-    with pytest.raises(LabError, match=expected):
-        modality_shares(crowd, **asked)
-
-
-def test_columns_that_are_no_probabilities_are_refused(crowd):
-    y = crowd.target.numpy()
-    with pytest.raises(
-        LabError, match=r"modality 'left' = \(1200, 2\): must be probabilities of the 4 classes"
-    ):
-        modality_shares(paired(rng.random((1200, 2)), rng.random((1200, 2)), y), layer="given")
-
-
-def test_three_modalities_must_be_named(crowd):
-    third = PairedData(
-        name="made",
-        modalities={**crowd.modalities, "top": crowd.modalities["left"]},
-        target=crowd.target,
-        splits=crowd.splits,
-        classes=crowd.classes,
-    )
-    with pytest.raises(LabError, match=r"modalities = .*must be named unless there are exactly two"):
-        modality_shares(third)
-
-
-def test_many_labels_a_sample_are_refused():
-    y = rng.integers(0, 2, size=(90, 3)).astype(np.float32)
-    x = np.float32(rng.normal(size=(90, 2)))
-    made = paired(x, x, y, classes=3, task=Task.MULTI_LABEL)
-    with pytest.raises(LabError, match=r"dataset = .*must have one label a sample"):
-        modality_shares(made)
-
-
-def test_few_samples_leave_few_components():
-    own = np.random.default_rng(6)
-    wide = own.normal(size=(80, 60))
-    assert leading(wide).shape == (80, 20)
-    assert leading(own.normal(size=(400, 60))).shape == (400, 50)
-    flat = own.normal(size=(80, 3)) @ own.normal(size=(3, 60))
-    assert leading(flat).shape == (80, 3)  # more components would be rounding
 
 
 def test_wide_inputs_of_few_samples_go_through_every_method():
@@ -368,19 +254,6 @@ def test_a_class_with_fewer_samples_than_folds_has_fewer_folds_and_a_note():
         possible_folds(few(1)[2], None, 5)
 
 
-@pytest.mark.parametrize("method", ["canonical", "count"])
-def test_the_threshold_of_shared_channels_can_be_set(method):
-    a, b, y = blurred(0.2)
-    asked = {"methods": [method], "estimator": method}
-    gammas = {}
-    for least in (0.1, 0.5):
-        found = modality_shares(paired(a, b, y), least_shared=least, **asked)
-        gammas[least] = shares_of(found.table, method)["gamma_union"].mean
-        assert f"By {ESTIMATORS[method].label}: gamma hangs on where shared begins" in found.verdict
-        assert found.provenance["least_shared"] == least
-    assert gammas == pytest.approx({0.1: 1.0, 0.5: 0.0}, abs=0.05)
-
-
 @pytest.mark.parametrize("layer", ["input", "predictions"])
 def test_a_modality_that_does_not_vary_is_named(layer):
     a, _, y = few(120)
@@ -391,3 +264,41 @@ def test_a_modality_that_does_not_vary_is_named(layer):
             LabError, match=r"modality 'right' = \(300, [13]\): must hold a column that varies"
         ):
             modality_shares(paired(a, flat, y), layer=layer)
+
+
+def made(**modalities):
+    n = 90
+    rows, y = torch.arange(n), modalities.pop("y", torch.arange(n) % 2)
+    splits = {"train": rows[:30], "val": rows[30:60], "test": rows[60:]}
+    task = Task.SINGLE_LABEL if y.ndim == 1 else Task.MULTI_LABEL
+    return PairedData("made", modalities, y, splits, classes=("a", "b"), task=task)
+
+
+X = torch.rand(90, 3, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("data", "asked", "expected"),
+    [
+        ({}, {"layer": "deep"}, "layer = 'deep'"),
+        ({}, {"estimator": "guess"}, "method = 'guess'"),
+        ({}, {"methods": ["count", "guess"]}, "method = 'guess'"),
+        ({}, {"methods": ["count"]}, "estimator = 'canonical': must be one of 'count'"),
+        ({}, {"modalities": ["left", "left"]}, "must be two different names"),
+        ({}, {"modalities": ["left", "top"]}, "modality = 'top'"),
+        ({}, {"seeds": [1, 1]}, "seeds"),
+        ({}, {"profile": "huge"}, "profile"),
+        ({}, {"store": "here"}, "store = 'here'"),
+        ({}, {"least_shared": 1.5}, "least_shared = 1.5"),
+        ({}, {"folds": 1}, "folds = 1"),
+        ({}, {"split": "tset"}, "split = 'tset'"),
+        ({}, {"split": "train", "layer": "features"}, "split = 'train'"),
+        ({}, {"layer": "given"}, "modality 'left' = (90, 3): must be probabilities of the 2 classes"),
+        ({"top": X}, {}, "must be named unless there are exactly two"),
+        ({"y": (X[:, :2] > 0.5).float()}, {}, "must have one label a sample"),
+    ],
+)
+def test_wrong_questions_are_refused(data, asked, expected):
+    with pytest.raises(LabError) as caught:
+        modality_shares(made(**{"left": X, "right": X, **data}), **asked)
+    assert expected in str(caught.value)

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmkd_lab.data.datasets.gaussian import FIGURE2, FIGURE3, TABLE2, worlds
+from mmkd_lab.data.datasets.gaussian import FIGURE2, FIGURE3, worlds
 from mmkd_lab.training.worlds import WorldsRecipe, fit_worlds
 
 PROPER = WorldsRecipe(convention="kl")
@@ -72,41 +72,6 @@ def test_figure_3_with_a_hundred_seeds():
     np.testing.assert_allclose(teacher, [57.86, 64.73, 71.32, 79.18, 89.75], atol=0.05, rtol=0)
     np.testing.assert_allclose(no_kd, [57.96] * 5, atol=0.05, rtol=0)
     np.testing.assert_allclose(gain, [1.36, 1.00, 0.66, 0.34, 0.12], atol=0.15, rtol=0)
-
-
-@pytest.fixture(scope="module")
-def table_2():
-    """Regular and modality-general teachers and their students, and no KD: (5,) each."""
-    drawn = worlds(TABLE2, range(42, 142))
-    regular, general = fit_worlds(drawn), fit_worlds(drawn.only("a", "shared"), arms=("cm_kd",))
-    return {
-        "regular teacher": by_spec(regular.accuracy("cm_kd", role="teacher"), TABLE2),
-        "general teacher": by_spec(general.accuracy("cm_kd", role="teacher"), TABLE2),
-        "no_kd": by_spec(regular.accuracy("no_kd"), TABLE2),
-        "regular": by_spec(regular.accuracy("cm_kd"), TABLE2),
-        "general": by_spec(general.accuracy("cm_kd"), TABLE2),
-    }
-
-
-@pytest.mark.parametrize(
-    ("column", "published"),
-    [
-        ("regular teacher", [89.70, 89.41, 89.62, 89.82, 89.70]),
-        ("general teacher", [64.84, 68.42, 73.41, 77.98, 79.41]),
-        ("no_kd", [59.29, 61.98, 67.64, 73.48, 76.46]),
-        ("regular", [59.46, 62.16, 67.86, 73.60, 76.53]),
-        ("general", [61.01, 64.50, 70.25, 75.43, 77.70]),
-    ],
-)
-def test_table_2_as_published(table_2, column, published):
-    np.testing.assert_allclose(table_2[column], published, atol=0.7, rtol=0)
-
-
-def test_table_2_as_re_run(table_2):
-    """The order of draws is right to the last digit, not only on average."""
-    np.testing.assert_allclose(table_2["no_kd"], [59.13, 62.15, 67.50, 73.62, 76.30], atol=0.03, rtol=0)
-    np.testing.assert_allclose(table_2["regular"], [59.23, 62.32, 67.70, 73.75, 76.43], atol=0.03, rtol=0)
-    np.testing.assert_allclose(table_2["general"], [61.02, 64.62, 69.99, 75.64, 77.58], atol=0.03, rtol=0)
 
 
 def test_the_gain_is_one_of_small_samples():

@@ -10,7 +10,6 @@ import pytest
 from mmkd_lab.core.check import LabError
 from mmkd_lab.core.stats import paired_interval
 from mmkd_lab.data.datasets.gaussian import FIGURE2, World
-from mmkd_lab.experiments.result import Study
 from mmkd_lab.study.worlds import figure2, figure3, sweep
 from mmkd_lab.training.worlds import WorldsRecipe
 
@@ -61,27 +60,11 @@ def test_figure_3_says_the_opposite_of_its_teacher(third):
     assert third.plot().get_size_inches()[0] > 0
 
 
-def test_kl_only_shows_the_failure_most_strongly():
-    study = figure2(range(5), arms=("no_kd", "cm_kd", "kl_only"), convention="kl")
-    worth = {
-        arm: (values(study, arm, "student", 0) - values(study, "no_kd", "student", 0)).mean()
-        for arm in ("cm_kd", "kl_only")
-    }
-    assert worth["kl_only"] < worth["cm_kd"] - 5 < 0
-    assert study.verdict.count("minus no KD") == 2
-    assert "the true divergence" in study.verdict
-
-
 def test_published_curves_are_drawn_only_beside_published_settings(second):
     assert set(second.options["published"]) == {"teacher", "no_kd", "cm_kd"}
     assert "published" not in figure2(range(2), convention="kl").options
     assert "published" not in figure2(range(2), n_train=100).options
     assert "published" not in figure3(range(2), recipe=WorldsRecipe(steps=10)).options
-
-
-def test_more_training_samples(second):
-    few, many = (values(s, "no_kd", "student", 0).mean() for s in (second, figure2(n_train=1000)))
-    assert many > few + 2
 
 
 def test_nothing_is_claimed_when_the_interval_contains_zero():
@@ -96,14 +79,6 @@ def test_one_seed_has_no_interval():
     assert "1 paired seed," in study.verdict
 
 
-def test_a_study_of_worlds_survives_saving(second, tmp_path):
-    second.save(tmp_path)
-    again = Study.load(tmp_path / "figure2")
-    assert again.verdict == second.verdict
-    assert np.allclose(again.table["value"], second.table["value"])
-    assert {path.suffix for path in tmp_path.iterdir()} == {".csv", ".json", ".png", ".svg"}
-
-
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -115,8 +90,13 @@ def test_a_study_of_worlds_survives_saving(second, tmp_path):
             lambda: figure2([0], arms=("no_kd",)),
             "arms = ['no_kd']: must hold 'no_kd' and an arm with a teacher",
         ),
-        (lambda: figure2([0], n_train=0), "n_train = 0: must be a whole number of at least 1"),
+        (lambda: figure2([0], n_train=0), "n_train = 0: must be at least 1"),
         (lambda: figure3([0], device="cuda:99"), "device = 'cuda:99': "),
+        (lambda: sweep(None, [0]), "specs = None"),
+        (lambda: sweep(FIGURE2, [0], recipe=0), "recipe = 0"),  # nothing false stands for the default
+        (lambda: sweep(FIGURE2, [0], published=[1.0]), "published = [1.0]"),
+        (lambda: sweep(FIGURE2, [0], published={"no_kd": [1.0]}), "published['no_kd'] = [1.0]"),
+        (lambda: figure2(range(10**5), n_train=10**6), "specs and seeds = '6 and 100000'"),
         (lambda: sweep(FIGURE2, [0], x="beta"), "x = 'beta': must be one of 'gamma' or 'alpha'"),
         (lambda: sweep([FIGURE2[0]], [0]), "specs = [0.0]: must hold at least two worlds"),
         (lambda: sweep([FIGURE2[0], FIGURE2[0]], [0]), "specs = [0.0, 0.0]: must hold at least two worlds"),
@@ -125,26 +105,3 @@ def test_a_study_of_worlds_survives_saving(second, tmp_path):
 def test_wrong_arguments_are_named(build, message):
     with pytest.raises(LabError, match=re.escape(message)):
         build()
-
-
-@pytest.mark.parametrize(
-    ("call", "word"),
-    [
-        (lambda: sweep(None, [0]), "specs = None"),
-        (lambda: sweep([3, World()], [0]), "specs = 3"),
-        (lambda: sweep(FIGURE2, [0], name=3), "name = 3"),
-        (lambda: sweep(FIGURE2, [0], recipe="mfh"), "recipe = 'mfh'"),
-        (lambda: sweep(FIGURE2, [0], recipe=0), "recipe = 0"),  # nothing false stands for the default
-        (lambda: sweep(FIGURE2, [0], published=[1.0]), "published = [1.0]"),
-        (lambda: sweep(FIGURE2, [0], published={"no_kd": [1.0]}), "published['no_kd'] = [1.0]"),
-        (lambda: figure2([0], recipe=3), "recipe = 3"),
-        (lambda: figure2([0], arms=None), "arms = None"),
-        (lambda: figure2([0], device=None), "device = None"),
-        (lambda: figure2([0], n_train=10**400), "n_train = "),
-        (lambda: figure2(range(10**5), n_train=10**6), "specs and seeds = '6 and 100000'"),
-    ],
-)
-def test_things_of_another_kind_are_named(call, word):
-    with pytest.raises(LabError) as raised:
-        call()
-    assert word in str(raised.value)
