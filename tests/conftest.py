@@ -22,7 +22,8 @@ _OLDEST = ("core", "cli")
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark what runs with the oldest releases."""
-    if item.path.parent.name in _OLDEST and item.get_closest_marker("browser") is None:
+    slow = any(item.get_closest_marker(name) for name in ("browser", "kernel"))
+    if item.path.parent.name in _OLDEST and not slow:
         item.add_marker("oldest")
 
 

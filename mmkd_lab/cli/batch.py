@@ -3,44 +3,43 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from mmkd_lab.cli.execute import Stopper, Surroundings, execute
+from mmkd_lab.cli.execute import Listener, Stopper, Surroundings, execute
 from mmkd_lab.cli.kernel import package_path, thread_share
 from mmkd_lab.cli.library import Notebook
-from mmkd_lab.cli.progress import Silent, progress_for
+from mmkd_lab.cli.progress import Bars, Lines, Running, Silent
 from mmkd_lab.cli.record import HEARTBEAT, Outcome, Run
 from mmkd_lab.core.progress import Told
 
-#: A notebook that runs by itself has nobody to watch a bar inside it.
-_HEADLESS = {"TQDM_DISABLE": "1"}
-
-Work = Sequence[tuple[Notebook, Outcome]]
+Publish = Callable[[Run], object]
 Task = Callable[[Notebook, Outcome, Surroundings], Outcome]
 
 
 def carry_out(
-    work: Work,
+    notebooks: Sequence[Notebook],
     run: Run,
-    publish: Callable[[Run], object],
+    publish: Publish,
     *,
     jobs: int | None,
     task: Task = execute,
     progress: bool = True,
     sanitize: bool = False,
 ) -> Run:
-    """Do the work of a run through joblib, writing its record and page with `publish` whenever it changes.
+    """Do what has not ended of a run through joblib, writing its record and page whenever it changes.
 
     Threads by default, since each notebook has a process of its own; `joblib.parallel_config` around the call
     chooses another backend.
 
     Args:
-        work: notebooks, with the outcomes of `run` that they will fill.
+        notebooks: one for each outcome of `run`.
         run: the run as it stands.
         publish: writes the page.
         jobs: how many at once; None leaves it to joblib.
@@ -52,11 +51,14 @@ def carry_out(
     """
     from joblib import Parallel, delayed, effective_n_jobs
 
+    work = [pair for pair in zip(notebooks, run.outcomes, strict=True) if not pair[1].ended]
     jobs = jobs if jobs is None else max(1, min(jobs, len(work)))
-    environment = {**_HEADLESS, **package_path(), **thread_share(effective_n_jobs(jobs))}
-    stopper = Stopper()
-    with progress_for(progress) as shown, Board(run, publish) as board, stopping(stopper):
-        around = Surroundings(run.folder, environment, _Telling(board, shown), stopper, sanitize)
+    # A notebook that runs by itself has nobody to watch a bar inside it.
+    environment = {"TQDM_DISABLE": "1", **package_path(), **thread_share(effective_n_jobs(jobs))}
+    stopper, stream = Stopper(), sys.stderr
+    screen = (Bars if stream.isatty() else Lines)(stream) if progress else Silent(stream)
+    with Board(run, publish, screen) as board, stopping(stopper):
+        around = Surroundings(run.folder, environment, board, stopper, sanitize)
         calls = (delayed(_apart)(task, notebook, outcome, around) for notebook, outcome in work)
         options = {"n_jobs": jobs, "prefer": "threads", "batch_size": 1}
         try:
@@ -64,8 +66,7 @@ def carry_out(
         except ValueError:  # this backend gives all results at the end
             results = Parallel(**options)(calls)
         for outcome in results:
-            board.set(outcome)
-            shown.end(outcome)
+            board.end(outcome)
     return board.run
 
 
@@ -78,13 +79,14 @@ def _apart(task: Task, notebook: Notebook, outcome: Outcome, around: Surrounding
         return future.result()
 
 
-class Board:
-    """The state of the run; every change of it is written to disk, and a heartbeat when there is none."""
+class Board(Listener):
+    """The state of the run: every change is shown and written to disk, and a heartbeat when there is none."""
 
-    def __init__(self, run: Run, publish: Callable[[Run], object]) -> None:
-        self.run, self._publish = run, publish
-        self._lock, self._done = threading.Lock(), threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
+    def __init__(self, run: Run, publish: Publish, screen: Silent) -> None:
+        self.run, self._publish, self._screen = run, publish, screen
+        self._running: dict[str, Running] = {}
+        self._lock, self._done = threading.RLock(), threading.Event()
+        self._thread = threading.Thread(target=self._loop, daemon=True)
 
     def __enter__(self) -> Board:
         self._thread.start()
@@ -93,37 +95,55 @@ class Board:
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
-        self.set(*(replace(one, state="stopped") for one in self.run.outcomes if not one.ended))
+        self.run = self.run.with_rest("stopped")
+        self._set()
 
-    def set(self, *outcomes: Outcome) -> None:
-        """These outcomes are new."""
+    def start(self, outcome: Outcome, cells: int) -> None:
+        """See `Listener`."""
         with self._lock:
-            new = {outcome.name: outcome for outcome in outcomes}
-            now = tuple(new.get(one.name, one) for one in self.run.outcomes)
+            self._running[outcome.name] = Running(outcome.label, cells)
+            self._set(replace(outcome, state="running"))
+
+    def cell(self, name: str, number: int) -> None:
+        """See `Listener`."""
+        with self._lock:
+            running = self._running[name]
+            running.number, running.told = number, None
+            self._screen.show(name, running)
+
+    def job(self, name: str, told: Told) -> None:
+        """See `Listener`."""
+        with self._lock:
+            if name in self._running:
+                self._running[name].told = told
+
+    def end(self, outcome: Outcome) -> None:
+        """A notebook has ended."""
+        with self._lock:
+            self._running.pop(outcome.name, None)
+            self._screen.end(outcome)
+            self._set(outcome)
+
+    def _set(self, *new: Outcome) -> None:
+        with self._lock:
+            named = {outcome.name: outcome for outcome in new}
+            now = tuple(named.get(one.name, one) for one in self.run.outcomes)
             seconds = (datetime.now().astimezone() - self.run.started).total_seconds()
             self.run = replace(self.run, outcomes=now, seconds=seconds)
             self._publish(self.run)
 
-    def _beat(self) -> None:
-        while not self._done.wait(HEARTBEAT.total_seconds()):
-            self.set()
-
-
-class _Telling(Silent):
-    """Passes progress on, and marks on the board that a notebook has begun."""
-
-    def __init__(self, board: Board, shown: Silent) -> None:
-        self._board, self._shown = board, shown
-
-    def start(self, outcome: Outcome, cells: int) -> None:
-        self._shown.start(outcome, cells)
-        self._board.set(replace(outcome, state="running"))
-
-    def cell(self, name: str, number: int) -> None:
-        self._shown.cell(name, number)
-
-    def job(self, name: str, told: Told) -> None:
-        self._shown.job(name, told)
+    def _loop(self) -> None:
+        shown = written = time.monotonic()
+        while not self._done.wait(min(1.0, self._screen.interval)):
+            now = time.monotonic()
+            with self._lock:
+                if now - shown >= self._screen.interval:
+                    shown = now
+                    for name, running in self._running.items():
+                        self._screen.show(name, running)
+                if now - written >= HEARTBEAT.total_seconds():
+                    written = now
+                    self._set()
 
 
 @contextmanager

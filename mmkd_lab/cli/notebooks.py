@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 from mmkd_lab.cli.batch import carry_out
@@ -12,14 +11,10 @@ from mmkd_lab.cli.folder import check_latest, new_run_folder, point_latest, sett
 from mmkd_lab.cli.index import write_index
 from mmkd_lab.cli.library import Notebook, discover, select
 from mmkd_lab.cli.parameters import check
-from mmkd_lab.cli.record import Run, this_process
-from mmkd_lab.cli.versions import versions
+from mmkd_lab.cli.record import Run
 from mmkd_lab.core.check import LabError, listing, mapping, one_of, require, whole
 
 PROFILES = ("quick", "full")
-
-#: A notebook of this name would write where the run's page is.
-_TAKEN = ("index",)
 
 
 def run(
@@ -47,13 +42,9 @@ def run(
         as_text: whether the values of `parameters` are text, as on a command line.
         sanitize: whether scripts and the like are taken out of the pages made of notebooks.
 
-    Returns:
-        What became of each notebook. A failed one stops no other.
-
-    Raises:
-        LabError: an unknown notebook or parameter, a value of another type, or an unfit option; before any
-            kernel is started and before anything is written.
-        KeyboardInterrupt: interrupted; the page shows what was finished.
+    Returns what became of each notebook; a failed one stops no other. Raises `LabError` for wrong input,
+    before any kernel is started and before anything is written, and `KeyboardInterrupt` when interrupted; the
+    page then shows what was finished.
     """
     whole("jobs", jobs)
     given = {} if parameters is None else mapping("parameters", parameters, "{name: value}")
@@ -62,15 +53,12 @@ def run(
         _fits(notebook, chosen, given)
     values = [values_for(notebook, given, profile, as_text=as_text) for notebook in chosen]
     check_latest(out)
-    started = datetime.now().astimezone()
-    folder = new_run_folder(out, started)
+    folder = new_run_folder(out)
     settle(folder.parent)
-    outcomes = tuple(waiting(notebook, one) for notebook, one in zip(chosen, values, strict=True))
-    begun = Run(folder, started, outcomes, jobs, profile, versions(), process=this_process())
+    begun = Run.begin(folder, tuple(map(waiting, chosen, values)), jobs, profile)
     publish(begun)
     point_latest(folder)
-    work = list(zip(chosen, outcomes, strict=True))
-    return carry_out(work, begun, publish, jobs=jobs, progress=progress, sanitize=sanitize)
+    return carry_out(chosen, begun, publish, jobs=jobs, progress=progress, sanitize=sanitize)
 
 
 def publish(run: Run) -> None:
@@ -83,15 +71,17 @@ def values_for(
     notebook: Notebook, given: Mapping[str, object], profile: str | None, *, as_text: bool = False
 ) -> dict[str, object]:
     """The values to set in a notebook, of their declared types; the profile among them where it has one."""
-    if profile is not None:
-        one_of("profile", profile, PROFILES)
-    values = check(notebook.parameters, given, where=notebook.path.name, as_text=as_text)
-    if profile is None or not notebook.declares("profile"):
+    where = notebook.path.name
+    values = check(notebook.parameters, given, where=where, as_text=as_text)
+    if profile is None:
         return values
-    twice = values.get("profile", profile) != profile
-    other = f"contradicts the parameter profile, {values.get('profile')!r}"
-    require(not twice, "profile", profile, other, "Give one of them")
-    return {**values, **check(notebook.parameters, {"profile": profile}, where=notebook.path.name)}
+    one_of("profile", profile, PROFILES)
+    if not notebook.declares("profile"):
+        return values
+    other = values.get("profile", profile)
+    rule = f"contradicts the parameter profile, {other!r}"
+    require(other == profile, "profile", profile, rule, "Give one of them")
+    return {**values, **check(notebook.parameters, {"profile": profile}, where=where)}
 
 
 def _fits(notebook: Notebook, chosen: Sequence[Notebook], given: Mapping[str, object]) -> None:
@@ -100,5 +90,5 @@ def _fits(notebook: Notebook, chosen: Sequence[Notebook], given: Mapping[str, ob
         if others and not notebook.declares(name):
             rule = f"{notebook.name} has no parameter {name!r}, only {listing(others)}"
             raise LabError(name, value, rule, "Name the notebooks to run with it")
-    taken = notebook.name.lower() in _TAKEN
+    taken = notebook.name.lower() == "index"
     require(not taken, "notebook", notebook.name, "its page would be the run's own", "Give it another name")

@@ -6,19 +6,24 @@ import base64
 import binascii
 import hashlib
 import json
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from mmkd_lab.cli.parameters import load_notebook, source_of
-from mmkd_lab.cli.preview import Table, read_table, summary_table
-from mmkd_lab.core.check import DamagedFile
+from mmkd_lab.cli.library import HEADING
+from mmkd_lab.cli.parameters import load_cells, source_of
+from mmkd_lab.core.stats import mean_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _LARGEST_SVG = 3_000_000
 _WIDE = 1300  # pixels
-_HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
+_TIDY = ("study", "dataset", "arm", "role", "seed", "split", "metric", "value")
+_UNITS = {"accuracy": "accuracy (%)", "nll": "nll (nats)"}
+_MOST_ROWS, _MOST_COLUMNS = 8, 24
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,18 @@ class Picture:
 
     source: str
     caption: str
-    link: str | None = None
-    wide: bool = True
+    link: str | None
+    wide: bool
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A table on the page: heads, lines of cells, how many rows in all, which columns are numbers."""
+
+    heads: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+    total: int
+    numeric: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -40,8 +55,8 @@ class TableFile:
 
     name: str
     link: str
-    summary: Table | None
-    rows: Table | None
+    summary: Shown | None = None
+    rows: Shown | None = None
     problem: str = ""
 
 
@@ -64,27 +79,25 @@ class Report:
     studies: tuple[StudyFile, ...] = ()
     pictures: tuple[Picture, ...] = ()
     tables: tuple[TableFile, ...] = ()
-    problems: tuple[str, ...] = field(default=())
+    problems: tuple[str, ...] = ()
 
 
 def gather(folder: Path, name: str) -> Report:
     """The report of the notebook `name` of the run in `folder`; what cannot be read is named, not raised."""
-    results = folder / name
-    problems: list[str] = []
-    studies = []
-    files = sorted(path for path in results.glob("*.*") if path.is_file())
+    files = sorted(path for path in (folder / name).glob("*.*") if path.is_file())
+    studies, problems = [], []
     for path in (path for path in files if path.suffix == ".json"):
         try:
             studies.append(_study(path, folder))
-        except (DamagedFile, ValueError, KeyError, TypeError, OSError, RecursionError) as error:
-            problems.append(f"{path.name} cannot be read: {error}")
+        except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
+            problems.append(f"{path.name} cannot be read: {error!r}")
     taken = {study.name for study in studies}
     rest = [path for path in files if path.stem not in taken]
-    tables = tuple(table_file(path, folder) for path in rest if path.suffix == ".csv")
-    pictures = [_file_picture(path, folder, path.stem) for path in _best_of(rest)]
-    shown = {hashlib.sha256(path.read_bytes()).digest() for path in files if path.suffix == ".png"}
+    tables = [table_file(path, folder) for path in rest if path.suffix == ".csv"]
+    pictures = [_picture(path.read_bytes(), path.stem, path, folder) for path in _best_of(rest)]
+    shown = {path.read_bytes() for path in files if path.suffix == ".png"}
     pictures += _notebook_pictures(folder / f"{name}.ipynb", shown)
-    return Report(tuple(studies), tuple(pictures), tables, tuple(problems))
+    return Report(tuple(studies), tuple(pictures), tuple(tables), tuple(problems))
 
 
 def link_to(path: Path, folder: Path) -> str:
@@ -92,98 +105,125 @@ def link_to(path: Path, folder: Path) -> str:
     return "./" + "/".join(quote(part) for part in path.relative_to(folder).parts)
 
 
-def flat(value: object, path: str = "") -> Iterator[tuple[str, str]]:
-    """Nested mappings as `a.b` and text."""
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from flat(item, f"{path}.{name}" if path else str(name))
-    elif isinstance(value, float):
-        yield path, f"{value:.6g}"
-    elif isinstance(value, (list, tuple)):
-        yield path, ", ".join(map(str, value))
-    else:
-        yield path, str(value)
-
-
-def _study(path: Path, folder: Path) -> StudyFile:
-    head = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(head, dict) or "verdict" not in head:
-        raise DamagedFile(str(path), "no verdict", "must be a saved study")
-    title, table = str(head.get("title", path.stem)), path.with_suffix(".csv")
-    files = [path.with_suffix(suffix) for suffix in (".svg", ".png")]
-    pictures = [_file_picture(file, folder, title) for file in _best_of([f for f in files if f.is_file()])]
-    return StudyFile(
-        name=path.stem,
-        title=title,
-        verdict=str(head["verdict"]),
-        picture=pictures[0] if pictures else None,
-        table=table_file(table, folder, head.get("csv_sha256")) if table.is_file() else None,
-        facts=tuple(flat(head.get("provenance", {}))),
-    )
-
-
 def table_file(path: Path, folder: Path, sha256: object = None) -> TableFile:
     """What the page shows of a CSV file; `sha256`, if given, is what the file must have."""
+    import pandas as pd
+
     link = link_to(path, folder)
     try:
         if sha256 is not None and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
             raise ValueError("it is not the table that the study was saved with")
-        return TableFile(path.name, link, summary_table(path), read_table(path))
+        table = pd.read_csv(path, dtype=str, keep_default_na=False).fillna("")
+        first = table.iloc[:_MOST_ROWS, :_MOST_COLUMNS].map(_short)
+        return TableFile(path.name, link, _summary(table), _shown(first, len(table)))
     except (ValueError, OSError) as error:
-        return TableFile(path.name, link, None, None, f"cannot be shown: {error}")
+        return TableFile(path.name, link, problem=f"cannot be shown: {error}")
 
 
-def _best_of(paths: list[Path]) -> list[Path]:
+def _summary(table: pd.DataFrame) -> Shown | None:
+    """Mean and 95 % interval over seeds on the test split, one line a role, arm and sweep point.
+
+    None when it is not a study's table. Several studies or datasets are told apart.
+    """
+    if not set(_TIDY) <= set(table):
+        return None
+    import pandas as pd
+
+    table = table[table["split"] == "test"].astype({"value": float})
+    if table.empty:
+        return None
+    several = [name for name in ("study", "dataset") if len(set(table[name])) > 1]
+    keys: list[Any] = [*several, "role", "arm", *(name for name in table if name not in _TIDY)]
+    metrics = list(table["metric"].unique())
+    lines = []
+    for point, group in table.groupby(keys, sort=False):
+        values = {metric: group.loc[group["metric"] == metric, "value"].tolist() for metric in metrics}
+        cells = [_interval(values[metric], metric) for metric in metrics]
+        lines.append(
+            [*(_short(str(one), 3, 0) for one in point), *cells, str(max(map(len, values.values())))]
+        )
+    lines.sort(key=lambda line: "teacher" not in line)  # teachers first
+    heads = [*keys, *(_UNITS.get(metric, metric) for metric in metrics), "n"]
+    return _shown(pd.DataFrame(lines, columns=heads), len(lines))
+
+
+def _interval(values: list[float], metric: str) -> str:
+    return mean_interval(values).show(digits=2 if metric == "accuracy" else 3) if values else ""
+
+
+def _short(cell: str, digits: int = 6, longer: int = 8) -> str:
+    """A number of more than so many characters cut to its significant digits; anything else as it is."""
+    try:
+        return f"{float(cell):.{digits}g}" if len(cell) > longer else cell
+    except ValueError:
+        return cell
+
+
+def _shown(table: pd.DataFrame, total: int) -> Shown:
+    numeric = [table[name].map(lambda cell: cell[:1] in "+-−.0123456789").all() for name in table]
+    lines = tuple(table.itertuples(index=False, name=None))
+    return Shown(tuple(map(str, table)), lines, total, tuple(map(bool, numeric)))
+
+
+def _study(path: Path, folder: Path) -> StudyFile:
+    head = json.loads(path.read_text(encoding="utf-8"))
+    title, table = str(head.get("title", path.stem)), path.with_suffix(".csv")
+    files = [file for suffix in (".svg", ".png") if (file := path.with_suffix(suffix)).is_file()]
+    return StudyFile(
+        name=path.stem,
+        title=title,
+        verdict=str(head["verdict"]),
+        picture=next((_picture(one.read_bytes(), title, one, folder) for one in _best_of(files)), None),
+        table=table_file(table, folder, head.get("csv_sha256")) if table.is_file() else None,
+        facts=tuple(_flat(head.get("provenance", {}))),
+    )
+
+
+def _flat(value: object, path: str = "") -> Iterator[tuple[str, str]]:
+    """Nested mappings as `a.b` and text."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _flat(item, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, float):
+        yield path, f"{value:.6g}"
+    else:
+        yield path, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _best_of(paths: Sequence[Path]) -> list[Path]:
     """One file a figure: the SVG unless it is very large, else the PNG."""
-    svg = {path.stem: path for path in paths if path.suffix == ".svg"}
-    png = {path.stem: path for path in paths if path.suffix == ".png"}
-    stems = dict.fromkeys([*svg, *png])
-    small = {stem for stem in svg if stem not in png or svg[stem].stat().st_size <= _LARGEST_SVG}
-    return [svg[stem] if stem in small else png[stem] for stem in stems]
-
-
-def _file_picture(path: Path, folder: Path, caption: str) -> Picture:
-    kind, content = "svg+xml" if path.suffix == ".svg" else "png", path.read_bytes()
-    return Picture(_address(kind, content), caption, link_to(path, folder), _wide(kind, content))
+    png, svg = ({path.stem: path for path in paths if path.suffix == suffix} for suffix in (".png", ".svg"))
+    small = {stem: path for stem, path in svg.items() if path.stat().st_size <= _LARGEST_SVG}
+    return list({**svg, **png, **small}.values())
 
 
 def _notebook_pictures(path: Path, shown: set[bytes]) -> Iterator[Picture]:
     """The images among the notebook's outputs, under the heading above them, each once."""
-    if not path.is_file():
-        return
-    cells = load_notebook(path)["cells"]
-    assert isinstance(cells, list)
     heading = path.stem
-    for cell in cells:
-        if cell.get("cell_type") == "markdown" and (found := _HEADING.findall(source_of(cell))):
+    for cell in load_cells(path) if path.is_file() else ():
+        if cell.get("cell_type") == "markdown" and (found := HEADING.findall(source_of(cell))):
             heading = found[-1]
-        for kind, content in _images(cell):
-            digest = hashlib.sha256(content).digest()
-            if digest not in shown:
-                shown.add(digest)
-                yield Picture(_address(kind, content), heading, wide=_wide(kind, content))
+        for content in _images(cell):
+            if content not in shown:
+                shown.add(content)
+                yield _picture(content, heading)
 
 
-def _images(cell: Mapping[str, object]) -> Iterator[tuple[str, bytes]]:
-    outputs = cell.get("outputs")
-    for output in outputs if isinstance(outputs, list) else []:
+def _images(cell: Mapping[str, Any]) -> Iterator[bytes]:
+    for output in cell.get("outputs", []):
         data = output.get("data", {})
         if "image/svg+xml" in data:
-            yield "svg+xml", _joined(data["image/svg+xml"]).encode()
+            yield "".join(data["image/svg+xml"]).encode()
         elif "image/png" in data:
             try:
-                yield "png", base64.b64decode(_joined(data["image/png"]))
+                yield base64.b64decode("".join(data["image/png"]))
             except binascii.Error:
                 continue
 
 
-def _wide(kind: str, content: bytes) -> bool:
-    return kind != "png" or int.from_bytes(content[16:20], "big") > _WIDE  # the width stands in a PNG's head
-
-
-def _joined(text: object) -> str:
-    return "".join(map(str, text)) if isinstance(text, list) else str(text)
-
-
-def _address(kind: str, content: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+def _picture(content: bytes, caption: str, path: Path | None = None, folder: Path | None = None) -> Picture:
+    png = content.startswith(b"\x89PNG")
+    address = f"data:image/{'png' if png else 'svg+xml'};base64,{base64.b64encode(content).decode()}"
+    link = link_to(path, folder) if path and folder else None
+    wide = not png or int.from_bytes(content[16:20], "big") > _WIDE  # the width stands in a PNG's head
+    return Picture(address, caption, link, wide)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,11 +14,10 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from mmkd_lab.cli.export import export_html
+from mmkd_lab.cli.execute import export_html
 from mmkd_lab.cli.index import write_index
-from mmkd_lab.cli.preview import read_table, summary_table
 from mmkd_lab.cli.record import Failure, Outcome, Run
-from mmkd_lab.cli.report import gather
+from mmkd_lab.cli.report import gather, table_file
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.plotting.canvas import LabFigure
 
@@ -118,11 +116,9 @@ def test_a_damaged_study_is_named_and_hides_nothing_else(tmp_path):
     _study().save(tmp_path / "00")
     (tmp_path / "00" / "broken.json").write_text("{")
     (tmp_path / "00" / "empty.csv").write_text("")
-    (tmp_path / "00" / "uneven.csv").write_text("a,b\n1\n")
     text = write_index(_run(tmp_path, Outcome("00", "T", "done"))).read_text()
     assert "broken.json cannot be read" in text
-    assert "empty.csv cannot be shown: it is empty" in text
-    assert "uneven.csv cannot be shown: line 2 does not have 2 cells" in text
+    assert "empty.csv cannot be shown: No columns to parse from file" in text
     assert "Crossmodal KD gains" in text
 
 
@@ -167,7 +163,7 @@ def test_the_page_renews_itself_only_while_it_runs(tmp_path):
 def test_means_and_intervals_over_seeds(tmp_path):
     study = _study()
     study.save(tmp_path)
-    table = summary_table(tmp_path / "arms.csv")
+    table = table_file(tmp_path / "arms.csv", tmp_path).summary
     expected = study.summary().set_index("arm")
     assert table.heads == ("role", "arm", "accuracy (%)", "n")
     assert [line[1] for line in table.lines] == ["no_kd", "um_kd", "cm_kd"]
@@ -180,10 +176,11 @@ def test_means_and_intervals_over_seeds(tmp_path):
 def test_a_table_of_another_kind_shows_its_first_rows(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("name,value\n" + "".join(f"n{i},{i / 3}\n" for i in range(50)))
-    table = read_table(path)
+    file = table_file(path, tmp_path)
+    table = file.rows
     assert (table.total, len(table.lines), table.numeric) == (50, 8, (False, True))
     assert table.lines[1] == ("n1", "0.333333")
-    assert summary_table(path) is None
+    assert file.summary is None
 
 
 @pytest.mark.browser
@@ -269,13 +266,3 @@ def test_the_links_lead_to_the_files(page, browser):
     files = [Path(unquote(urlparse(link).path)) for link in links if "#" not in link]
     assert len(files) >= 6
     assert [str(path) for path in files if not path.is_file()] == []
-
-
-def test_the_record_is_plain_json(tmp_path):
-    run = _run(
-        tmp_path, Outcome("a", "A", "failed", {"x": (1, None)}, ("x",), 1.0, 2, Failure("E", "m", 1, "t"))
-    )
-    run.save()
-    record = json.loads((tmp_path / "run.json").read_text())
-    assert record["notebooks"][0]["failure"] == {"kind": "E", "message": "m", "cell": 1, "traceback": "t"}
-    assert record["notebooks"][0]["parameters"] == {"x": [1, None]}
