@@ -36,11 +36,13 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/mypy mmkd_lab
 
 check: $(READY)  ## the tests, and the stored notebooks against what they give now
-	$(BIN)/python -m pytest tests notebooks -p tests.surroundings -n $(WORKERS) --dist loadscope \
+	$(BIN)/python -m pytest tests notebooks -p tests.surroundings -n $(WORKERS) \
+	  --dist loadscope --no-loadscope-reorder \
 	  --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg $(ARGS)
 
 test-oldest: $(OLDEST)/.ready  ## a short suite with the oldest releases that pyproject.toml admits
-	$(OLDEST)/bin/python -m pytest tests -m oldest -p tests.surroundings -W default $(ARGS)
+	$(OLDEST)/bin/python -m pytest tests/core tests/cli tests/house/test_package.py -p tests.surroundings \
+	  -m "not browser and not kernel" -W default $(ARGS)
 
 gpu: $(READY)  ## measure on an NVIDIA GPU, and check it against the CPU
 	$(BIN)/python benchmarks/gpu.py $(ARGS)

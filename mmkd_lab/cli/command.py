@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmkd_lab import __version__
-from mmkd_lab.core.check import LabError
+from mmkd_lab.core.check import LabError, require
 
 if TYPE_CHECKING:
     from mmkd_lab.cli.record import Run
@@ -170,12 +170,10 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _given(options: argparse.Namespace) -> dict[str, str]:
-    parameters: dict[str, str] = {}
-    for name, value in options.parameters:
-        if name in parameters:
-            raise LabError("-p", f"{name} {value}", "a parameter may be given only once")
-        parameters[name] = value
-    return parameters
+    given = dict(options.parameters)
+    once = len(given) == len(options.parameters)
+    require(once, "-p", options.parameters, "a parameter may be given only once")
+    return given
 
 
 def _running(options: argparse.Namespace) -> dict[str, Any]:

@@ -8,10 +8,11 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
-from mmkd_lab.cli.kernel import THREAD_VARIABLES, cores
+from mmkd_lab.cli.kernel import THREAD_VARIABLES
 from mmkd_lab.cli.record import PACKAGES, memory, version
 from mmkd_lab.core.check import LabError
 
@@ -37,29 +38,24 @@ class Finding:
 
 def examine() -> Iterator[Finding]:
     """Look at Python, packages, devices, threads, memory, folders and datasets. Imports torch."""
+    from mmkd_lab.cli.library import notebooks_folder
     from mmkd_lab.data import catalogue
+    from mmkd_lab.experiments.store import ResultStore
 
-    for look in (_python, _packages, _torch, _machine):
+    for look in (_machine, _packages, _torch):
         yield from look()
-    for name, look_at in (("results", _results), ("data", _downloads), ("notebooks", _notebooks)):
-        yield _tried(name, look_at, name)
+    yield _tried("results", lambda: _place("results", ResultStore().root))
+    yield _tried("data", _downloads)
+    yield _tried("notebooks", lambda: Finding("notebooks", OK, str(notebooks_folder())))
     for entry in catalogue():
-        yield _tried(f"data {entry.name}", _dataset, entry.name, not entry.files)
+        yield _tried(f"data {entry.name}", partial(_dataset, entry.name, not entry.files))
 
 
-def _tried(subject: str, look: Callable[..., Finding], *arguments: object) -> Finding:
+def _tried(subject: str, look: Callable[[], Finding]) -> Finding:
     try:
-        return look(*arguments)
+        return look()
     except LabError as error:
         return Finding(subject, MISSING, str(error))
-
-
-def _python() -> Iterator[Finding]:
-    text = f"{platform.python_version()} ({sys.executable})"
-    right = (3, 11) <= sys.version_info[:2] < (3, 14)
-    way_out = "" if right else "Make the environment with Python 3.11, 3.12 or 3.13."
-    yield Finding("python", OK if right else MISSING, text, way_out)
-    yield Finding("system", OK, platform.platform())
 
 
 def _packages() -> Iterator[Finding]:
@@ -78,12 +74,14 @@ def _packages() -> Iterator[Finding]:
 
 
 def _torch() -> Iterator[Finding]:
+    from joblib import cpu_count
+
     try:
         import torch
     except ImportError as error:
         yield Finding("torch", MISSING, f"cannot be imported: {error}", "Install it: make run.")
         return
-    yield Finding("threads", OK, f"torch uses {torch.get_num_threads()} of {cores()} cores")
+    yield Finding("threads", OK, f"torch uses {torch.get_num_threads()} of {cpu_count()} cores")
     for name in [variable for variable in THREAD_VARIABLES if variable in os.environ]:
         yield Finding("threads", NOTE, f"{name} = {os.environ[name]} is set")
     for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
@@ -103,30 +101,22 @@ def _torch() -> Iterator[Finding]:
 def _machine() -> Iterator[Finding]:
     import psutil
 
+    yield Finding("python", OK, f"{platform.python_version()} ({sys.executable})")
+    yield Finding("system", OK, platform.platform())
     found = psutil.virtual_memory()
     text = f"{memory(found.available)} free of {memory(found.total)}"
     short = found.available < 4e9
     yield Finding("memory", NOTE if short else OK, text, "The largest datasets want 4 GB." if short else "")
 
 
-def _results(name: str) -> Finding:
-    from mmkd_lab.experiments.store import ResultStore
-
-    return _place(name, ResultStore().root)
-
-
-def _downloads(name: str) -> Finding:
+def _downloads() -> Finding:
     from mmkd_lab.data import where
 
     first = next(place for place in where("av_mnist") if place.origin != "shipped")
     folder = first.path.parents[1]
-    return _place(name, folder) if first.origin == "downloads" else Finding(name, OK, f"{folder} (mirror)")
-
-
-def _notebooks(name: str) -> Finding:
-    from mmkd_lab.cli.library import notebooks_folder
-
-    return Finding(name, OK, str(notebooks_folder()))
+    if first.origin == "downloads":
+        return _place("data", folder)
+    return Finding("data", OK, f"{folder} (mirror)")
 
 
 def _place(name: str, path: Path) -> Finding:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from mmkd_lab.cli.kernel import kernel_class, resident, stop
+from mmkd_lab.cli.kernel import kernel_class, resident
 from mmkd_lab.cli.library import Notebook
 from mmkd_lab.cli.record import Failure, Outcome
 from mmkd_lab.core.atomic import write_text
@@ -32,10 +32,18 @@ _DIED = "the kernel died: it was killed, crashed, or ran out of memory"
 
 
 class Listener:
-    """Is told how notebooks get on, from several threads. In another process there is nobody to tell."""
+    """Is told how notebooks get on, from several threads, and knows whether they shall stop.
+
+    A copy in another process tells nobody, and is never stopped.
+    """
+
+    stopped = False
 
     def start(self, outcome: Outcome, cells: int) -> None:
         """A notebook of so many cells begins."""
+
+    def kernel(self, name: str, pid: int | None) -> None:
+        """It has a kernel of this process id, or none any more."""
 
     def cell(self, name: str, number: int) -> None:
         """Its cell `number`, from 1, begins."""
@@ -47,51 +55,13 @@ class Listener:
         return Listener, ()
 
 
-class Stopper:
-    """Ends every kernel at once when the user interrupts, and lets no new one start.
-
-    A copy in another process knows of none: `copied` tells that there is one.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pids: set[int] = set()
-        self.asked = self.copied = False
-
-    def __reduce__(self) -> tuple[type[Stopper], tuple[()]]:
-        self.copied = True
-        return Stopper, ()
-
-    def started(self, pid: int) -> None:
-        """A kernel runs; it is ended at once if stopping was already asked for."""
-        with self._lock:
-            self._pids.add(pid)
-            if self.asked:
-                stop(pid)
-
-    def ended(self, pid: int | None) -> None:
-        """A kernel is gone."""
-        with self._lock:
-            self._pids.discard(pid or 0)
-
-    def stop(self) -> None:
-        """End all kernels."""
-        self.asked = True  # without the lock: a signal may come while this very thread holds it
-        for pid in tuple(self._pids):
-            stop(pid)
-
-
 @dataclass(frozen=True)
 class Surroundings:
-    """What the notebooks of a run share: where they write, their environment, who is told and who may stop.
-
-    `sanitize`: whether active content is taken out of the notebooks' pages.
-    """
+    """What the notebooks of a run share; `sanitize` takes active content out of their pages."""
 
     folder: Path
     environment: Mapping[str, str]
     listener: Listener
-    stopper: Stopper
     sanitize: bool = False
 
 
@@ -107,7 +77,7 @@ def execute(notebook: Notebook, outcome: Outcome, around: Surroundings) -> Outco
     Writes `<folder>/<outcome.name>.ipynb`, whose cells are stored as they finish, and `<outcome.name>.html`.
     """
     began = time.monotonic()
-    if around.stopper.asked:
+    if around.listener.stopped:
         return replace(outcome, state="stopped")
     with _Watch(outcome.name, around) as watch:
         failure = _attempt(notebook, outcome, watch)
@@ -118,7 +88,7 @@ def execute(notebook: Notebook, outcome: Outcome, around: Surroundings) -> Outco
     except Exception as error:  # what nbconvert cannot show is this notebook's failure and stops no other
         text = f"{path.name} cannot be shown as a page: {_plain(str(error))}"
         failure = failure or Failure(type(error).__name__, text)
-    state = "done" if failure is None else "stopped" if around.stopper.asked else "failed"
+    state = "done" if failure is None else "stopped" if around.listener.stopped else "failed"
     return replace(
         outcome,
         state=state,
@@ -140,7 +110,7 @@ def export_html(path: Path, *, sanitize: bool = False) -> Path:
 
     notebook = nbformat.read(path, as_version=4)
     formulas = any("$" in cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    elsewhere = {"require_js_url": "", "jquery_url": "", **({} if formulas else {"mathjax_url": ""})}
+    elsewhere = dict.fromkeys(["require_js_url", "jquery_url", *([] if formulas else ["mathjax_url"])], "")
     exporter = HTMLExporter(embed_images=True, sanitize_html=sanitize, **elsewhere)
     return write_text(path.with_suffix(".html"), exporter.from_notebook_node(notebook)[0])
 
@@ -164,12 +134,13 @@ class _Watch:
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
-        self.around.stopper.ended(self._pid)
+        if self._pid is not None:
+            self.around.listener.kernel(self.name, None)
         self.file.unlink(missing_ok=True)
 
     def started(self, pid: int) -> None:
         self._pid = pid
-        self.around.stopper.started(pid)
+        self.around.listener.kernel(self.name, pid)
 
     def begins(self, cell: object, cell_index: int) -> None:
         self.number = cell_index + 1
@@ -213,8 +184,7 @@ def _papermill(notebook: Notebook, outcome: Outcome, watch: _Watch, log: IO[byte
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # its errors come back as outcomes
     around = watch.around
-    results = around.folder / outcome.name
-    results.mkdir(exist_ok=True)
+    (results := around.folder / outcome.name).mkdir(exist_ok=True)
     own = {RESULTS_VARIABLE: str(results), PROGRESS_VARIABLE: str(watch.file)}
     content = _with_parameters(notebook, {name: outcome.parameters[name] for name in outcome.given})
     around.listener.start(outcome, len(content.cells))

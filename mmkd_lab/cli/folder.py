@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from mmkd_lab.cli.index import write_index
+from mmkd_lab.cli.page import write_index
 from mmkd_lab.cli.record import Run
 from mmkd_lab.core.atomic import write_text
 from mmkd_lab.core.check import LabError, path

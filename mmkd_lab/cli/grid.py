@@ -17,9 +17,9 @@ from pydantic import TypeAdapter
 from mmkd_lab.cli.batch import carry_out
 from mmkd_lab.cli.execute import Surroundings, execute, waiting
 from mmkd_lab.cli.folder import settle
-from mmkd_lab.cli.index import write_index
 from mmkd_lab.cli.library import Notebook, discover, select
 from mmkd_lab.cli.notebooks import values_for
+from mmkd_lab.cli.page import write_index
 from mmkd_lab.cli.parameters import load_cells, source_of
 from mmkd_lab.cli.record import Outcome, Run, versions
 from mmkd_lab.core.atomic import write_text, write_with
@@ -49,17 +49,10 @@ def sweep(
     called `parameter_<name>`). A combination that is done is not run again, as long as the notebook, the
     values, the lab's code and its packages are the same.
 
-    Args:
-        notebook: its name or the beginning of it.
-        grid: parameter -> the values it takes in turn.
-        profile: as in `run`.
-        jobs: how many run at once; None leaves it to joblib. `joblib.parallel_config` around the call chooses
-            another backend than threads: processes, Dask or Ray, where all machines see `out`.
-        out: the folder for runs.
-        notebooks: another folder of notebooks than the lab's own.
-        progress: whether to show progress on standard error.
-        as_text: whether the values are text, as on a command line: `a,b,c`, or `a;b,c` for lists.
-        sanitize: as in `run`.
+    `notebook` is a name or the beginning of one, `grid` holds the values that parameters take in turn: lists,
+    or with `as_text` what stands on a command line, `a,b,c`, or `a;b,c` for lists. `jobs` run at once; None
+    leaves it to joblib, and `joblib.parallel_config` around the call chooses another backend than threads:
+    processes, Dask or Ray, where all machines see `out`. The rest is as in `run`.
 
     Returns what became of each combination, in the order of the grid. Raises `LabError` as `run` does, or
     when another sweep writes to the same folder, and `KeyboardInterrupt`; the next call goes on from there.

@@ -14,17 +14,14 @@ _LIBRARIES = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA")
 THREAD_VARIABLES = (*(f"{name}_NUM_THREADS" for name in _LIBRARIES), "VECLIB_MAXIMUM_THREADS")
 
 
-def cores() -> int:
-    """How many CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def thread_share(jobs: int) -> dict[str, str]:
     """Environment variables that give one of `jobs` kernels its share of the cores; nothing for one job.
 
     A smaller number that the user has set stays.
     """
-    share = max(1, cores() // jobs)
+    from joblib import cpu_count
+
+    share = max(1, cpu_count() // jobs)
     own = {name: os.environ.get(name, "") for name in THREAD_VARIABLES if jobs > 1}
     return {
         name: text if text.isdigit() and 0 < int(text) < share else str(share) for name, text in own.items()
@@ -67,7 +64,7 @@ def kernel_class(
     return LabKernel
 
 
-def stop(pid: int) -> None:
+def end_kernel(pid: int) -> None:
     """End a kernel and what it started, at once. A kernel that is already gone is no error."""
     import psutil
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from mmkd_lab.cli.batch import carry_out
 from mmkd_lab.cli.execute import waiting
 from mmkd_lab.cli.folder import check_latest, new_run_folder, point_latest, settle
-from mmkd_lab.cli.index import write_index
 from mmkd_lab.cli.library import Notebook, discover, select
+from mmkd_lab.cli.page import write_index
 from mmkd_lab.cli.parameters import check
 from mmkd_lab.cli.record import Run
 from mmkd_lab.core.check import LabError, listing, mapping, one_of, require, whole
@@ -36,8 +36,7 @@ def run(
         parameters: name -> value, for every notebook chosen; each must declare the name.
         profile: 'quick' or 'full', for the notebooks that have a parameter `profile`; None leaves their own.
         jobs: how many run at once; each kernel gets its share of the threads.
-        out: the folder for runs.
-        notebooks: another folder of notebooks than the lab's own.
+        out, notebooks: the folder for runs, and another folder of notebooks than the lab's own.
         progress: whether to show progress on standard error.
         as_text: whether the values of `parameters` are text, as on a command line.
         sanitize: whether scripts and the like are taken out of the pages made of notebooks.

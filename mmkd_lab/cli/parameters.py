@@ -60,18 +60,10 @@ class NotebookParameter:
         With `as_text` the value is what stands on a command line: lists are written `1,2,3` or `[1, 2, 3]`;
         true, yes, on, 1 and false, no, off, 0 are truth values. Raises `ValueError`.
         """
-        if not as_text:
-            return self._admit(value)
-        for reading in _readings(_placed(str(value))):
-            with suppress(ValueError):
-                return self._admit(reading)
+        for reading in _readings(_placed(str(value))) if as_text else (value,):
+            with suppress(ValueError, RecursionError, OverflowError):
+                return self.adapter.validate_python(reading)
         raise ValueError(value)
-
-    def _admit(self, value: object) -> object:
-        try:
-            return self.adapter.validate_python(value)
-        except (RecursionError, OverflowError) as error:
-            raise ValueError(value) from error
 
     @property
     def several(self) -> bool:
@@ -200,12 +192,8 @@ def _type(node: ast.expr) -> Any:  # noqa: ANN401 - a type of any kind
             return list[_type(item)]  # type: ignore[misc]
         case ast.Subscript(value=ast.Name(id="tuple"), slice=items):
             parts = items.elts if isinstance(items, ast.Tuple) else [items]
-            return tuple[tuple(... if _is_ellipsis(part) else _type(part) for part in parts)]  # type: ignore[misc]
+            return tuple[tuple(... if ast.unparse(part) == "..." else _type(part) for part in parts)]  # type: ignore[misc]
     raise TypeError(ast.unparse(node))
-
-
-def _is_ellipsis(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is ...
 
 
 def _readings(text: str) -> Iterator[object]:

@@ -43,16 +43,9 @@ class Failure:
 class Outcome:
     """One notebook of a run.
 
-    Args:
-        name: the notebook's name; in a sweep the key of the combination. Its files are called so.
-        title: its first heading; in a sweep the swept parameters.
-        state: one of `STATES`.
-        parameters: every parameter with the value it ran with.
-        given: the names of those that were set from outside.
-        seconds: wall-clock time; None before it has ended.
-        peak_bytes: peak resident memory of its kernel; None when unknown.
-        failure: why it failed.
-        label: what people are told it is called; default: its name.
+    Its files are called `name`, the notebook's or in a sweep the combination's key; people are told `label`.
+    `parameters` are all with the values it ran with, `given` names those set from outside. `seconds` of wall
+    clock and `peak_bytes` of its kernel's resident memory are None as long as they are unknown.
     """
 
     name: str

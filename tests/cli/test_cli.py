@@ -75,7 +75,7 @@ WRONG = {
     "run -p seeds 3": "seeds = '3': 01_bad has no parameter 'seeds', only '00_good'.",
     "run 01 -p rate -1e400": "rate = '-1e400': parameter 'rate' of 01_bad.ipynb must be of type float, f",
     "run 00 -p seeds -1,2": "seeds = '-1,2': parameter 'seeds' of 00_good.ipynb must be of type int.",
-    "run 00 -p seeds 1 -p seeds 2": "-p = 'seeds 2': a parameter may be given only once.",
+    "run 00 -p seeds 1 -p seeds 2": "-p = [['seeds', '1'], ['seeds', '2']]: a parameter may be given only",
     "run --jobs -2": "jobs = -2: must be a whole number of at least 1.",
 }
 

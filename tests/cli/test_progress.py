@@ -7,8 +7,7 @@ import time
 
 import pytest
 
-from mmkd_lab.cli.batch import Board
-from mmkd_lab.cli.progress import Bars, Lines, line
+from mmkd_lab.cli.batch import Board, Screen, line
 from mmkd_lab.cli.record import Failure, Outcome, Run, duration, memory
 from mmkd_lab.core.progress import Told
 
@@ -16,11 +15,13 @@ STARTED = Outcome("01_x", "X")
 DONE = Outcome("01_x", "X", "done", seconds=125.2, peak_bytes=812_000_000)
 
 
-@pytest.mark.parametrize("screen", [Lines, Bars])
-def test_notebook_cell_job_and_end_are_shown(tmp_path, monkeypatch, screen):
-    monkeypatch.setattr(screen, "interval", 0.02)
+@pytest.mark.parametrize("terminal", [False, True])
+def test_notebook_cell_job_and_end_are_shown(tmp_path, terminal):
     stream, published = io.StringIO(), []
-    with Board(Run.begin(tmp_path, (STARTED,), 1, None), published.append, screen(stream)) as board:
+    stream.isatty = lambda: terminal
+    screen = Screen(stream)
+    screen.interval = 0.02
+    with Board(Run.begin(tmp_path, (STARTED,), 1, None), published.append, screen) as board:
         board.start(STARTED, 3)
         board.cell("01_x", 1)
         while stream.getvalue().count("cell 1/3") < 2:  # a long cell shows that it is alive

@@ -14,8 +14,6 @@ import pytest
 from mmkd_lab import FLOORS
 from tests.house import tree
 
-pytestmark = pytest.mark.oldest
-
 #: Floors that see less than what is below them: whole floors, or single modules of them.
 _ONLY = {"plotting": {"core", "distill.arms"}}
 _MOST_ARGUMENTS, _MOST_POSITIONAL, _LONGEST_FILE = 12, 3, 330

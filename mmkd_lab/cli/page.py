@@ -1,4 +1,4 @@
-"""What a notebook left behind, gathered for the page: studies, figures, tables."""
+"""The page of a run, `index.html`: what its notebooks left behind in one file that needs nothing else."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mmkd_lab.cli.library import HEADING
 from mmkd_lab.cli.parameters import load_cells, source_of
+from mmkd_lab.cli.record import SILENCE, STATES, Outcome, Run, duration, memory
+from mmkd_lab.core.atomic import write_text
 from mmkd_lab.core.stats import mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd
+    from jinja2 import Template
 
 _LARGEST_SVG = 3_000_000
 _WIDE = 1300  # pixels
@@ -28,10 +34,7 @@ _MOST_ROWS, _MOST_COLUMNS = 8, 24
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure: its bytes as a data address, its caption, the file to open if there is one, and its width.
-
-    A `wide` figure would have letters too small to read on a phone, and is scrolled there instead.
-    """
+    """A figure: a data address, a caption, the file to open; a `wide` one is scrolled on a phone."""
 
     source: str
     caption: str
@@ -80,6 +83,59 @@ class Report:
     pictures: tuple[Picture, ...] = ()
     tables: tuple[TableFile, ...] = ()
     problems: tuple[str, ...] = ()
+
+
+def write_index(run: Run, table: Path | None = None) -> Path:
+    """Write `index.html` into the run's folder, atomically; every text is escaped. Returns its path.
+
+    `table` is a CSV file that compares the notebooks of the run. While the run goes on the page renews
+    itself, and says so when it has not been written for long: then the run was killed.
+    """
+    sections = [_section(run, outcome) for outcome in run.outcomes]
+    counts = {state: sum(one.state == state for one in run.outcomes) for state in STATES}
+    studies = [study for section in sections for study in section["report"].studies]
+    page = _template().render(
+        run=run,
+        heading=run.title or f"Run of {run.started.day} {run.started:%B %Y, %H:%M}",
+        sections=sections,
+        counts=[(state, count) for state, count in counts.items() if count],
+        facts=[(study.name, _origin(study)) for study in studies],
+        compared=table_file(table, run.folder) if table is not None else None,
+        written=int(run.written.timestamp()),
+        silence=int(SILENCE.total_seconds()),
+    )
+    return write_text(run.folder / "index.html", page)
+
+
+def _section(run: Run, outcome: Outcome) -> dict[str, Any]:
+    files = {suffix: run.folder / f"{outcome.name}.{suffix}" for suffix in ("ipynb", "html")}
+    links = {suffix: path.is_file() and link_to(path, run.folder) for suffix, path in files.items()}
+    report = gather(run.folder, outcome.name) if outcome.ended else Report()
+    return {"outcome": outcome, "report": report, "links": links}
+
+
+def _origin(study: StudyFile) -> str:
+    """The data and the device that its numbers come from."""
+    words = ("fingerprint", "device")
+    return ", ".join(f"{name} {value}" for name, value in study.facts if name.rpartition(".")[2] in words)
+
+
+def _unbroken(text: str) -> str:
+    """No line break inside an interval in square brackets."""
+    return re.sub(r"\[[^\]]*\]", lambda found: found[0].replace(" ", "\u00a0"), text)
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(Path(__file__).parent / "templates")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
+    environment.filters["duration"], environment.filters["memory"] = duration, memory
+    environment.filters["anchor"] = lambda study, notebook: quote(f"{notebook}/{study}")
+    environment.filters["unbroken"] = _unbroken
+    return environment.get_template("index.html.j2")
 
 
 def gather(folder: Path, name: str) -> Report:
@@ -210,15 +266,12 @@ def _notebook_pictures(path: Path, shown: set[bytes]) -> Iterator[Picture]:
 
 
 def _images(cell: Mapping[str, Any]) -> Iterator[bytes]:
-    for output in cell.get("outputs", []):
-        data = output.get("data", {})
+    for data in (output.get("data", {}) for output in cell.get("outputs", [])):
         if "image/svg+xml" in data:
             yield "".join(data["image/svg+xml"]).encode()
         elif "image/png" in data:
-            try:
+            with suppress(binascii.Error):
                 yield base64.b64decode("".join(data["image/png"]))
-            except binascii.Error:
-                continue
 
 
 def _picture(content: bytes, caption: str, path: Path | None = None, folder: Path | None = None) -> Picture:
