@@ -16,9 +16,8 @@ from pydantic import TypeAdapter
 
 from mmkd_lab.cli.batch import carry_out
 from mmkd_lab.cli.execute import Surroundings, execute, waiting
-from mmkd_lab.cli.folder import settle
 from mmkd_lab.cli.library import Notebook, discover, select
-from mmkd_lab.cli.notebooks import values_for
+from mmkd_lab.cli.notebooks import settle, values_for
 from mmkd_lab.cli.page import write_index
 from mmkd_lab.cli.parameters import load_cells, source_of
 from mmkd_lab.cli.record import Outcome, Run, versions
@@ -70,8 +69,9 @@ def sweep(
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock", timeout=0):
             settle(root)
-            outcomes = tuple(_stored(folder, _outcome(chosen, values)) for values in combinations)
-            begun = Run.begin(folder, outcomes, jobs or 1, profile, f"Sweep of {chosen.name}")
+            outcomes = [_stored(folder, _outcome(chosen, values)) for values in combinations]
+            about = {"jobs": jobs or 1, "profile": profile, "title": f"Sweep of {chosen.name}"}
+            begun = Run.begin(folder, outcomes, **about)
             _publish(begun)
             if begun.ended:
                 return begun

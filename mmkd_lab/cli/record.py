@@ -6,11 +6,12 @@ import json
 import os
 import platform
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -85,13 +86,11 @@ class Run:
     process: tuple[str, int, float] | None = None
 
     @classmethod
-    def begin(
-        cls, folder: Path, outcomes: tuple[Outcome, ...], jobs: int, profile: str | None, title: str = ""
-    ) -> Run:
-        """A run that this process begins now."""
+    def begin(cls, folder: Path, outcomes: Sequence[Outcome], **about: Any) -> Run:  # noqa: ANN401 - fields
+        """A run that this process begins now; `about` gives further fields."""
         process = socket.gethostname(), os.getpid(), _began(os.getpid()) or 0.0
         now = datetime.now().astimezone()
-        return cls(folder, now, outcomes, jobs, profile, versions(), title=title, process=process)
+        return cls(folder, now, tuple(outcomes), versions=versions(), process=process, **about)
 
     @property
     def ended(self) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mmkd_lab.cli.folder import check_latest, new_run_folder, point_latest, settle
+from mmkd_lab.cli.notebooks import check_latest, new_run_folder, point_latest, settle
 from mmkd_lab.cli.record import Failure, Outcome, Run
 from mmkd_lab.core.check import LabError
 from mmkd_lab.core.places import results_folder
@@ -54,7 +54,7 @@ def test_something_else_called_latest_is_kept(tmp_path):
 
 
 def test_what_a_killed_run_left_is_put_in_order(tmp_path):
-    ours = Run.begin(tmp_path, (), 1, None).process
+    ours = Run.begin(tmp_path, ()).process
     for number, process in enumerate(
         [("somewhere", 1, 0.0), (socket.gethostname(), 2**22 + 1, 0.0), ours, None]
     ):
@@ -78,7 +78,7 @@ def test_what_a_killed_run_left_is_put_in_order(tmp_path):
 
 def test_a_record_is_plain_json_and_read_as_it_was_written(tmp_path):
     failed = Outcome("a", "A", "failed", {"x": [1, None]}, ("x",), 1.5, 7, Failure("E", "m", 3, "t"), "label")
-    run = replace(Run.begin(tmp_path, (failed,), 2, "full", "Title"), seconds=3.0)
+    run = replace(Run.begin(tmp_path, (failed,), jobs=2, profile="full", title="T"), seconds=3.0)
     run.save()
     assert Run.load(tmp_path) == run
     record = json.loads((tmp_path / "run.json").read_text())

@@ -154,7 +154,7 @@ def test_given_values_take_effect_exactly_and_once(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminate"])
 def test_a_signal_stops_the_kernels_and_then_the_call(tmp_path, number):
-    run = Run.begin(tmp_path, (), 1, None)
+    run = Run.begin(tmp_path, ())
     before, board = signal.getsignal(number), batch.Board(run, print, batch.Screen(io.StringIO()))
     with pytest.raises(KeyboardInterrupt), batch.stopping(board):
         os.kill(os.getpid(), number)

@@ -21,7 +21,7 @@ def test_notebook_cell_job_and_end_are_shown(tmp_path, terminal):
     stream.isatty = lambda: terminal
     screen = Screen(stream)
     screen.interval = 0.02
-    with Board(Run.begin(tmp_path, (STARTED,), 1, None), published.append, screen) as board:
+    with Board(Run.begin(tmp_path, (STARTED,)), published.append, screen) as board:
         board.start(STARTED, 3)
         board.cell("01_x", 1)
         while stream.getvalue().count("cell 1/3") < 2:  # a long cell shows that it is alive

@@ -119,7 +119,7 @@ def _positional(function) -> list[str]:
     return names[1:] if names[:1] in (["self"], ["cls"]) else names
 
 
-def test_what_is_public_is_documented_and_takes_few_positional_arguments():
+def test_what_is_public_is_documented_and_easy_to_call():
     public = dict(_public())
     assert {name.split(".")[0] for name in public} == set(FLOORS) - {"core"}
     functions = {name: _positional(value) for name, value in public.items() if inspect.isfunction(value)}
