@@ -83,13 +83,13 @@ def regressor(
     """A linear map per seed, {'weight': (R, F_student, F_teacher), 'bias': (R, F_teacher)}.
 
     Uniform within ±1/sqrt(F_student), from the stream ('init', purpose) of each seed: a replica's map does
-    not depend on who is trained beside it.
+    not depend on who is trained beside it. Drawn in double precision, alike on every processor.
     """
     bound = 1 / sqrt(student_features)
     drawn = []
     for seed in seeds:
         generator = torch.Generator().manual_seed(derive(seed, "init", purpose))
-        empty = torch.empty(student_features + 1, teacher_features)
+        empty = torch.empty(student_features + 1, teacher_features, dtype=torch.float64)
         drawn.append(empty.uniform_(-bound, bound, generator=generator))
     stacked = torch.stack(drawn)
     return {"weight": stacked[:, :-1].clone(), "bias": stacked[:, -1].clone()}

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from mmkd_lab.attribution import Joint
-from mmkd_lab.core.check import LabError, listing, require
+from mmkd_lab.core.check import LabError, listing, one_of, require
 from mmkd_lab.core.config import Count, Flag, Fraction, Natural, NonNegative, Positive, config
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.learned import LearnedWeights
@@ -21,6 +21,8 @@ Loss = Literal["ce + kd", "kd alone"]
 WITH_LABELS: Loss = "ce + kd"
 ALONE: Loss = "kd alone"
 LOSSES = (WITH_LABELS, ALONE)
+BY_SAMPLE = ("normalised", "softmax", "tanh")
+OTHERS = "msd_uniform has equal weights and msd_population the population's; fixed ones are for distill.weigh."
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -98,6 +100,9 @@ class Config:
             require(len(set(given)) == len(given), name, list(given), "must not name one twice")
         for name in ("ratios", "losses"):
             require(len(getattr(self, name)) > 0, name, [], "must hold at least one")
+        rule = f"must be that of msd_instance, {listing(BY_SAMPLE)}"
+        require(self.weighting.scheme in BY_SAMPLE, "weighting.scheme", self.weighting.scheme, rule, OTHERS)
+        one_of("weighting.control", self.weighting.control, ("none",))
         head = self.replace != "retrain" or self.layer is None
         rule = "is not what the head reads, and 'retrain' trains a new head"
         require(head, "layer", self.layer, rule, "Use layer=None, or replace by 'mean' or 'zeros'.")

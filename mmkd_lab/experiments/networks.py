@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmkd_lab.core.check import require
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill import Context, Distillation, TeacherOutputs, labels_only
@@ -177,12 +175,12 @@ def train_student(task: StudentTask) -> Outcome:
     """Its outputs under every view, on all splits but train; its scores on all; its weights of samples."""
     taught = None
     if task.teacher is not None:
-        taught = task.loss.prepare(task.teacher, task.context, seed=teacher_seed(task.seed))
+        taught = task.loss.prepare(task.teacher, task.context, seed=task.seed)
     before = _clock(task.device)
     untrained, searched = _start(task)
     samples = len(task.data.positions("train"))
     if task.loss.learned is not None:  # torch loads what looking ahead needs at first use: no part of a step
-        short = replace(task.recipe, epochs=None, steps=1)
+        short = replace(task.recipe, epochs=None, steps=1, modality_dropout=0.0)
         fit(untrained, task.data, task.loss.to(task.device), short, teacher=taught, progress=False)
         before = _clock(task.device)
     fitted = fit(
@@ -205,14 +203,14 @@ def _start(task: StudentTask) -> tuple[Replicas, int]:
     if task.pruned_from is None:
         return untrained, 0
     source, state, recipe = task.pruned_from
-    large = loaded(source, state, task.seed, task.device, recipe)
+    large = loaded(source, state, teacher_seed(task.seed), task.device, recipe)
     left = prune(large, task.data, task.recipe, parameters=untrained.size, progress=False).nets[0]
     return left, task.recipe.length(len(task.data.positions("train")))[1]
 
 
 def _kept(task: StudentTask, fitted: TrainingResult, taught: TeacherOutputs | None) -> dict[str, np.ndarray]:
     network, kept = fitted.replicas, dict[str, np.ndarray]()
-    for split in (one for one in task.data.splits if one not in ("train", "meta")):
+    for split in (one for one in task.data.splits if one == task.probe or one not in ("train", "meta")):
         for view in task.views:
             seen = None if view == task.views[0] else view
             removal = None if seen is None else task.removal

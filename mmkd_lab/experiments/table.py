@@ -136,7 +136,7 @@ def sample_weights(result: Result) -> dict[str, Tensor]:
     start = f"{SAMPLE_WEIGHTS}/"
     return {
         name.removeprefix(start): torch.from_numpy(np.array(values))
-        for name, values in result.tensors.items()
+        for name, values in sorted(result.tensors.items())
         if name.startswith(start)
     }
 

@@ -184,7 +184,8 @@ def _head(
             made = nn.Linear(width, whole("num_outputs", outputs))
         generator = torch.Generator().manual_seed(derive(whole("seed", seed, at_least=0), "head"))
         with torch.no_grad():
-            made.weight.normal_(0.0, float(config.initializer_range), generator=generator)
+            wide = torch.empty(made.weight.shape, dtype=torch.float64)
+            made.weight.copy_(wide.normal_(0.0, float(config.initializer_range), generator=generator))
             made.bias.zero_()
         return made
     linear = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import sqrt
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmkd_lab.core.seed import derive
 
@@ -15,6 +15,8 @@ _EMBEDDINGS = ("query", "cls", "separator", "position", "segment")
 
 def initialise(net: nn.Module, *, seed: int) -> None:
     """Draw all weights of `net` in place: torch's default law for dense layers and convolutions.
+
+    They are drawn in double precision and then rounded: every processor draws the same.
 
     Weights and biases are uniform within ±1/sqrt(fan-in) (He et al. 2015 with the slope torch takes); norms
     start as the identity; embeddings, of F numbers each, and an attention query are normal with deviation
@@ -26,13 +28,18 @@ def initialise(net: nn.Module, *, seed: int) -> None:
             if isinstance(module, (nn.Linear, nn.Conv2d)):
                 bound = 1 / sqrt(module.weight[0].numel())
                 for parameter in module.parameters(recurse=False):
-                    parameter.uniform_(-bound, bound, generator=generator)
+                    parameter.copy_(_wide(parameter).uniform_(-bound, bound, generator=generator))
             elif isinstance(module, (nn.GroupNorm, nn.LayerNorm)):
                 module.weight.fill_(1.0)
                 module.bias.zero_()
             else:
                 for name, parameter in module.named_parameters(recurse=False):
                     if isinstance(module, nn.Embedding) or name in _EMBEDDINGS:
-                        parameter.normal_(0.0, 1 / sqrt(parameter.shape[-1]), generator=generator)
+                        deviation = 1 / sqrt(parameter.shape[-1])
+                        parameter.copy_(_wide(parameter).normal_(0.0, deviation, generator=generator))
                     else:
                         parameter.zero_()
+
+
+def _wide(like: Tensor) -> Tensor:
+    return torch.empty(like.shape, dtype=torch.float64)

@@ -105,7 +105,8 @@ class Mean(Removal):
         """The means over the training split of `data`, and over nothing else."""
         positions = data.positions("train")
         numbers = [name for name, values in data.modalities.items() if not are_ids(values)]
-        return cls({name: values.float().mean(0) for name, values in data.batch(positions, numbers).items()})
+        wide = data.batch(positions, numbers, dtype=torch.float64)
+        return cls({name: values.double().mean(0) for name, values in wide.items()})
 
     def _instead(self, values: Tensor, name: str, stays: Tensor) -> Tensor:
         if are_ids(values):

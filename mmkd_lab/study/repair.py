@@ -256,11 +256,7 @@ class Repair:
             for i, (seed, result) in enumerate(zip(experiment.seeds, some, strict=True)):
                 teacher = self.teacher(lesson, seed)
                 taught = None if teacher is None else plan.taught[teacher]
-                if (
-                    taught is None
-                    or taught.result is None
-                    or f"probe/{probe}" not in taught.result.tensors
-                ):
+                if taught is None or taught.result is None or f"probe/{probe}" not in taught.result.tensors:
                     continue
                 gained, control = (one.metrics["scores"]["test"][metric] for one in (result, alone[i]))
                 found.append(

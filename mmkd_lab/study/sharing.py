@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from mmkd_lab.core import check
-from mmkd_lab.core.check import one_of, require
+from mmkd_lab.core.check import one_of
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.experiments.config import Config
 from mmkd_lab.experiments.experiment import Experiment

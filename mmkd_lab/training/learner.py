@@ -223,7 +223,8 @@ def _phi(
     clues, parts = CLUES * views, []
     for seed in seeds:
         generator = torch.Generator().manual_seed(derive(seed, "init", "weights"))
-        parts.append(torch.randn(clues, how.hidden, generator=generator) / sqrt(clues))
+        drawn = torch.randn(clues, how.hidden, generator=generator, dtype=torch.float64)
+        parts.append(drawn / sqrt(clues))
     r = len(seeds)
     first = (torch.stack(parts), torch.zeros(r, how.hidden))
     last = (torch.zeros(r, how.hidden, views), torch.zeros(r, views))

@@ -38,7 +38,9 @@ class ViewDraw:
     def batch(self, size: int, device: torch.device) -> dict[str, Tensor]:
         """{modality: (R, B) bool}."""
         m = len(self.modalities)
-        drawn = torch.stack([torch.rand(size, m + 1, generator=g) for g in self.generators])
+        drawn = torch.stack(
+            [torch.rand(size, m + 1, generator=g, dtype=torch.float64) for g in self.generators]
+        )
         stays = drawn[..., :m] >= self.rate
         spared = (drawn[..., m] * m).long().clamp(max=m - 1)
         stays |= (~stays.any(-1))[..., None] & torch.nn.functional.one_hot(spared, m).bool()

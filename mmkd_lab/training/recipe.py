@@ -64,7 +64,7 @@ class Recipe:
     schedule: Literal["constant", "cosine", "step", "onecycle"] = "cosine"
     warmup: Annotated[NonNegative, Field(le=0.5)] = 0.0
     clip: Positive | None = None
-    precision: Precision = "32-true"
+    precision: Precision = "auto"
     select: Literal["best_val", "last"] = "best_val"
     patience: Count | None = None
     validate_every: Count = 1

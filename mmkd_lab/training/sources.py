@@ -148,9 +148,14 @@ class Source:
     def _module(self, seed: int) -> nn.Module:
         if isinstance(self.value, nn.Module):
             return copy.deepcopy(self.value)
+        usual = torch.get_default_dtype()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "init"))
-            made = self.value()
+            torch.set_default_dtype(torch.float64)  # in which every processor draws the same
+            try:
+                made = self.value()
+            finally:
+                torch.set_default_dtype(usual)
         return of_type(self.argument, made, nn.Module, "a function that makes a torch.nn.Module")
 
     def _adapted(self, module: nn.Module) -> nn.Module:

@@ -5,23 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import torch
 
 from mmkd_lab.core.check import LabError
 from mmkd_lab.data.meta import set_aside
-from mmkd_lab.distill.arms import MSD_ARMS
-from mmkd_lab.distill.objective import Objective
+from mmkd_lab.distill import ARMS, labels_only
+from mmkd_lab.experiments.networks import steps_run
 from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.models import NetSpec
-from mmkd_lab.study.msd_losses import DROPS, lesson, loss
-from mmkd_lab.study.msd_networks import steps_run
-from mmkd_lab.study.msd_run import DRAWS
+from mmkd_lab.study.msd import ARMS as MSD_ARMS
 from mmkd_lab.training.fit import fit
 from mmkd_lab.training.recipe import Recipe
 from mmkd_lab.training.replicas import Replicas
-from mmkd_lab.training.teach import cache_views
 from tests.study.tiny import RECIPE, SPEC, paired
-from tests.study.tiny_msd import compare, school, values, with_text
+from tests.study.tiny_msd import compare, values, with_text
 
 
 @pytest.fixture(scope="module")
@@ -29,24 +25,19 @@ def full(tmp_path_factory):
     return compare(tmp_path_factory.mktemp("msd"), seeds=[0])
 
 
-def test_kd_on_all_views_is_msd_with_the_full_output_as_target_and_nothing_else(tmp_path):
-    setting, taught = school(tmp_path)
-    teacher = taught.said[0]
-    mine, its = (lesson(setting, arm, teacher, stream=1, gate=None) for arm in ("kd_views", "msd_uniform"))
-    assert set(mine.views) == set(its.views) == set(setting.views)
-    for view in setting.views:
-        assert torch.equal(mine.views[view], teacher.logits)
-        assert torch.equal(its.views[view], teacher.views[view])
-        assert not torch.equal(its.views[view], teacher.logits)
-        assert torch.equal(mine.weights[view], its.weights[view])
-    same = {"kd": [0.5], "factor": [2.0]}
-    assert loss(setting, "kd_views", **same).describe() == loss(setting, "msd_uniform", **same).describe()
+def test_kd_on_all_views_is_msd_with_the_full_output_as_target_and_nothing_else():
+    mine, its = (ARMS[arm] for arm in ("kd_views", "msd_uniform"))
+    assert mine.teacher == its.teacher
+    assert mine.loss[:-1] == its.loss[:-1]
+    assert (mine.loss[-1].method.target, its.loss[-1].method.target) == ("full", "view")
+    assert replace(mine.loss[-1].method, target="view") == its.loss[-1].method
+    assert mine.loss[-1].weight.grid == its.loss[-1].weight.grid
 
 
 def test_the_rate_of_modality_drop_is_chosen_among_several(full):
     seen = [one for one in full.provenance["tuning"] if one["choice"] == "kd_drop"]
-    assert [one["value"] for one in seen] == list(DROPS)
-    assert len({(one["val"], one["nll"]) for one in seen}) == len(DROPS)  # each was trained with its own rate
+    assert [one["value"] for one in seen] == list(ARMS["kd_drop"].drop.grid)
+    assert len({(one["val"], one["nll"]) for one in seen}) == len(seen)  # each was trained with its own rate
 
 
 def test_untuned_the_rate_is_the_one_asked_for(tmp_path):
@@ -67,31 +58,19 @@ def test_what_cannot_be_had_is_left_out_with_its_reason(tmp_path):
 
 
 def test_every_arm_can_be_had_where_a_modality_is_text(tmp_path):
-    setting, _ = school(tmp_path, data=with_text(), arms=None)
-    assert setting.left_out == {}
-    assert setting.names == tuple(MSD_ARMS)
+    found = compare(tmp_path, with_text(), seeds=[0], tune=False, recipe=replace(RECIPE, epochs=1))
+    assert found.provenance["left_out"] == {}
+    assert set(found.table["arm"]) == {"teacher", *MSD_ARMS}
 
 
-def test_under_a_permutation_the_teacher_is_heard_over_several_draws(tmp_path):
-    setting, taught = school(tmp_path, removal="permutation")
-    view = setting.views[0]
-    operator = {"removal": setting.operator(), "views": [view]}
-    once, often = (
-        cache_views(taught.networks, setting.data, draws=n, **operator).views[view] for n in (1, DRAWS)
-    )
-    assert torch.equal(taught.said.views[view], often)
-    assert not torch.equal(taught.said.views[view], once)
-
-
-def test_time_per_step_counts_the_steps_that_were_run(tmp_path):
+def test_time_per_step_counts_the_steps_that_were_run():
     long = Recipe(epochs=40, batch_size=16, lr=0.05, patience=1)
     data = set_aside(paired(), share=0.2)
     untrained = Replicas.build(SPEC, data, seeds=[0, 1], device="cpu")
-    found = fit(untrained, data, Objective(), long, progress=False)
-    run = steps_run(found, long, 48)
+    run = steps_run(fit(untrained, data, labels_only(), long, progress=False), long, 48)
     assert all(0 < steps < 40 * 3 and steps % 3 == 0 for steps in run)
     cut = Recipe(steps=7, batch_size=16, lr=0.01)
-    assert steps_run(fit(untrained, data, Objective(), cut, progress=False), cut, 48) == [7, 7]
+    assert steps_run(fit(untrained, data, labels_only(), cut, progress=False), cut, 48) == [7, 7]
 
 
 def test_the_notes_say_how_samples_strengths_and_steps_came_about(full, tmp_path):
@@ -119,9 +98,12 @@ def test_the_notes_say_how_samples_strengths_and_steps_came_about(full, tmp_path
         ({"recipe": replace(RECIPE, modality_dropout=0.2), "arms": ["kd", "kd_drop"]}, ["arms = 'kd_drop'"]),
         ({"recipe": replace(RECIPE, precision="16-mixed"), "arms": ["kd", "pruned"]}, ["'16-mixed'"]),
         ({"recipe": replace(RECIPE, precision="16-mixed"), "arms": ["kd", "msd_global"]}, ["'16-mixed'"]),
-        ({"teacher_spec": SPEC, "arms": ["kd", "pruned"]}, ["arms = 'pruned'", "parameters are not between"]),
         (
-            {"data": "images", "teacher_spec": NetSpec(encoder="resnet"), "arms": ["kd", "pruned"]},
+            {"teacher_model": SPEC, "arms": ["kd", "pruned"]},
+            ["arms = 'pruned'", "parameters are not between"],
+        ),
+        (
+            {"data": "images", "teacher_model": NetSpec(encoder="resnet"), "arms": ["kd", "pruned"]},
             ["arms = 'pruned'", "ResNet"],
         ),
     ],

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import torch
 
+from mmkd_lab.attribution import Joint
 from mmkd_lab.core import atomic
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.experiments import Study
 from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.models import NetSpec
 from mmkd_lab.study import failure_cases, repair_teachers, rival_hypotheses
-from mmkd_lab.study.channels import Joint
-from mmkd_lab.study.focusing import RepairStudy
+from mmkd_lab.study.repair import RepairStudy
 from mmkd_lab.training.device import threads
 from mmkd_lab.training.recipe import Recipe
 
@@ -55,8 +55,8 @@ def _settings(store: Path | str, /, **options):
     return {
         "student": "b",
         "seeds": range(2),
-        "student_spec": SPEC,
-        "teacher_spec": TEACHER,
+        "student_model": SPEC,
+        "teacher_model": TEACHER,
         "recipe": RECIPE,
         "store": ResultStore(store),
         "device": "cpu",

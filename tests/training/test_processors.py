@@ -13,7 +13,7 @@ from tests.training import processors
 
 KERNELS = {
     "narrow": {"ONEDNN_MAX_CPU_ISA": "AVX2"},
-    "oldest": {"ONEDNN_MAX_CPU_ISA": "SSE41"},
+    "oldest": {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default"},
 }
 
 
