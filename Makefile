@@ -11,6 +11,7 @@ export TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OLDEST := $(VENV)-oldest
+PUBLIC := tests/house/test_package.py::test_what_is_public_is_documented_and_easy_to_call
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run lab test lint check test-oldest gpu clean
@@ -36,11 +37,13 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/mypy mmkd_lab
 
 check: $(READY)  ## the tests, and the stored notebooks against what they give now
-	$(BIN)/python -m pytest tests notebooks -p tests.surroundings -n $(WORKERS) --dist loadscope \
+	$(BIN)/python -m pytest tests notebooks -p tests.surroundings -n $(WORKERS) \
+	  --dist loadscope --no-loadscope-reorder \
 	  --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg $(ARGS)
 
 test-oldest: $(OLDEST)/.ready  ## a short suite with the oldest releases that pyproject.toml admits
-	$(OLDEST)/bin/python -m pytest tests -m oldest -p tests.surroundings -W default $(ARGS)
+	$(OLDEST)/bin/python -m pytest tests/core tests/cli $(PUBLIC) -p tests.surroundings \
+	  -m "not browser and not kernel" -W default $(ARGS)
 
 gpu: $(READY)  ## measure on an NVIDIA GPU, and check it against the CPU
 	$(BIN)/python benchmarks/gpu.py $(ARGS)
@@ -50,16 +53,9 @@ clean:  ## remove the environments and all caches; runs and data stay
 	find mmkd_lab tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.lock pyproject.toml tools/setup.py
-	$(PYTHON_FITS)
 	$(PYTHON) tools/setup.py --venv $(VENV)
 	@touch $@
 
 $(OLDEST)/.ready: pyproject.toml tools/setup.py
-	$(PYTHON_FITS)
 	$(PYTHON) tools/setup.py --oldest --venv $(OLDEST)
 	@touch $@
-
-define PYTHON_FITS
-@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is not there. Install Python 3.11, 3.12 or 3.13, or give another: make PYTHON=..." >&2; exit 1; }
-@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "mmkd_lab needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is $$($(PYTHON) -V 2>&1). Give another: make PYTHON=python3.12" >&2; exit 1; }
-endef

@@ -16,14 +16,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-#: Folders whose tests all run with the oldest releases, too; elsewhere a test says so by its mark.
-_OLDEST = ("core", "cli")
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what runs with the oldest releases."""
-    if item.path.parent.name in _OLDEST and item.get_closest_marker("browser") is None:
-        item.add_marker("oldest")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Notebooks first: each is one long piece of work, and no worker shall be left with it at the end."""
+    items.sort(key=lambda item: "notebooks" not in item.path.parts[-2:])
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,7 +48,8 @@ def check_python() -> None:
     """Refuse a Python that the lab does not support."""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         found = ".".join(map(str, sys.version_info[:3]))
-        sys.exit(f"mmkd_lab needs Python 3.11, 3.12 or 3.13; {sys.executable} is {found}.")
+        needed = f"mmkd_lab needs Python 3.11, 3.12 or 3.13; {sys.executable} is {found}."
+        sys.exit(f"{needed} Give another: make PYTHON=python3.12")
 
 
 def environment(folder: Path) -> Path:
@@ -106,6 +106,8 @@ def installed(python: Path, wanted: str) -> bool:
 
 def oldest() -> dict[str, str]:
     """Every package that is imported or builds the lab -> the lowest version that pyproject.toml admits."""
+    import tomllib  # not before `check_python`, which older Pythons must reach
+
     content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     project, listed = content["project"], content["build-system"]["requires"]
     extras = (one for extra in project["optional-dependencies"].values() for one in extra)

@@ -13,33 +13,15 @@ if TYPE_CHECKING:
     from mmkd_lab.cli.parameters import NotebookParameter, read_parameters
     from mmkd_lab.cli.record import Failure, Outcome, Run
 
-__all__ = [
-    "Failure",
-    "Notebook",
-    "NotebookParameter",
-    "Outcome",
-    "Run",
-    "discover",
-    "main",
-    "read_parameters",
-    "run",
-    "select",
-    "sweep",
-]
-
 _HOME = {
-    "Failure": "record",
-    "Notebook": "library",
-    "Outcome": "record",
-    "NotebookParameter": "parameters",
-    "Run": "record",
-    "discover": "library",
-    "main": "command",
-    "read_parameters": "parameters",
-    "run": "notebooks",
-    "select": "library",
-    "sweep": "grid",
+    **dict.fromkeys(("Failure", "Outcome", "Run"), "record"),
+    **dict.fromkeys(("Notebook", "discover", "select"), "library"),
+    **dict.fromkeys(("NotebookParameter", "read_parameters"), "parameters"),
+    **{"main": "command", "run": "notebooks", "sweep": "grid"},
 }
+
+__all__ = ["Failure", "Notebook", "NotebookParameter", "Outcome", "Run"]
+__all__ += ["discover", "main", "read_parameters", "run", "select", "sweep"]
 
 
 def __getattr__(name: str) -> object:

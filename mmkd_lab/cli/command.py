@@ -5,25 +5,23 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmkd_lab import __version__
-from mmkd_lab.core.check import LabError
+from mmkd_lab.core.check import LabError, require
 
 if TYPE_CHECKING:
-    from mmkd_lab.cli.library import Notebook
     from mmkd_lab.cli.record import Run
-    from mmkd_lab.data import Entry
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 #: What argparse takes for a value rather than an option: its own pattern knows neither -1e-3 nor -1,2.
 _NEGATIVE = re.compile(r"-[\d.]")
 
-_RUN_EXAMPLES = """\
+_RUN = """\
 examples:
   mmkd-lab run                            every notebook, in order
   mmkd-lab run 00 01                      two of them, by the beginning of their names
@@ -34,7 +32,7 @@ examples:
 Exit status: 0 when every notebook is done, 1 when one failed, 2 for wrong input.
 """
 
-_SWEEP_EXAMPLES = """\
+_SWEEP = """\
 examples:
   mmkd-lab sweep 01 -p student image,speech -p seeds 5,10        four combinations
   mmkd-lab sweep 04 -p arms "no_kd,kd;no_kd,msd_instance"        values that are lists: between semicolons
@@ -45,7 +43,7 @@ DIR/sweep_NOTEBOOK/index.html, the table of all results sweep.csv beside it.
 Exit status: 0 when every combination is done, 1 when one failed, 2 for wrong input.
 """
 
-_DATA_EXAMPLES = """\
+_DATA = """\
 examples:
   mmkd-lab data list                          what there is, its licence and parameters
   mmkd-lab data get av_mnist                  download with checksums
@@ -84,113 +82,73 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mmkd-lab {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_list(commands)
-    _add_run(commands)
-    _add_sweep(commands)
-    _add_data(commands)
-    _add_doctor(commands)
+    listing = _add(commands, "list", _list, "Show the notebooks and their parameters.")
+    text = "Run notebooks headless and write one page with all they found."
+    running = _add(commands, "run", _run, text, _RUN)
+    name = "a name or the beginning of one"
+    running.add_argument("names", nargs="*", metavar="NOTEBOOK", help=f"{name}; default: all")
+    _add_running(running, "VALUE", "set a parameter of the notebooks; may be repeated")
+    text = "Run one notebook with every combination of parameters, and compare what came out."
+    sweeping = _add(commands, "sweep", _sweep, text, _SWEEP)
+    sweeping.add_argument("name", metavar="NOTEBOOK", help=name)
+    _add_running(sweeping, "VALUES", "the values a parameter takes, a,b,c; may be repeated")
+    text = "another folder of notebooks than the lab's own"
+    for one in (listing, running, sweeping):
+        one.add_argument("--notebooks", type=Path, metavar="DIR", help=text)
+    data = _add(commands, "data", None, "Show, download, check and find datasets.", _DATA)
+    actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)
+    _add(actions, "list", _data_list, "Show the datasets and the parameters of mmkd_lab.data.load.")
+    for name, text in (
+        ("get", "Download a dataset, with checksums."),
+        ("verify", "Check the files of a dataset."),
+        ("where", "Print where the files of a dataset are, or would be."),
+    ):
+        action = _add(actions, name, _data, text)
+        action.add_argument("name", metavar="NAME", help="a dataset of `mmkd-lab data list`")
+        text = "a folder with the files as they are published; default: MMKD_LAB_MIRROR if set"
+        action.add_argument("--mirror", type=Path, metavar="DIR", help=text)
+        action.set_defaults(action=name)
+    text = "Show versions, devices, threads, memory and data; what is missing and how to get it."
+    _add(commands, "doctor", _doctor, text)
     return parser
 
 
-_Commands = argparse._SubParsersAction  # argparse has no public name for it
-
-
 def _add(
-    commands: _Commands[argparse.ArgumentParser], name: str, text: str, examples: str = ""
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],  # argparse has no public name for it
+    name: str,
+    act: Callable[[argparse.Namespace], int] | None,
+    text: str,
+    examples: str = "",
 ) -> argparse.ArgumentParser:
-    return commands.add_parser(
-        name,
-        help=text,
-        description=text,
-        epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-
-
-def _add_list(commands: _Commands[argparse.ArgumentParser]) -> None:
-    parser = _add(commands, "list", "Show the notebooks and their parameters.")
-    _add_notebooks(parser)
-    parser.set_defaults(act=_list)
-
-
-def _add_run(commands: _Commands[argparse.ArgumentParser]) -> None:
-    text = "Run notebooks headless and write one page with all they found."
-    parser = _add(commands, "run", text, _RUN_EXAMPLES)
-    parser.add_argument(
-        "names", nargs="*", metavar="NOTEBOOK", help="a name or the beginning of one; default: all"
-    )
-    _add_running(parser, "VALUE", "set a parameter of the notebooks; may be repeated")
-    parser.set_defaults(act=_run)
-
-
-def _add_sweep(commands: _Commands[argparse.ArgumentParser]) -> None:
-    text = "Run one notebook with every combination of parameters, and compare what came out."
-    parser = _add(commands, "sweep", text, _SWEEP_EXAMPLES)
-    parser.add_argument("name", metavar="NOTEBOOK", help="a name or the beginning of one")
-    _add_running(parser, "VALUES", "the values a parameter takes, a,b,c; may be repeated")
-    parser.set_defaults(act=_sweep)
+    form = argparse.RawDescriptionHelpFormatter
+    parser = commands.add_parser(name, help=text, description=text, epilog=examples, formatter_class=form)
+    parser.set_defaults(act=act)
+    return parser
 
 
 def _add_running(parser: argparse.ArgumentParser, values: str, text: str) -> None:
-    parser.add_argument(
-        "-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", values), help=text
-    )
+    pair = {"nargs": 2, "action": "append", "default": [], "metavar": ("NAME", values)}
+    parser.add_argument("-p", dest="parameters", help=text, **pair)  # type: ignore[arg-type]
     parser._negative_number_matcher = _NEGATIVE
-    parser.add_argument(
-        "--profile", choices=("quick", "full"), help="size of the experiments; default: the notebook's"
-    )
+    text = "size of the experiments; default: the notebook's"
+    parser.add_argument("--profile", choices=("quick", "full"), help=text)
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="how many run at once; default: 1")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs"), metavar="DIR", help="folder for runs; default: runs"
-    )
+    text = "folder for runs; default: runs"
+    parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help=text)
     parser.add_argument("--quiet", action="store_true", help="show no progress")
-    parser.add_argument(
-        "--sanitize", action="store_true", help="take scripts and the like out of the pages of notebooks"
-    )
-    _add_notebooks(parser)
-
-
-def _add_notebooks(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--notebooks", type=Path, metavar="DIR", help="another folder of notebooks than the lab's own"
-    )
-
-
-def _add_data(commands: _Commands[argparse.ArgumentParser]) -> None:
-    parser = _add(commands, "data", "Show, download, check and find datasets.", _DATA_EXAMPLES)
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    _add(actions, "list", "Show the datasets and the parameters of mmkd_lab.data.load.").set_defaults(
-        act=_data_list
-    )
-    for name, act, text in (
-        ("get", _data_get, "Download a dataset, with checksums."),
-        ("verify", _data_verify, "Check the files of a dataset."),
-        ("where", _data_where, "Print where the files of a dataset are, or would be."),
-    ):
-        action = _add(actions, name, text)
-        action.add_argument("name", metavar="NAME", help="a dataset of `mmkd-lab data list`")
-        action.add_argument(
-            "--mirror", type=Path, metavar="DIR",
-            help="a folder with the files as they are published; default: MMKD_LAB_MIRROR if set",
-        )  # fmt: skip
-        action.set_defaults(act=act)
-
-
-def _add_doctor(commands: _Commands[argparse.ArgumentParser]) -> None:
-    text = "Show versions, devices, threads, memory and data; what is missing and how to get it."
-    _add(commands, "doctor", text).set_defaults(act=_doctor)
+    text = "take scripts and the like out of the pages of notebooks"
+    parser.add_argument("--sanitize", action="store_true", help=text)
 
 
 def _list(options: argparse.Namespace) -> int:
     from mmkd_lab.cli.library import discover
 
-    print("\n\n".join(_described(notebook) for notebook in discover(options.notebooks)))
+    blocks = []
+    for notebook in discover(options.notebooks):
+        parameters = [(f"{one.name}: {one.kind} = {one.default!r}", one.help) for one in notebook.parameters]
+        blocks.append("\n".join([f"{notebook.name}  {notebook.title}", *_columns(parameters)]))
+    print("\n\n".join(blocks))
     return DONE
-
-
-def _described(notebook: Notebook) -> str:
-    parameters = [(f"{one.name}: {one.kind} = {one.default!r}", one.help) for one in notebook.parameters]
-    return "\n".join([f"{notebook.name}  {notebook.title}", *_columns(parameters)])
 
 
 def _columns(pairs: Sequence[tuple[str, str]]) -> list[str]:
@@ -212,12 +170,10 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _given(options: argparse.Namespace) -> dict[str, str]:
-    parameters: dict[str, str] = {}
-    for name, value in options.parameters:
-        if name in parameters:
-            raise LabError("-p", f"{name} {value}", "a parameter may be given only once")
-        parameters[name] = value
-    return parameters
+    given = dict(options.parameters)
+    once = len(given) == len(options.parameters)
+    require(once, "-p", options.parameters, "a parameter may be given only once")
+    return given
 
 
 def _running(options: argparse.Namespace) -> dict[str, Any]:
@@ -236,47 +192,35 @@ def _report(run: Run) -> int:
 def _data_list(_: argparse.Namespace) -> int:
     from mmkd_lab.data import catalogue
 
-    print("\n\n".join(_dataset(entry) for entry in catalogue()))
+    blocks = []
+    for entry in catalogue():
+        source = f"mmkd-lab data get {entry.name}" if entry.files else "ready to use"
+        head = f"{entry.name}  ({' + '.join(entry.modalities)}; {source})"
+        parameters = [(f"{one.name} = {one.default!r}", one.help) for one in entry.parameters]
+        lines = [head, f"    {entry.summary}", f"    {entry.licence}", *_columns(parameters)]
+        blocks.append("\n".join(lines))
+    print("\n\n".join(blocks))
     return DONE
 
 
-def _dataset(entry: Entry) -> str:
-    source = f"mmkd-lab data get {entry.name}" if entry.files else "ready to use"
-    head = f"{entry.name}  ({' + '.join(entry.modalities)}; {source})"
-    parameters = [(f"{one.name} = {one.default!r}", one.help) for one in entry.parameters]
-    return "\n".join([head, f"    {entry.summary}", f"    {entry.licence}", *_columns(parameters)])
+def _data(options: argparse.Namespace) -> int:
+    from mmkd_lab import data
 
-
-def _data_get(options: argparse.Namespace) -> int:
-    from mmkd_lab.data import get
-
-    return _paths(get(options.name, mirror=options.mirror))
-
-
-def _data_verify(options: argparse.Namespace) -> int:
-    from mmkd_lab.data import verify
-
-    return _paths(verify(options.name, mirror=options.mirror))
-
-
-def _data_where(options: argparse.Namespace) -> int:
-    from mmkd_lab.data import where
-
-    for place in where(options.name, mirror=options.mirror):
-        print(place.path if place.exists else f"{place.path}  (missing)")
-    return DONE
-
-
-def _paths(paths: Sequence[Path]) -> int:
-    for path in paths:
-        print(path)
+    if options.action == "where":
+        places = data.where(options.name, mirror=options.mirror)
+        lines = [f"{place.path}{'' if place.exists else '  (missing)'}" for place in places]
+    else:
+        act = data.get if options.action == "get" else data.verify
+        lines = [str(path) for path in act(options.name, mirror=options.mirror)]
+    print("\n".join(lines))
     return DONE
 
 
 def _doctor(_: argparse.Namespace) -> int:
     from mmkd_lab.cli.doctor import MISSING, examine
 
-    findings = examine()
-    for finding in findings:
-        print(finding)
-    return FAILED if any(finding.state == MISSING for finding in findings) else DONE
+    states = []
+    for finding in examine():
+        print(finding, flush=True)
+        states.append(finding.state)
+    return FAILED if MISSING in states else DONE

@@ -6,14 +6,14 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
-from mmkd_lab.cli.kernel import THREAD_VARIABLES, cores
-from mmkd_lab.cli.record import memory
-from mmkd_lab.cli.versions import PACKAGES, version
+from mmkd_lab.cli.kernel import THREAD_VARIABLES
+from mmkd_lab.cli.record import PACKAGES, memory, version
 from mmkd_lab.core.check import LabError
 
 OK, NOTE, MISSING = "  ", "- ", "! "
@@ -36,114 +36,87 @@ class Finding:
         return f"{text}\n{'':<21}{self.way_out}" if self.way_out else text
 
 
-def examine() -> list[Finding]:
+def examine() -> Iterator[Finding]:
     """Look at Python, packages, devices, threads, memory, folders and datasets. Imports torch."""
-    parts: tuple[Callable[[], list[Finding]], ...] = (_python, _packages, _torch, _machine, _folders, _data)
-    return [finding for part in parts for finding in part()]
+    from mmkd_lab.cli.library import notebooks_folder
+    from mmkd_lab.data import catalogue
+    from mmkd_lab.experiments.store import ResultStore
+
+    for look in (_machine, _packages, _torch):
+        yield from look()
+    yield _tried("results", lambda: _place("results", ResultStore().root))
+    yield _tried("data", _downloads)
+    yield _tried("notebooks", lambda: Finding("notebooks", OK, str(notebooks_folder())))
+    for entry in catalogue():
+        yield _tried(f"data {entry.name}", partial(_dataset, entry.name, not entry.files))
 
 
-def _python() -> list[Finding]:
-    text = f"{platform.python_version()} ({sys.executable})"
-    right = (3, 11) <= sys.version_info[:2] < (3, 14)
-    way_out = "" if right else "Make the environment with Python 3.11, 3.12 or 3.13."
-    return [
-        Finding("python", OK if right else MISSING, text, way_out),
-        Finding("system", OK, platform.platform()),
-    ]
+def _tried(subject: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except LabError as error:
+        return Finding(subject, MISSING, str(error))
 
 
-def _packages() -> list[Finding]:
-    found = []
-    for name in _requirements():
-        installed = version(name)
-        if installed != "not installed":
-            found.append(Finding(name, OK, installed))
-        elif name == "mmkd-lab":
-            found.append(Finding(name, NOTE, "used from its folder, not installed", "Install it: make setup"))
-        else:
-            found.append(Finding(name, MISSING, installed, f"{sys.executable} -m pip install {name}"))
-    return found
-
-
-def _requirements() -> list[str]:
+def _packages() -> Iterator[Finding]:
     """The packages that mmkd-lab depends on, without the optional ones."""
     from packaging.requirements import Requirement
 
     try:
         listed = [Requirement(text) for text in metadata.requires("mmkd-lab") or []]
     except metadata.PackageNotFoundError:
-        return ["mmkd-lab", *PACKAGES]
-    needed = (one.name for one in listed if one.marker is None or one.marker.evaluate({"extra": ""}))
-    return ["mmkd-lab", *sorted(needed)]
+        yield Finding("mmkd-lab", NOTE, "used from its folder, not installed", "Install it: make setup")
+        listed = list(map(Requirement, PACKAGES))
+    for name in sorted(one.name for one in listed if not one.marker or one.marker.evaluate({"extra": ""})):
+        there = version(name) != "not installed"
+        way_out = "" if there else f"{sys.executable} -m pip install {name}"
+        yield Finding(name, OK if there else MISSING, version(name), way_out)
 
 
-def _torch() -> list[Finding]:
+def _torch() -> Iterator[Finding]:
+    from joblib import cpu_count
+
     try:
         import torch
     except ImportError as error:
-        return [Finding("torch", MISSING, f"cannot be imported: {error}", "Install it: make run.")]
-    found = [Finding("threads", OK, f"torch uses {torch.get_num_threads()} of {cores()} cores")]
+        yield Finding("torch", MISSING, f"cannot be imported: {error}", "Install it: make run.")
+        return
+    yield Finding("threads", OK, f"torch uses {torch.get_num_threads()} of {cpu_count()} cores")
     for name in [variable for variable in THREAD_VARIABLES if variable in os.environ]:
-        found.append(Finding("threads", NOTE, f"{name} = {os.environ[name]} is set"))
-    if torch.cuda.is_available():
-        return [*found, *(_gpu(torch, number) for number in range(torch.cuda.device_count()))]
+        yield Finding("threads", NOTE, f"{name} = {os.environ[name]} is set")
+    for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        found = torch.cuda.get_device_properties(number)
+        half = "bf16-mixed, 16-mixed" if found.major >= 8 else "16-mixed"
+        text = f"cuda:{number} {found.name}, {memory(found.total_memory)}; precision 64-true, 32-true, {half}"
+        yield Finding("device", OK, text)
     if torch.backends.mps.is_available():
-        return [*found, Finding("device", OK, "mps; precision 32-true, 16-mixed")]
-    unused = shutil.which("nvidia-smi") is not None
-    way_out = (
-        f"torch {torch.__version__} cannot use the GPU. Install a build for its driver." if unused else ""
-    )
-    text = "cpu; precision 64-true, 32-true, bf16-mixed (16-mixed needs a GPU)"
-    return [*found, Finding("device", NOTE if unused else OK, text, way_out)]
+        yield Finding("device", OK, "mps; precision 32-true, 16-mixed")
+    elif not torch.cuda.is_available():
+        unused = shutil.which("nvidia-smi") is not None
+        text = "cpu; precision 64-true, 32-true, bf16-mixed (16-mixed needs a GPU)"
+        way_out = f"torch {torch.__version__} cannot use the GPU. Install a build for its driver."
+        yield Finding("device", NOTE if unused else OK, text, way_out if unused else "")
 
 
-def _gpu(torch: object, number: int) -> Finding:
-    cuda = torch.cuda  # type: ignore[attr-defined]
-    properties = cuda.get_device_properties(number)
-    half = "bf16-mixed, 16-mixed" if properties.major >= 8 else "16-mixed"
-    size = memory(properties.total_memory)
-    text = f"cuda:{number} {properties.name}, {size}; precision 64-true, 32-true, {half}"
-    return Finding("device", OK, text)
-
-
-def _machine() -> list[Finding]:
+def _machine() -> Iterator[Finding]:
     import psutil
 
+    yield Finding("python", OK, f"{platform.python_version()} ({sys.executable})")
+    yield Finding("system", OK, platform.platform())
     found = psutil.virtual_memory()
     text = f"{memory(found.available)} free of {memory(found.total)}"
-    if found.available < 4e9:
-        return [Finding("memory", NOTE, text, "The largest datasets want 4 GB.")]
-    return [Finding("memory", OK, text)]
+    short = found.available < 4e9
+    yield Finding("memory", NOTE if short else OK, text, "The largest datasets want 4 GB." if short else "")
 
 
-def _folders() -> list[Finding]:
-    found = []
-    for name, look in (("results", _results), ("data", _downloads), ("notebooks", _notebooks)):
-        try:
-            found.append(look(name))
-        except LabError as error:
-            found.append(Finding(name, MISSING, str(error)))
-    return found
-
-
-def _results(name: str) -> Finding:
-    from mmkd_lab.experiments.store import ResultStore
-
-    return _place(name, ResultStore().root)
-
-
-def _downloads(name: str) -> Finding:
+def _downloads() -> Finding:
     from mmkd_lab.data import where
 
     first = next(place for place in where("av_mnist") if place.origin != "shipped")
     folder = first.path.parents[1]
-    return _place(name, folder) if first.origin == "downloads" else Finding(name, OK, f"{folder} (mirror)")
-
-
-def _notebooks(name: str) -> Finding:
-    from mmkd_lab.cli.library import notebooks_folder
-
-    return Finding(name, OK, str(notebooks_folder()))
+    if first.origin == "downloads":
+        return _place("data", folder)
+    return Finding("data", OK, f"{folder} (mirror)")
 
 
 def _place(name: str, path: Path) -> Finding:
@@ -155,23 +128,12 @@ def _place(name: str, path: Path) -> Finding:
     return Finding(name, OK, f"{path}, {memory(shutil.disk_usage(nearest).free)} free")
 
 
-def _data() -> list[Finding]:
-    from mmkd_lab.data import catalogue
-
-    return [_dataset(entry.name, ready=not entry.files) for entry in catalogue()]
-
-
-def _dataset(name: str, *, ready: bool) -> Finding:
+def _dataset(name: str, shipped: bool) -> Finding:
     from mmkd_lab.data import verify, where
 
-    subject = f"data {name}"
-    get_it = f"Get it: mmkd-lab data get {name}, or set MMKD_LAB_MIRROR to a folder with it."
-    try:
-        places = where(name)
-        missing = sum(not place.exists for place in places)
-        if missing:
-            return Finding(subject, NOTE, f"{missing} of {len(places)} files are not here", get_it)
-        verify(name)
-    except LabError as error:
-        return Finding(subject, MISSING, str(error))
-    return Finding(subject, OK, "ready" if ready else "here and whole")
+    places = where(name)
+    if missing := sum(not place.exists for place in places):
+        get_it = f"Get it: mmkd-lab data get {name}, or set MMKD_LAB_MIRROR to a folder with it."
+        return Finding(f"data {name}", NOTE, f"{missing} of {len(places)} files are not here", get_it)
+    verify(name)
+    return Finding(f"data {name}", OK, "ready" if shipped else "here and whole")

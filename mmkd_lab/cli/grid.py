@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from mmkd_lab.cli.batch import carry_out
 from mmkd_lab.cli.execute import Surroundings, execute, waiting
-from mmkd_lab.cli.folder import settle
-from mmkd_lab.cli.index import write_index
 from mmkd_lab.cli.library import Notebook, discover, select
-from mmkd_lab.cli.notebooks import values_for
-from mmkd_lab.cli.parameters import load_notebook, source_of
-from mmkd_lab.cli.record import Outcome, Run, this_process
-from mmkd_lab.cli.versions import code_digest, versions
+from mmkd_lab.cli.notebooks import settle, values_for
+from mmkd_lab.cli.page import write_index
+from mmkd_lab.cli.parameters import load_cells, source_of
+from mmkd_lab.cli.record import Outcome, Run, versions
 from mmkd_lab.core.atomic import write_text, write_with
 from mmkd_lab.core.check import LabError, flat, mapping, path, require, whole
 from mmkd_lab.core.fingerprint import digest
@@ -47,40 +48,35 @@ def sweep(
     called `parameter_<name>`). A combination that is done is not run again, as long as the notebook, the
     values, the lab's code and its packages are the same.
 
-    Args:
-        notebook: its name or the beginning of it.
-        grid: parameter -> the values it takes in turn.
-        profile: as in `run`.
-        jobs: how many run at once; None leaves it to joblib. `joblib.parallel_config` around the call chooses
-            another backend than threads: processes, Dask or Ray, where all machines see `out`.
-        out: the folder for runs.
-        notebooks: another folder of notebooks than the lab's own.
-        progress: whether to show progress on standard error.
-        as_text: whether the values are text, as on a command line: `a,b,c`, or `a;b,c` for lists.
-        sanitize: as in `run`.
+    `notebook` is a name or the beginning of one, `grid` holds the values that parameters take in turn: lists,
+    or with `as_text` what stands on a command line, `a,b,c`, or `a;b,c` for lists. `jobs` run at once; None
+    leaves it to joblib, and `joblib.parallel_config` around the call chooses another backend than threads:
+    processes, Dask or Ray, where all machines see `out`. The rest is as in `run`.
 
-    Returns:
-        What became of each combination, in the order of the grid.
-
-    Raises:
-        LabError: as `run` does, before anything starts; or when another sweep writes to the same folder.
-        KeyboardInterrupt: interrupted; the next call goes on from there.
+    Returns what became of each combination, in the order of the grid. Raises `LabError` as `run` does, or
+    when another sweep writes to the same folder, and `KeyboardInterrupt`; the next call goes on from there.
     """
     from filelock import FileLock, Timeout
 
     if jobs is not None:
         whole("jobs", jobs)
     (chosen,) = select(discover(notebooks), [notebook])
-    combinations = _combinations(
-        chosen, mapping("grid", grid, "{parameter: values}"), profile, as_text=as_text
-    )
+    given = mapping("grid", grid, "{parameter: values}")
+    combinations = _combinations(chosen, given, profile, as_text=as_text)
     root = path("out", out).absolute()
     folder = root / f"sweep_{chosen.name}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock", timeout=0):
             settle(root)
-            return _sweep(chosen, combinations, folder, profile, jobs, progress=progress, sanitize=sanitize)
+            outcomes = [_stored(folder, _outcome(chosen, values)) for values in combinations]
+            about = {"jobs": jobs or 1, "profile": profile, "title": f"Sweep of {chosen.name}"}
+            begun = Run.begin(folder, outcomes, **about)
+            _publish(begun)
+            if begun.ended:
+                return begun
+            todo, shown = [chosen] * len(outcomes), {"progress": progress, "sanitize": sanitize}
+            return carry_out(todo, begun, _publish, jobs=jobs, task=_keep, **shown)
     except Timeout:
         rule = "is being written to by another sweep"
         raise LabError("out", str(folder), rule, "Wait for it, or give another folder") from None
@@ -88,36 +84,12 @@ def sweep(
         raise LabError("out", str(root), f"must be a folder that can be written: {error.strerror}") from error
 
 
-def _sweep(
-    notebook: Notebook,
-    combinations: list[dict[str, object]],
-    folder: Path,
-    profile: str | None,
-    jobs: int | None,
-    *,
-    progress: bool,
-    sanitize: bool,
-) -> Run:
-    outcomes = tuple(_stored(folder, _outcome(notebook, values)) for values in combinations)
-    started, title = datetime.now().astimezone(), f"Sweep of {notebook.name}"
-    begun = Run(
-        folder, started, outcomes, jobs or 1, profile, versions(), title=title, process=this_process()
-    )
-    _publish(begun)
-    work = [(notebook, outcome) for outcome in outcomes if not outcome.ended]
-    if not work:
-        return begun
-    return carry_out(work, begun, _publish, jobs=jobs, task=_keep, progress=progress, sanitize=sanitize)
-
-
 def _combinations(
     notebook: Notebook, grid: Mapping[str, object], profile: str | None, *, as_text: bool
 ) -> list[dict[str, object]]:
     """Every combination of values, checked; the last parameter changes fastest."""
     columns = [_column(notebook, name, values, profile, as_text=as_text) for name, values in grid.items()]
-    count = 1
-    for column in columns:
-        count *= len(column)
+    count = math.prod(map(len, columns))
     require(count <= _MOST, "grid", f"{count} combinations", f"must have at most {_MOST:,}")
     extra = values_for(notebook, {}, profile) if "profile" not in grid else {}
     return [{**extra, **dict(zip(grid, values, strict=True))} for values in product(*columns)]
@@ -126,36 +98,44 @@ def _combinations(
 def _column(
     notebook: Notebook, name: str, values: object, profile: str | None, *, as_text: bool
 ) -> list[object]:
-    listed = _split(notebook, name, str(values)) if as_text else flat(name, values, "a list of values")
+    """The values of one parameter, each once. In a text semicolons part them, or commas if none is a list."""
+    lists = any(one.name == name and one.several for one in notebook.parameters)
+    if as_text:
+        text = str(values)
+        listed: list[object] = [one.strip() for one in text.split(";" if lists or ";" in text else ",")]
+    else:
+        listed = flat(name, values, "a list of values")
     require(len(listed) > 0, name, values, "must have at least one value")
     found = [values_for(notebook, {name: one}, profile, as_text=as_text)[name] for one in listed]
     return [one for place, one in enumerate(found) if one not in found[:place]]
 
 
-def _split(notebook: Notebook, name: str, text: str) -> list[str]:
-    """The values in a text: between semicolons where there are any, or for lists; else between commas."""
-    lists = any(one.name == name and one.kind.several for one in notebook.parameters)
-    return [one.strip() for one in text.split(";" if lists or ";" in text else ",")]
-
-
 def _outcome(notebook: Notebook, values: Mapping[str, object]) -> Outcome:
     """What will become of a combination, named after all that determines it."""
-    whole_outcome = waiting(notebook, values)
-    cells = load_notebook(notebook.path)["cells"]
-    assert isinstance(cells, list)
-    files = [found[1] for value in values.values() if (found := _FUNCTION.fullmatch(str(value)))]
+    outcome = waiting(notebook, values)
+    files = [Path(found[1]) for value in values.values() if (found := _FUNCTION.fullmatch(str(value)))]
+    cells = load_cells(notebook.path)
     key = digest(
         {
             "code": [source_of(cell) for cell in cells if cell.get("cell_type") == "code"],
-            "parameters": {name: repr(value) for name, value in whole_outcome.parameters.items()},
-            "files": [Path(file).read_text(encoding="utf-8") for file in files if Path(file).is_file()],
-            "lab": code_digest(),
+            "parameters": {name: repr(value) for name, value in outcome.parameters.items()},
+            "files": [file.read_text(encoding="utf-8") for file in files if file.is_file()],
+            "lab": _code_digest(),
             "versions": versions(),
         },
         length=12,
     )
     title = ", ".join(f"{name} = {value}" for name, value in values.items()) or notebook.title
-    return replace(whole_outcome, name=key, title=title, label=f"{notebook.name} ({title})")
+    return replace(outcome, name=key, title=title, label=f"{notebook.name} ({title})")
+
+
+@cache
+def _code_digest() -> str:
+    """A name for all of the lab's code: a notebook's results depend on its figures and sentences, too."""
+    package, total = Path(__file__).resolve().parents[1], hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        total.update(f"{file.relative_to(package).as_posix()}\n".encode() + file.read_bytes())
+    return total.hexdigest()[:16]
 
 
 def _keep(notebook: Notebook, outcome: Outcome, around: Surroundings) -> Outcome:
@@ -168,8 +148,8 @@ def _keep(notebook: Notebook, outcome: Outcome, around: Surroundings) -> Outcome
 
 def _stored(folder: Path, outcome: Outcome) -> Outcome:
     try:
-        return Outcome.of(json.loads(_record(folder, outcome).read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
+        return TypeAdapter(Outcome).validate_json(_record(folder, outcome).read_bytes())
+    except (OSError, ValueError):
         return outcome
 
 

@@ -1,33 +1,17 @@
-"""The kernel a notebook runs in: this very interpreter, its share of the threads, its peak memory."""
+"""The kernel a notebook runs in: this very interpreter, its share of the threads, its memory."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
 #: What the numerical libraries read when they start.
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
-
-_SAMPLE_EVERY = 0.25
-
-
-def cores() -> int:
-    """How many CPU cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+_LIBRARIES = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "NUMBA")
+THREAD_VARIABLES = (*(f"{name}_NUM_THREADS" for name in _LIBRARIES), "VECLIB_MAXIMUM_THREADS")
 
 
 def thread_share(jobs: int) -> dict[str, str]:
@@ -35,10 +19,13 @@ def thread_share(jobs: int) -> dict[str, str]:
 
     A smaller number that the user has set stays.
     """
-    if jobs <= 1:
-        return {}
-    share = max(1, cores() // jobs)
-    return {name: str(_smaller(os.environ.get(name, ""), share)) for name in THREAD_VARIABLES}
+    from joblib import cpu_count
+
+    share = max(1, cpu_count() // jobs)
+    own = {name: os.environ.get(name, "") for name in THREAD_VARIABLES if jobs > 1}
+    return {
+        name: text if text.isdigit() and 0 < int(text) < share else str(share) for name, text in own.items()
+    }
 
 
 def package_path() -> dict[str, str]:
@@ -46,8 +33,7 @@ def package_path() -> dict[str, str]:
     checkout = Path(__file__).resolve().parent.parent.parent
     if not (checkout / "pyproject.toml").is_file():
         return {}
-    inherited = os.environ.get("PYTHONPATH")
-    return {"PYTHONPATH": f"{checkout}{os.pathsep}{inherited}" if inherited else str(checkout)}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(checkout), os.environ.get("PYTHONPATH")]))}
 
 
 def kernel_class(
@@ -55,11 +41,8 @@ def kernel_class(
 ) -> type:
     """A Jupyter kernel manager for the running interpreter, whatever kernels the user has installed.
 
-    Args:
-        environment: all the variables of the kernel.
-        cwd: where it runs.
-        log: takes what the process itself prints, such as the trace of a crash; not the notebook's output.
-        started: called with the kernel's process id.
+    `environment` holds all variables of the kernel; `log` takes what the process itself prints, such as the
+    trace of a crash, not the notebook's output; `started` is called with the process id.
     """
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client.kernelspec import KernelSpec
@@ -81,39 +64,7 @@ def kernel_class(
     return LabKernel
 
 
-class MemoryMeter:
-    """Peak resident memory of a process and its children, in bytes, sampled four times a second.
-
-    `also` is called each time, too.
-    """
-
-    def __init__(self, also: Callable[[], None]) -> None:
-        self._also = also
-        self.pid: int | None = None
-        self.peak = 0
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> MemoryMeter:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def measure(self) -> None:
-        """Look once, now."""
-        if self.pid is not None:
-            self.peak = max(self.peak, _resident(self.pid))
-
-    def _watch(self) -> None:
-        while not self._done.wait(_SAMPLE_EVERY):
-            self.measure()
-            self._also()
-
-
-def stop(pid: int) -> None:
+def end_kernel(pid: int) -> None:
     """End a kernel and what it started, at once. A kernel that is already gone is no error."""
     import psutil
 
@@ -129,27 +80,17 @@ def stop(pid: int) -> None:
             continue
 
 
-def _resident(pid: int) -> int:
+def resident(pid: int) -> int:
+    """Bytes of memory of a process and its children, or its own peak so far where the system keeps that."""
     import psutil
 
     try:
         process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
-        now: int = sum(member.memory_info().rss for member in family)
+        now: int = sum(member.memory_info().rss for member in (process, *process.children(recursive=True)))
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
     except psutil.Error:
         return 0
-    return max(now, _high_water(pid))
-
-
-def _high_water(pid: int) -> int:
-    """The kernel's record of the process's own peak, where the system keeps one."""
-    try:
-        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:  # noqa: PTH123
-            lines = [line for line in status if line.startswith("VmHWM:")]
     except OSError:
-        return 0
-    return int(lines[0].split()[1]) * 1024 if lines else 0
-
-
-def _smaller(text: str, share: int) -> int:
-    return min(int(text), share) if text.isdigit() and int(text) > 0 else share
+        return now
+    peaks = [int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")]
+    return max(now, *peaks, 0)

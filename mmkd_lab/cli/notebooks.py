@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from mmkd_lab.cli.batch import carry_out
 from mmkd_lab.cli.execute import waiting
-from mmkd_lab.cli.folder import check_latest, new_run_folder, point_latest, settle
-from mmkd_lab.cli.index import write_index
 from mmkd_lab.cli.library import Notebook, discover, select
+from mmkd_lab.cli.page import write_index
 from mmkd_lab.cli.parameters import check
-from mmkd_lab.cli.record import Run, this_process
-from mmkd_lab.cli.versions import versions
-from mmkd_lab.core.check import LabError, listing, mapping, one_of, require, whole
+from mmkd_lab.cli.record import Run
+from mmkd_lab.core.atomic import write_text
+from mmkd_lab.core.check import LabError, listing, mapping, one_of, path, require, whole
 
 PROFILES = ("quick", "full")
-
-#: A notebook of this name would write where the run's page is.
-_TAKEN = ("index",)
+_MARK = "<!-- mmkd-lab: points at the latest run -->"
 
 
 def run(
@@ -41,19 +40,14 @@ def run(
         parameters: name -> value, for every notebook chosen; each must declare the name.
         profile: 'quick' or 'full', for the notebooks that have a parameter `profile`; None leaves their own.
         jobs: how many run at once; each kernel gets its share of the threads.
-        out: the folder for runs.
-        notebooks: another folder of notebooks than the lab's own.
+        out, notebooks: the folder for runs, and another folder of notebooks than the lab's own.
         progress: whether to show progress on standard error.
         as_text: whether the values of `parameters` are text, as on a command line.
         sanitize: whether scripts and the like are taken out of the pages made of notebooks.
 
-    Returns:
-        What became of each notebook. A failed one stops no other.
-
-    Raises:
-        LabError: an unknown notebook or parameter, a value of another type, or an unfit option; before any
-            kernel is started and before anything is written.
-        KeyboardInterrupt: interrupted; the page shows what was finished.
+    Returns what became of each notebook; a failed one stops no other. Raises `LabError` for wrong input,
+    before any kernel is started and before anything is written, and `KeyboardInterrupt` when interrupted; the
+    page then shows what was finished.
     """
     whole("jobs", jobs)
     given = {} if parameters is None else mapping("parameters", parameters, "{name: value}")
@@ -62,15 +56,12 @@ def run(
         _fits(notebook, chosen, given)
     values = [values_for(notebook, given, profile, as_text=as_text) for notebook in chosen]
     check_latest(out)
-    started = datetime.now().astimezone()
-    folder = new_run_folder(out, started)
+    folder = new_run_folder(out)
     settle(folder.parent)
-    outcomes = tuple(waiting(notebook, one) for notebook, one in zip(chosen, values, strict=True))
-    begun = Run(folder, started, outcomes, jobs, profile, versions(), process=this_process())
+    begun = Run.begin(folder, [*map(waiting, chosen, values)], jobs=jobs, profile=profile)
     publish(begun)
     point_latest(folder)
-    work = list(zip(chosen, outcomes, strict=True))
-    return carry_out(work, begun, publish, jobs=jobs, progress=progress, sanitize=sanitize)
+    return carry_out(chosen, begun, publish, jobs=jobs, progress=progress, sanitize=sanitize)
 
 
 def publish(run: Run) -> None:
@@ -83,15 +74,17 @@ def values_for(
     notebook: Notebook, given: Mapping[str, object], profile: str | None, *, as_text: bool = False
 ) -> dict[str, object]:
     """The values to set in a notebook, of their declared types; the profile among them where it has one."""
-    if profile is not None:
-        one_of("profile", profile, PROFILES)
-    values = check(notebook.parameters, given, where=notebook.path.name, as_text=as_text)
-    if profile is None or not notebook.declares("profile"):
+    where = notebook.path.name
+    values = check(notebook.parameters, given, where=where, as_text=as_text)
+    if profile is None:
         return values
-    twice = values.get("profile", profile) != profile
-    other = f"contradicts the parameter profile, {values.get('profile')!r}"
-    require(not twice, "profile", profile, other, "Give one of them")
-    return {**values, **check(notebook.parameters, {"profile": profile}, where=notebook.path.name)}
+    one_of("profile", profile, PROFILES)
+    if not notebook.declares("profile"):
+        return values
+    other = values.get("profile", profile)
+    rule = f"contradicts the parameter profile, {other!r}"
+    require(other == profile, "profile", profile, rule, "Give one of them")
+    return {**values, **check(notebook.parameters, {"profile": profile}, where=where)}
 
 
 def _fits(notebook: Notebook, chosen: Sequence[Notebook], given: Mapping[str, object]) -> None:
@@ -100,5 +93,72 @@ def _fits(notebook: Notebook, chosen: Sequence[Notebook], given: Mapping[str, ob
         if others and not notebook.declares(name):
             rule = f"{notebook.name} has no parameter {name!r}, only {listing(others)}"
             raise LabError(name, value, rule, "Name the notebooks to run with it")
-    taken = notebook.name.lower() in _TAKEN
+    taken = notebook.name.lower() == "index"
     require(not taken, "notebook", notebook.name, "its page would be the run's own", "Give it another name")
+
+
+def new_run_folder(root: Path | str) -> Path:
+    """Make and return `root/<time>`; a second run of the same second gets `-2`. Raises `LabError`."""
+    root, stamp = path("out", root).absolute(), datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
+    number = 1
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = root / (stamp if number == 1 else f"{stamp}-{number}")
+            with suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+            number += 1
+    except OSError as error:
+        raise LabError("out", str(root), f"must be a folder that can be written: {error.strerror}") from error
+
+
+def settle(root: Path) -> None:
+    """Finish the pages of runs that were killed: what ran is `interrupted`, and half-written files go."""
+    for record in root.glob("*/run.json"):
+        if record.parent.is_symlink():  # `latest`
+            continue
+        try:
+            run = Run.load(record.parent)
+        except (OSError, ValueError):
+            continue  # not one of ours, or of another version
+        if run.ended or run.alive:
+            continue
+        for partial in [*run.folder.rglob(".*.partial*"), *run.folder.glob(".*.progress")]:
+            partial.unlink(missing_ok=True)
+        run = run.with_rest("interrupted")
+        run.save()
+        write_index(run)
+
+
+def check_latest(root: Path | str) -> None:
+    """Raise `LabError` when `root/latest` is something of the user's that must not be replaced."""
+    latest = path("out", root) / "latest"
+    page = latest / "index.html"
+    ours = latest.is_symlink() or (page.is_file() and _MARK in page.read_text("utf-8", "replace"))
+    if latest.exists() and not ours:
+        rule = "is in the way of the pointer to the latest run"
+        raise LabError("out", str(latest), rule, "Move or remove it")
+
+
+def point_latest(folder: Path) -> Path:
+    """Let `latest` beside `folder` point at it, atomically.
+
+    Where the system refuses symbolic links (Windows without developer mode, some network disks), `latest` is
+    a folder whose index.html leads to the run's page.
+    """
+    latest = folder.parent / "latest"
+    check_latest(folder.parent)
+    partial = folder.parent / f".latest-{uuid.uuid4().hex}"
+    try:
+        partial.symlink_to(folder.name, target_is_directory=True)
+        partial.replace(latest)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        if latest.is_symlink():  # to write through it would spoil the page of the run that it points at
+            latest.unlink()
+        target = f"../{folder.name}/index.html"
+        refresh = f'<meta charset="utf-8"><meta http-equiv="refresh" content="0; url={target}">'
+        link = f'<title>Latest run</title><a href="{target}">The latest run</a>'
+        write_text(latest / "index.html", f"<!doctype html>\n{_MARK}\n{refresh}\n{link}\n")
+    return latest

@@ -9,33 +9,71 @@ import ast
 import io
 import json
 import tokenize
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Annotated, Any, Literal, Union
 
-from mmkd_lab.cli.declared import Declared, Mismatch, declared
+from pydantic import AfterValidator, Field, TypeAdapter
+
 from mmkd_lab.core.check import DamagedFile, LabError
 from mmkd_lab.core.check import path as checked_path
+from mmkd_lab.core.config import Flag, Plain
 
-_RULE = "each line of the cell tagged 'parameters' must read `name: type = value  # help`"
+_LINE = "each line of the cell tagged 'parameters' must read `name: type = value  # help`"
+_KINDS = "must be int, float, bool, str, None, X | Y, list[X], tuple[X, ...], tuple[X, Y] or Literal[values]"
+_WORDS: dict[str, bool | None] = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+    **dict.fromkeys(("none", "null"), None),
+}
+
+
+def _utf8(text: str) -> str:
+    text.encode()  # or UnicodeEncodeError, a ValueError
+    return text
+
+
+_TYPES: dict[str, Any] = {
+    "int": Annotated[int, Plain, Field(strict=True)],
+    "float": Annotated[float, Plain, Field(strict=True, allow_inf_nan=False)],
+    "bool": Flag,
+    "str": Annotated[str, Field(strict=True), AfterValidator(_utf8)],
+}
 
 
 @dataclass(frozen=True)
 class NotebookParameter:
-    """One parameter of a notebook.
-
-    Args:
-        name: its name in the notebook and on the command line.
-        kind: the declared type.
-        default: the value the notebook gives it.
-        help: the comment at the end of its line.
-    """
+    """One parameter of a notebook: name, declared type as written, default, the comment of its line."""
 
     name: str
-    kind: Declared
+    kind: str
     default: object
-    help: str = ""
+    help: str
+    adapter: TypeAdapter[Any]
+
+    def admit(self, value: object, *, as_text: bool = False) -> object:
+        """The value in the declared type; a whole number is widened to float.
+
+        With `as_text` the value is what stands on a command line: lists are written `1,2,3` or `[1, 2, 3]`;
+        true, yes, on, 1 and false, no, off, 0 are truth values. Raises `ValueError`.
+        """
+        for reading in _readings(_placed(str(value))) if as_text else (value,):
+            with suppress(ValueError, RecursionError, OverflowError):
+                return self.adapter.validate_python(reading)
+        raise ValueError(value)
+
+    @property
+    def several(self) -> bool:
+        """Whether a value may be a list or a tuple."""
+        return "list[" in self.kind or "tuple[" in self.kind
+
+    @property
+    def rule(self) -> str:
+        """What a value must be, as the end of a sentence."""
+        return f"of type {self.kind}{', finite' if 'float' in self.kind else ''}"
 
     def __str__(self) -> str:
         line = f"{self.name}: {self.kind} = {self.default!r}"
@@ -45,17 +83,14 @@ class NotebookParameter:
 def read_parameters(path: Path | str) -> tuple[NotebookParameter, ...]:
     """The parameters of the notebook at `path`, in order; none when no cell is tagged 'parameters'.
 
-    Raises:
-        DamagedFile: the notebook is missing or is not JSON of a notebook.
-        LabError: the cell holds something else than parameters, or a value not of its declared type.
+    Raises `DamagedFile` for a file that is no notebook, and `LabError` when the cell holds something else.
     """
-    return of_notebook(load_notebook(path), Path(path).name)
+    return of_cells(load_cells(path), Path(path).name)
 
 
-def load_notebook(path: Path | str) -> dict[str, object]:
-    """The JSON of a notebook of format 4. Raises `DamagedFile`."""
-    path = checked_path("path", path)
-    way_out = "Open and save it in JupyterLab, or restore it"
+def load_cells(path: Path | str) -> list[dict[str, Any]]:
+    """The cells of a notebook of format 4, without importing nbformat. Raises `DamagedFile`."""
+    path, way_out = checked_path("path", path), "Open and save it in JupyterLab, or restore it"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -65,41 +100,31 @@ def load_notebook(path: Path | str) -> dict[str, object]:
     cells = content.get("cells") if isinstance(content, dict) else None
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
         raise DamagedFile(str(path), "no cells", "must be a notebook of format 4", way_out)
-    return dict(content)
+    return cells
 
 
-def source_of(cell: Mapping[str, object]) -> str:
+def source_of(cell: Mapping[str, Any]) -> str:
     """The text of a cell, which the format stores whole or line by line."""
-    source = cell.get("source", "")
-    return "".join(map(str, source)) if isinstance(source, list) else str(source)
+    return "".join(cell.get("source", ""))
 
 
-def tags_of(cell: Mapping[str, object]) -> list[str]:
+def tags_of(cell: Mapping[str, Any]) -> list[str]:
     """The tags of a cell."""
-    metadata = cell.get("metadata")
-    tags = metadata.get("tags") if isinstance(metadata, dict) else None
-    return [str(tag) for tag in tags] if isinstance(tags, list) else []
+    return list(cell.get("metadata", {}).get("tags", []))
 
 
-def of_notebook(content: Mapping[str, object], name: str) -> tuple[NotebookParameter, ...]:
-    """The parameters of a notebook already loaded; see `read_parameters`."""
-    cells = content["cells"]
-    assert isinstance(cells, list)
-    tagged = [cell for cell in cells if "parameters" in tags_of(cell)]
-    if not tagged:
-        return ()
+def of_cells(cells: Sequence[Mapping[str, Any]], where: str) -> tuple[NotebookParameter, ...]:
+    """The parameters that a notebook's cells declare. Raises `LabError` naming `where`."""
+    tagged = [source_of(cell) for cell in cells if "parameters" in tags_of(cell)]
     if len(tagged) > 1:
-        raise LabError(name, f"{len(tagged)} cells", "only one cell may be tagged 'parameters'")
-    return parse_cell(source_of(tagged[0]), name)
-
-
-def parse_cell(source: str, where: str) -> tuple[NotebookParameter, ...]:
-    """The parameters that the text of a parameters cell declares. Raises `LabError` naming `where`."""
+        raise LabError(where, f"{len(tagged)} cells", "only one cell may be tagged 'parameters'")
+    source = "".join(tagged)
     try:
         body = ast.parse(source).body
-        comments = _comments(source)
+        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
     except (SyntaxError, ValueError, RecursionError, tokenize.TokenError) as error:
-        raise LabError(where, str(error), _RULE) from error
+        raise LabError(where, str(error), _LINE) from error
+    comments = {t.start[0]: t.string.lstrip("# ").rstrip() for t in tokens if t.type == tokenize.COMMENT}
     found: dict[str, NotebookParameter] = {}
     for statement in body:
         parameter = _parameter(statement, comments.get(statement.end_lineno or 0, ""), where)
@@ -110,34 +135,85 @@ def parse_cell(source: str, where: str) -> tuple[NotebookParameter, ...]:
 
 
 def check(
-    parameters: Iterable[NotebookParameter], given: Mapping[str, object], *, where: str, as_text: bool = False
+    parameters: Sequence[NotebookParameter], given: Mapping[str, object], *, where: str, as_text: bool = False
 ) -> dict[str, object]:
-    """The given values in their declared types.
+    """The given values in their declared types; with `as_text`, from the text given after `-p name`.
 
-    Args:
-        parameters: what the notebook declares.
-        given: name -> value; with `as_text`, name -> the text given after `-p name`.
-        where: the notebook, for the message.
-        as_text: whether to read the values from text.
-
-    Raises:
-        LabError: an unknown parameter or a value of another type; the message lists what exists.
+    Raises `LabError` for an unknown parameter or a value of another type; it lists what `where` declares.
     """
-    known = {parameter.name: parameter for parameter in parameters}
-    checked = {}
+    known, checked = {parameter.name: parameter for parameter in parameters}, {}
     for name, value in given.items():
         if name not in known:
-            raise _unknown(str(name), value, known, where)
-        checked[name] = _value(known[name], value, where, as_text=as_text)
+            near = get_close_matches(str(name), known, n=1)
+            hint = f"Did you mean {near[0]!r}? " if near else ""
+            way_out = f"{hint}It has {'; '.join(map(str, parameters)) or 'none'}"
+            raise LabError(str(name), value, f"{where} has no parameter {str(name)!r}", way_out)
+        parameter = known[name]
+        try:
+            checked[name] = parameter.admit(value, as_text=as_text)
+        except ValueError:
+            rule = f"parameter {name!r} of {where} must be {parameter.rule}"
+            raise LabError(name, value, rule, f"It is declared as {parameter}") from None
     return checked
 
 
-def _value(parameter: NotebookParameter, value: object, where: str, *, as_text: bool) -> object:
+def _parameter(statement: ast.stmt, comment: str, where: str) -> NotebookParameter:
+    match statement:
+        case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=ast.expr() as written):
+            pass
+        case _:
+            raise LabError(where, f"line {statement.lineno}", _LINE)
+    kind = ast.unparse(annotation)
     try:
-        return parameter.kind.read(_placed(str(value))) if as_text else parameter.kind.admit(value)
-    except Mismatch as mismatch:
-        rule = f"parameter {parameter.name!r} of {where} must be {mismatch}"
-        raise LabError(parameter.name, value, rule, f"It is declared as {parameter}") from mismatch
+        adapter: TypeAdapter[Any] = TypeAdapter(_type(annotation))
+    except Exception as error:  # pydantic has many words for what is no type
+        raise LabError(where, f"line {statement.lineno}: {kind}", f"a type {_KINDS}") from error
+    parameter = NotebookParameter(name, kind, None, comment, adapter)
+    try:
+        default = parameter.admit(ast.literal_eval(written))
+    except (ValueError, TypeError, RecursionError, MemoryError) as error:
+        rule = f"the value of {name} must be written out and {parameter.rule}"
+        raise LabError(where, f"line {statement.lineno}: {ast.unparse(written)}", rule) from error
+    return NotebookParameter(name, kind, default, comment, adapter)
+
+
+def _type(node: ast.expr) -> Any:  # noqa: ANN401 - a type of any kind
+    """The type that an annotation declares, built from its parts: nothing of it is executed."""
+    match node:
+        case ast.Name(id=name):
+            return _TYPES[name]
+        case ast.Constant(value=None):
+            return None
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return Union[_type(left), _type(right)]  # noqa: UP007 - of values
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=options):
+            return Literal[ast.literal_eval(options)]
+        case ast.Subscript(value=ast.Name(id="list"), slice=item):
+            return list[_type(item)]  # type: ignore[misc]
+        case ast.Subscript(value=ast.Name(id="tuple"), slice=items):
+            parts = items.elts if isinstance(items, ast.Tuple) else [items]
+            return tuple[tuple(... if ast.unparse(part) == "..." else _type(part) for part in parts)]  # type: ignore[misc]
+    raise TypeError(ast.unparse(node))
+
+
+def _readings(text: str) -> Iterator[object]:
+    """What a text may mean, the likeliest first. Text itself comes late, since `str` admits anything."""
+    word = text.strip()
+    try:
+        written = ast.literal_eval(word)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        written = text
+    told = not isinstance(written, str)
+    if told:
+        yield written
+    if word.lower() in _WORDS:
+        yield _WORDS[word.lower()]
+    yield from (text, word)
+    if told:
+        yield [written]
+    inner = word[1:-1] if word[:1] + word[-1:] in ("[]", "()") else word
+    words = [one.strip().strip("'\"") for one in inner.split(",")]
+    yield words[:-1] if words[-1] == "" else words
 
 
 def _placed(text: str) -> str:
@@ -145,42 +221,3 @@ def _placed(text: str) -> str:
     file, colon, function = text.rpartition(":")
     is_file = function.isidentifier() and file.endswith(".py") and Path(file).is_file()
     return f"{Path(file).absolute()}{colon}{function}" if is_file else text
-
-
-def _unknown(name: str, value: object, known: Mapping[str, NotebookParameter], where: str) -> LabError:
-    if not known:
-        return LabError(name, value, f"{where} has no parameters")
-    near = get_close_matches(name, list(known), n=1)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
-    listed = "; ".join(map(str, known.values()))
-    return LabError(name, value, f"{where} has no parameter {name!r}", f"{hint}It has {listed}")
-
-
-def _parameter(statement: ast.stmt, comment: str, where: str) -> NotebookParameter:
-    line = f"line {statement.lineno}"
-    match statement:
-        case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=ast.expr() as written):
-            pass
-        case _:
-            raise LabError(where, line, _RULE)
-    try:
-        kind = declared(annotation)
-    except Mismatch as mismatch:
-        raise LabError(
-            where, f"{line}: {ast.unparse(annotation)}", f"a type must be {mismatch}"
-        ) from mismatch
-    try:
-        default = kind.admit(ast.literal_eval(written))
-    except Mismatch as mismatch:
-        shown = f"{line}: {ast.unparse(written)}"
-        raise LabError(where, shown, f"the value of {name} must be {mismatch}") from mismatch
-    except (ValueError, TypeError, RecursionError, MemoryError) as error:
-        shown = f"{line}: {ast.unparse(written)}"
-        raise LabError(where, shown, f"the value of {name} must be a plain value") from error
-    return NotebookParameter(name, kind, default, comment)
-
-
-def _comments(source: str) -> dict[int, str]:
-    """Line number -> the comment at its end."""
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return {t.start[0]: t.string.lstrip("# ").rstrip() for t in tokens if t.type == tokenize.COMMENT}

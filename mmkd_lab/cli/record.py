@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from mmkd_lab import __version__
 from mmkd_lab.core.atomic import write_text
 
 #: A notebook waits, runs, and ends in one of the others; `interrupted` when its run was killed meanwhile.
 STATES = ("waiting", "running", "done", "failed", "stopped", "interrupted")
 #: While a run goes on its record is written at least this often; after `SILENCE` it is taken for dead.
 HEARTBEAT, SILENCE = timedelta(seconds=15), timedelta(seconds=90)
+#: The packages that decide a number.
+PACKAGES = ("torch", "lightning-fabric", "numpy", "scipy", "numba", "pandas", "scikit-learn", "captum")
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a notebook failed.
-
-    Args:
-        kind: the exception's class.
-        message: its text.
-        cell: the number of the cell, from 1; None when no cell is to blame.
-        traceback: as text without colours.
-    """
+    """Why a notebook failed: the exception's class and text, the number of its cell from 1, the traceback."""
 
     kind: str
     message: str
@@ -44,16 +44,9 @@ class Failure:
 class Outcome:
     """One notebook of a run.
 
-    Args:
-        name: the notebook's name; in a sweep the key of the combination. Its files are called so.
-        title: its first heading; in a sweep the swept parameters.
-        state: one of `STATES`.
-        parameters: every parameter with the value it ran with.
-        given: the names of those that were set from outside.
-        seconds: wall-clock time; None before it has ended.
-        peak_bytes: peak resident memory of its kernel; None when unknown.
-        failure: why it failed or was stopped.
-        label: what people are told it is called; default: its name.
+    Its files are called `name`, the notebook's or in a sweep the combination's key; people are told `label`.
+    `parameters` are all with the values it ran with, `given` names those set from outside. `seconds` of wall
+    clock and `peak_bytes` of its kernel's resident memory are None as long as they are unknown.
     """
 
     name: str
@@ -74,12 +67,6 @@ class Outcome:
         """True when nothing more will happen to it."""
         return self.state in STATES[2:]
 
-    @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Outcome:
-        """The outcome that was kept as JSON of its fields."""
-        failure = Failure(**record["failure"]) if record["failure"] else None
-        return cls(**{**record, "given": tuple(record["given"]), "failure": failure})
-
 
 @dataclass(frozen=True)
 class Run:
@@ -97,6 +84,13 @@ class Run:
     seconds: float = 0.0
     title: str = ""
     process: tuple[str, int, float] | None = None
+
+    @classmethod
+    def begin(cls, folder: Path, outcomes: Sequence[Outcome], **about: Any) -> Run:  # noqa: ANN401 - fields
+        """A run that this process begins now; `about` gives further fields."""
+        process = socket.gethostname(), os.getpid(), _began(os.getpid()) or 0.0
+        now = datetime.now().astimezone()
+        return cls(folder, now, tuple(outcomes), versions=versions(), process=process, **about)
 
     @property
     def ended(self) -> bool:
@@ -125,36 +119,19 @@ class Run:
 
     def save(self) -> None:
         """Write `run.json`, atomically."""
-        content = {
-            "started": self.started.isoformat(timespec="seconds"),
-            "seconds": round(self.seconds, 1),
-            "title": self.title,
-            "jobs": self.jobs,
-            "profile": self.profile,
-            "process": self.process,
-            "versions": dict(self.versions),
-            "notebooks": [asdict(outcome) for outcome in self.outcomes],
-        }
-        write_text(self.folder / "run.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        content = {name: value for name, value in asdict(self).items() if name != "folder"}
+        text = json.dumps(content, indent=2, ensure_ascii=False, default=str)
+        write_text(self.folder / "run.json", text + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Run:
-        """The run recorded in `folder`. Without one: `OSError`, `ValueError`, `KeyError` or `TypeError`."""
+        """The run recorded in `folder`. Raises `OSError` or `ValueError` when there is none."""
         content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        outcomes = tuple(Outcome.of(one) for one in content.pop("notebooks"))
-        started = datetime.fromisoformat(content.pop("started"))
-        process = content.pop("process")
-        return cls(folder, started, outcomes, process=tuple(process) if process else None, **content)
+        return TypeAdapter(cls).validate_python({**content, "folder": folder})
 
-    def interrupted(self) -> Run:
-        """The same run with everything that has not ended marked as interrupted."""
-        outcomes = (one if one.ended else replace(one, state="interrupted") for one in self.outcomes)
-        return replace(self, outcomes=tuple(outcomes))
-
-
-def this_process() -> tuple[str, int, float]:
-    """Host, process id and beginning of this process, by which it is known again."""
-    return socket.gethostname(), os.getpid(), _began(os.getpid()) or 0.0
+    def with_rest(self, state: str) -> Run:
+        """The same run with everything that has not ended in this state."""
+        return replace(self, outcomes=tuple(o if o.ended else replace(o, state=state) for o in self.outcomes))
 
 
 def _began(pid: int) -> float | None:
@@ -164,6 +141,20 @@ def _began(pid: int) -> float | None:
         return round(float(psutil.Process(pid).create_time()), 2)
     except psutil.Error:
         return None
+
+
+def versions() -> dict[str, str]:
+    """Python, the lab and each of `PACKAGES` -> its version, without importing them."""
+    own = {"python": platform.python_version(), "mmkd-lab": __version__}
+    return own | {name: version(name) for name in PACKAGES}
+
+
+def version(name: str) -> str:
+    """The version of an installed package, or 'not installed'."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def duration(seconds: float) -> str:

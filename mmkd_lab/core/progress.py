@@ -9,17 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 #: Names the file that jobs are told to: one line of JSON each, `Told` by its fields.
 PROGRESS_VARIABLE = "MMKD_LAB_PROGRESS"
-
-
-class ProgressCallback(Protocol):
-    """Is told of each job that is done."""
-
-    def update(self, what: str = "") -> None:
-        """One more is done; `what` says which, for example 'cm_kd, seed 3'."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +31,7 @@ class Told:
 
 
 @contextmanager
-def jobs_progress(total: int, label: str = "job", shown: bool = True) -> Iterator[ProgressCallback]:
+def jobs_progress(total: int, label: str = "job", shown: bool = True) -> Iterator[Jobs]:
     """Count `total` jobs, each called a `label` (for example 'network'), with `.update(what)` after each.
 
     Draws a bar when `shown` and somebody watches (see `watched`), and appends to the file that
@@ -47,22 +40,23 @@ def jobs_progress(total: int, label: str = "job", shown: bool = True) -> Iterato
     from tqdm.auto import tqdm
 
     with tqdm(total=total, desc=label, unit=label, leave=False, disable=not watched(shown)) as bar:
-        yield _Jobs(total, label, bar)
+        yield Jobs(total, label, bar)
 
 
-class _Jobs:
+class Jobs:
+    """How many of the jobs are done; call `update` after each."""
+
     def __init__(self, total: int, label: str, bar: Any) -> None:  # noqa: ANN401 - tqdm has no types
         self._total, self._label, self._bar = total, label, bar
         self._done, self._began = 0, time.monotonic()
         self._tell(Told(label, 0, total))
 
     def update(self, what: str = "") -> None:
-        """See `ProgressCallback`."""
+        """One more is done; `what` says which, for example 'cm_kd, seed 3'."""
         self._done += 1
         self._bar.set_postfix_str(what, refresh=False)
         self._bar.update()
-        each = (time.monotonic() - self._began) / self._done
-        left = each * max(0, self._total - self._done)
+        left = (time.monotonic() - self._began) / self._done * max(0, self._total - self._done)
         self._tell(Told(self._label, self._done, self._total, what, round(left, 1)))
 
     def _tell(self, told: Told) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -64,7 +65,7 @@ def test_a_combination_that_is_stored_starts_no_kernel(folder, monkeypatch):
     """The grid is read from text as a command line gives it; everything is there already."""
     from mmkd_lab.cli import grid
 
-    monkeypatch.setattr(grid, "carry_out", lambda work, *_, **__: [outcome for _, outcome in work])
+    monkeypatch.setattr(grid, "carry_out", lambda _, run, *__, **___: run.outcomes)
     planned = _sweep(folder, {"seeds": "2,3", "arms": "no_kd,kd; kd", "profile": "quick"}, as_text=True)
     assert [{name: one.parameters[name] for name in one.given} for one in planned] == [
         {"seeds": seeds, "arms": arms, "profile": "quick"}
@@ -73,22 +74,14 @@ def test_a_combination_that_is_stored_starts_no_kernel(folder, monkeypatch):
     ]
     root = folder.parent / "out" / "sweep_00_tiny"
     for one in planned:
-        record = {
-            "name": one.name,
-            "title": one.title,
-            "state": "done",
-            "given": list(one.given),
-            "failure": None,
-        }
-        record["parameters"] = dict(one.parameters)
-        (root / f"{one.name}.done.json").write_text(json.dumps(record))
+        (root / f"{one.name}.done.json").write_text(json.dumps(asdict(replace(one, state="done"))))
     assert _sweep(folder, {"seeds": [2, 3], "arms": [["no_kd", "kd"], ["kd"]], "profile": ["quick"]}).ok
 
 
 def test_a_file_of_a_users_own_is_part_of_the_key(folder, monkeypatch, tmp_path):
     from mmkd_lab.cli import grid
 
-    monkeypatch.setattr(grid, "carry_out", lambda work, *_, **__: [outcome for _, outcome in work])
+    monkeypatch.setattr(grid, "carry_out", lambda _, run, *__, **___: run.outcomes)
     monkeypatch.chdir(tmp_path)
     names = []
     for content in ("def load(): return 1", "def load(): return 2"):
@@ -104,7 +97,7 @@ def test_a_file_of_a_users_own_is_part_of_the_key(folder, monkeypatch, tmp_path)
     ("grid", "message"),
     [
         ({"seed": [1]}, "seed = 1: 00_tiny.ipynb has no parameter 'seed'"),
-        ({"seeds": [1, "x"]}, "seeds = 'x': parameter 'seeds' of 00_tiny.ipynb must be a whole number"),
+        ({"seeds": [1, "x"]}, "seeds = 'x': parameter 'seeds' of 00_tiny.ipynb must be of type int"),
         ({"seeds": []}, "seeds = []: must have at least one value"),
         ({"seeds": 3}, "seeds = 3: must be a list of values"),
         ({"seeds": range(101), "shift": range(100)}, "must have at most 10,000"),

@@ -14,8 +14,6 @@ import pytest
 from mmkd_lab import FLOORS
 from tests.house import tree
 
-pytestmark = pytest.mark.oldest
-
 #: Floors that see less than what is below them: whole floors, or single modules of them.
 _ONLY = {"plotting": {"core", "distill.arms"}}
 _MOST_ARGUMENTS, _MOST_POSITIONAL, _LONGEST_FILE = 12, 3, 330
@@ -121,7 +119,7 @@ def _positional(function) -> list[str]:
     return names[1:] if names[:1] in (["self"], ["cls"]) else names
 
 
-def test_what_is_public_is_documented_and_takes_few_positional_arguments():
+def test_what_is_public_is_documented_and_easy_to_call():
     public = dict(_public())
     assert {name.split(".")[0] for name in public} == set(FLOORS) - {"core"}
     functions = {name: _positional(value) for name, value in public.items() if inspect.isfunction(value)}
