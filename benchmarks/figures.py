@@ -1,8 +1,8 @@
 """Every figure of the stored results, drawn from their tables. Nothing is trained.
 
-    python benchmarks/figures.py                       all of them, into runs/figures
-    python benchmarks/figures.py repair --out FOLDER   those whose names begin so
-    python benchmarks/figures.py --shown               anew those that README.md shows
+python benchmarks/figures.py                       all of them, into runs/figures
+python benchmarks/figures.py repair --out FOLDER   those whose names begin so
+python benchmarks/figures.py --shown               anew those that README.md shows
 """
 
 from __future__ import annotations

@@ -48,44 +48,49 @@ PAIRS = (
     ("av_mnist", "speech", "image", (0.5, 0.75)),
 )
 
-#: Dataset by the name of its result: what is loaded, (width, features, joint) of student and teacher, epochs.
+#: What tables call a dataset: what is loaded, (width, features, joint) of student and teacher, epochs.
 #: Dense layers read the pictures: on one core, several times quicker than convolutions at these sizes.
 SHAPES = {"n_train": 1500, "n_val": 400, "n_test": 1000}
 READ_BY_BOTH: dict[str, tuple[str, dict[str, Any], tuple[int, int, int], tuple[int, int, int], int]] = {
     "mfeat": ("mfeat", {}, (1, 4, 0), (8, 32, 0), 20),
     "ravdess": ("ravdess", {}, (1, 8, 8), (8, 32, 64), 20),
     **{
-        f"shapes_vl_{mix}": ("shapes_vl", {"mix": mix, **SHAPES}, (2, 16, 16), (16, 32, 64), 15)
+        f"shapes_vl {mix}": ("shapes_vl", {"mix": mix, **SHAPES}, (2, 16, 16), (16, 32, 64), 15)
         for mix in ("image_heavy", "text_heavy", "redundant", "synergistic")
     },
     "emoji": ("emoji", {"target": "group"}, (2, 8, 0), (8, 32, 0), 25),
-    "emoji_keywords": ("emoji", {"target": "keywords"}, (2, 8, 0), (8, 32, 0), 25),
+    "emoji keywords": ("emoji", {"target": "keywords"}, (2, 8, 0), (8, 32, 0), 25),
     "nlvr": ("nlvr", {}, (1, 16, 16), (8, 32, 64), 8),
 }
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One study: what it is called under, on which data, with which options.
+    """One study: which, on which data, with which options.
 
-    `parameters` of the data: None leaves them to the study's profile.
+    Args:
+        study: a function of `mmkd_lab.study`.
+        dataset: a name for `data.load`; '' for a study that has its own data.
+        options: its keyword arguments.
+        called: what tables call the data; '' leaves the data to the study's profile.
+        parameters: of `data.load`, where `called` is given.
     """
 
     study: str
     dataset: str = ""
-    parameters: Mapping[str, Any] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    called: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def run(self, name: str, jobs: int | None) -> Iterator[Study]:
         """The study under its own name, and its rivals where it has runs."""
-        shown = name.removeprefix(f"{self.study}_").replace("_", " ")
         given: list[Any] = [self.dataset] if self.dataset else []
-        if self.parameters is not None:
-            given = [replace(data.load(self.dataset, **self.parameters), name=shown)]
-        more = {"jobs": jobs} if self.study not in QUICK else {}
+        if self.called:
+            given = [replace(data.load(self.dataset, **self.parameters), name=self.called)]
+        options = {"seeds": SEEDS, **self.options} | ({} if self.study in QUICK else {"jobs": jobs})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UnreliableTeacher)  # it is in the provenance
-            found = getattr(study, self.study)(*given, seeds=SEEDS, **{**self.options, **more})
+            found = getattr(study, self.study)(*given, **options)
         yield replace(found, name=name)
         if name.startswith("repair") and "whole" not in name:
             yield replace(study.rival_hypotheses(found.runs), name=name.replace("repair", "rivals"))
@@ -99,21 +104,21 @@ def settings() -> dict[str, Setting]:
     """Every study by the name of its result."""
     found = {name: Setting(name, options={"seeds": range(100)}) for name in QUICK[:2]}
     found["table_2"] = Setting("table_2", options={"seeds": range(42, 142)})
-    noisy = (("av_digits", {}), ("av_digits_at_0_dB", {"speech_snr_db": 0.0}), ("av_mnist", {}))
-    for name, parameters in noisy:
-        dataset = "av_mnist" if name == "av_mnist" else "av_digits"
+    for dataset, called, parameters in (
+        ("av_digits", "av_digits", {}),
+        ("av_digits", "av_digits at 0 dB", {"speech_snr_db": 0.0}),
+        ("av_mnist", "av_mnist", {}),
+    ):
         for who in ("speech", "image"):
-            options = {"student": who}
-            found[f"failure_cases_{name}_{who}"] = Setting("failure_cases", dataset, parameters, options)
+            name = f"failure_cases_{called.replace(' ', '_')}_{who}"
+            found[name] = Setting("failure_cases", dataset, {"student": who}, called, parameters)
     for who in ("voice", "face"):
         found[f"crowd_students_{who}"] = Setting("crowd_students", options={"student": who})
     for dataset, teacher, student, ratios in PAIRS:
         pair = {"teacher": teacher, "student": student}
-        found[f"repair_{dataset}_{student}"] = Setting(
-            "repair_teachers", dataset, options={**pair, "ratios": ratios}
-        )
+        found[f"repair_{dataset}_{student}"] = Setting("repair_teachers", dataset, {**pair, "ratios": ratios})
         found[f"repair_whole_{dataset}_{student}"] = Setting(
-            "repair_teachers", dataset, options={**pair, "arms": WHOLE, "ratios": (0.5,)}
+            "repair_teachers", dataset, {**pair, "arms": WHOLE, "ratios": (0.5,)}
         )
     return found | dict(_msd())
 
@@ -121,17 +126,16 @@ def settings() -> dict[str, Setting]:
 def _msd() -> Iterator[tuple[str, Setting]]:
     """KD against MSD: plain teachers, teachers with modality dropout, every removal, and a transformer."""
     other = {"teacher_dropout": DROPOUT, "arms": MAIN}
-    for name, (dataset, parameters, student, teacher, epochs) in READ_BY_BOTH.items():
+    for called, (dataset, parameters, student, teacher, epochs) in READ_BY_BOTH.items():
         pictures = dataset in ("shapes_vl", "emoji", "nlvr")
-        nets = [_dense(*size, pictures=pictures) for size in (student, teacher)]
         options = {
-            "student_model": nets[0],
-            "teacher_model": nets[1],
+            "student_model": _dense(*student, pictures=pictures),
+            "teacher_model": _dense(*teacher, pictures=pictures),
             "recipe": Recipe(epochs=epochs, batch_size=64),
             "rates": RATES,
         }
-        yield f"kd_vs_msd_{name}", Setting("kd_vs_msd", dataset, parameters, options)
-        yield f"kd_vs_msd_{name}__teacher_dropout", Setting("kd_vs_msd", dataset, parameters, options | other)
+        yield _one(called, dataset, options, parameters)
+        yield _one(f"{called}, teacher dropout", dataset, options | other, parameters)
     for removal in REMOVALS:
         # A permutation removes whole modalities, so that nothing can be trained with dropout by it.
         whole = removal == "permutation"
@@ -144,8 +148,8 @@ def _msd() -> Iterator[tuple[str, Setting]]:
             "teacher_dropout": 0.0 if whole else DROPOUT,
             "arms": tuple(arm for arm in FEW if not (whole and arm == "kd_drop")),
         }
-        yield f"kd_vs_msd_ravdess_by_{removal}", Setting("kd_vs_msd", "ravdess", {}, options)
-    for dropout, end in ((0.0, ""), (DROPOUT, "__teacher_dropout")):
+        yield _one(f"ravdess by {removal}", "ravdess", options, {})
+    for dropout, end in ((0.0, ""), (DROPOUT, ", teacher dropout")):
         options = {
             "removal": "attention",
             "student_model": NetSpec.single_stream("student"),
@@ -156,9 +160,15 @@ def _msd() -> Iterator[tuple[str, Setting]]:
             "teacher_dropout": dropout,
             "arms": FEW,
         }
-        mix = {"mix": "redundant", **SHAPES}
-        name = f"kd_vs_msd_shapes_vl_redundant__transformer{end}"
-        yield name, Setting("kd_vs_msd", "shapes_vl", mix, options)
+        called = f"shapes_vl redundant, transformer{end}"
+        yield _one(called, "shapes_vl", options, {"mix": "redundant", **SHAPES})
+
+
+def _one(
+    called: str, dataset: str, options: Mapping[str, Any], parameters: Mapping[str, Any]
+) -> tuple[str, Setting]:
+    name = "kd_vs_msd_" + called.replace(",", "_").replace(" ", "_")
+    return name, Setting("kd_vs_msd", dataset, options, called, parameters)
 
 
 def _dense(width: int, features: int, joint: int, *, pictures: bool) -> NetSpec:
