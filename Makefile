@@ -10,12 +10,13 @@ export TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+OLDEST := $(VENV)-oldest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab test lint check clean
+.PHONY: help setup run lab test lint check test-oldest gpu clean
 
 help:  ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo '  PYTHON=python3.12 chooses the Python of the environment, ARGS="..." is passed on, for example'
 	@echo '  make run ARGS="01 --profile full"'
@@ -38,12 +39,27 @@ check: $(READY)  ## the tests, and the stored notebooks against what they give n
 	$(BIN)/python -m pytest tests notebooks -p tests.surroundings -n $(WORKERS) --dist loadscope \
 	  --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg $(ARGS)
 
-clean:  ## remove the environment and all caches; runs and data stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
+test-oldest: $(OLDEST)/.ready  ## a short suite with the oldest releases that pyproject.toml admits
+	$(OLDEST)/bin/python -m pytest tests -m oldest -p tests.surroundings -W default $(ARGS)
+
+gpu: $(READY)  ## measure on an NVIDIA GPU, and check it against the CPU
+	$(BIN)/python benchmarks/gpu.py $(ARGS)
+
+clean:  ## remove the environments and all caches; runs and data stay
+	rm -rf $(VENV) $(OLDEST) .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
 	find mmkd_lab tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.lock pyproject.toml tools/setup.py
-	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is not there. Install Python 3.11, 3.12 or 3.13, or give another: make PYTHON=..." >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "mmkd_lab needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is $$($(PYTHON) -V 2>&1). Give another: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON_FITS)
 	$(PYTHON) tools/setup.py --venv $(VENV)
 	@touch $@
+
+$(OLDEST)/.ready: pyproject.toml tools/setup.py
+	$(PYTHON_FITS)
+	$(PYTHON) tools/setup.py --oldest --venv $(OLDEST)
+	@touch $@
+
+define PYTHON_FITS
+@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is not there. Install Python 3.11, 3.12 or 3.13, or give another: make PYTHON=..." >&2; exit 1; }
+@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "mmkd_lab needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is $$($(PYTHON) -V 2>&1). Give another: make PYTHON=python3.12" >&2; exit 1; }
+endef

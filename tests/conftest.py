@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
+#: Folders whose tests all run with the oldest releases, too; elsewhere a test says so by its mark.
+_OLDEST = ("core", "cli")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what runs with the oldest releases."""
+    if item.path.parent.name in _OLDEST and item.get_closest_marker("browser") is None:
+        item.add_marker("oldest")
+
+
 @pytest.fixture(scope="session")
 def mirror() -> Path:
     """The folder of published data files; the test is skipped where there is none."""

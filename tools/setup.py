@@ -2,6 +2,8 @@
 
     python tools/setup.py                 into .venv
     python tools/setup.py --here          into the environment of this Python
+    python tools/setup.py --oldest --venv .venv-oldest
+                                          every package at the lower bound that pyproject.toml states
 
 A machine without an NVIDIA GPU gets a CPU build of torch when one can be had, so that it does not download
 CUDA: from the package sources the user has configured, or from PyTorch's own index of CPU builds.
@@ -14,11 +16,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 OLDEST, NEWEST = (3, 11), (3, 13)
+#: What tests do not import.
+TOOLS = ("mypy", "pandas-stubs", "playwright", "ruff")
 
 
 def main() -> None:
@@ -26,11 +31,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="where the environment is made")
     parser.add_argument("--here", action="store_true", help="use the environment of this Python instead")
+    parser.add_argument("--oldest", action="store_true", help="install lower bounds, not the pinned versions")
     options = parser.parse_args()
     check_python()
     python = Path(sys.executable) if options.here else environment(options.venv)
-    install_torch(python)
-    pip(python, "-r", str(LOCK))
+    pins = oldest() if options.oldest else {}
+    torch = install_torch(python, pins.pop("torch", torch_version()))
+    if options.oldest:
+        pip(
+            python, torch, "hatchling", "editables", *(f"{name}=={version}" for name, version in pins.items())
+        )
+    else:
+        pip(python, "-r", str(LOCK))
     pip(python, "--no-deps", "--no-build-isolation", "-e", str(ROOT))
     say("ready")
 
@@ -60,26 +72,49 @@ def version_of(python: Path) -> tuple[int, ...]:
     return tuple(map(int, found.stdout.split()))
 
 
-def install_torch(python: Path) -> None:
-    """Install the pinned torch: a CPU build if there is no GPU and such a build can be had."""
-    if installed(python) or has_gpu() or sys.platform == "darwin":
-        return  # the pin itself is right: with a GPU it is the CUDA build, on macOS there is only one build
-    say("no NVIDIA GPU found: looking for a CPU build of torch")
+def install_torch(python: Path, wanted: str) -> str:
+    """Install torch: a CPU build if there is no GPU and such a build can be had. Returns what is to be there.
+
+    When that version has no CPU build, another than the pinned one is given up rather than CUDA downloaded.
+    """
+    if has_gpu() or sys.platform == "darwin":
+        return f"torch=={wanted}"  # with a GPU it is the CUDA build, on macOS there is only one build
+    for version in dict.fromkeys((wanted, torch_version())):
+        if installed(python, version) or cpu_build(python, version):
+            if version != wanted:
+                say(f"torch {wanted} has no CPU build here: taking {version}")
+            return f"torch=={version}"
+    say("no CPU build of torch found: installing the ordinary one")
+    return f"torch=={torch_version()}"
+
+
+def cpu_build(python: Path, version: str) -> bool:
+    """Install the CPU build of a version of torch; whether there is one."""
+    say(f"no NVIDIA GPU found: looking for a CPU build of torch {version}")
     index = os.environ.get("TORCH_CPU_INDEX", "")
-    wanted = ("--retries", "1", "--no-deps", f"torch=={torch_version()}+cpu")
-    found = pip_try(python, *wanted) or (index != "" and pip_try(python, *wanted, "--extra-index-url", index))
-    if not found:
-        say("no CPU build of torch found: installing the ordinary one")
+    wanted = ("--retries", "1", "--no-deps", f"torch=={version}+cpu")
+    return pip_try(python, *wanted) or (index != "" and pip_try(python, *wanted, "--extra-index-url", index))
 
 
-def installed(python: Path) -> bool:
-    """Whether the pinned torch is there already."""
+def installed(python: Path, wanted: str) -> bool:
+    """Whether this version of torch is there already."""
     code = (
         "import sys; from importlib.metadata import version;"
         "sys.exit(version('torch').split('+')[0] != sys.argv[1])"
     )
-    command = [str(python), "-c", code, torch_version()]
+    command = [str(python), "-c", code, wanted]
     return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def oldest() -> dict[str, str]:
+    """Every package that the lab or its tests import -> the lowest version that pyproject.toml admits."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    listed = [
+        *project["dependencies"],
+        *(one for extra in project["optional-dependencies"].values() for one in extra),
+    ]
+    bounds = dict(one.split(">=") for one in listed)
+    return {name: version for name, version in bounds.items() if name not in TOOLS}
 
 
 def torch_version() -> str:

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmkd_lab.core.seed import derive
-from mmkd_lab.data.spectrogram import MelSpec, decibels
+from mmkd_lab.data.making.spectrogram import MelSpec, decibels
 
 SEED = 2023
 TAKES = 3

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from mmkd_lab.attribution.alignment import Aligned, Alignment, LinearPairs, align, align_linear
-from mmkd_lab.attribution.captum_case import CaptumCase, check_masks, feature_masks
+from mmkd_lab.attribution.alignment import (
+    Aligned,
+    Alignment,
+    Joint,
+    LinearPairs,
+    align,
+    align_linear,
+    aligned_pair,
+)
+from mmkd_lab.attribution.captum_case import CaptumCase, check_masks, feature_masks, grid
 from mmkd_lab.attribution.channels import CHANNEL_METHODS, ChannelSaliency, by_channel
+from mmkd_lab.attribution.editing import Edited, Editor
 from mmkd_lab.attribution.modality import METHODS, by_modality
-from mmkd_lab.attribution.regions import grid
+from mmkd_lab.attribution.rankings import (
+    RANKINGS,
+    Ranking,
+    RankingContext,
+    kept_channels,
+    register_ranking,
+    truth_of,
+)
 from mmkd_lab.attribution.saliency import DISTANCES, closed_form, minmax, top_k_precision, weight_magnitude
 from mmkd_lab.attribution.tables import Attribution
 from mmkd_lab.attribution.within import MAP_METHODS, Maps, within_modality
@@ -16,23 +32,33 @@ __all__ = [
     "DISTANCES",
     "MAP_METHODS",
     "METHODS",
+    "RANKINGS",
     "Aligned",
     "Alignment",
     "Attribution",
     "CaptumCase",
     "ChannelSaliency",
+    "Edited",
+    "Editor",
+    "Joint",
     "LinearPairs",
     "Maps",
+    "Ranking",
+    "RankingContext",
     "align",
     "align_linear",
+    "aligned_pair",
     "by_channel",
     "by_modality",
     "check_masks",
     "closed_form",
     "feature_masks",
     "grid",
+    "kept_channels",
     "minmax",
+    "register_ranking",
     "top_k_precision",
+    "truth_of",
     "weight_magnitude",
     "within_modality",
 ]

@@ -7,9 +7,9 @@ logits together. It pushes the teacher onto directions that the student can expr
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +18,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmkd_lab.attribution.networks import read_by
+from mmkd_lab.attribution.networks import onto, read_by
 from mmkd_lab.core import check
-from mmkd_lab.core.check import LabError, real, require, whole
+from mmkd_lab.core.check import LabError, require, whole
+from mmkd_lab.core.config import Count, Fraction, NonNegative, Positive, config
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.models import NetSpec
+from mmkd_lab.training.replicas import Replicas
 
 Floats = npt.NDArray[np.float32]
+#: A network before training: its description, or a function that makes it anew from a seed.
+Untrained = NetSpec | Callable[[int], nn.Module]
 
 
-@dataclass(frozen=True)
+@config
 class Alignment:
     """L = ce_teacher CE(f_a) + ce_student CE(f_b) + agreement MSE(logits): Xue et al. 2023 (MFH), Algorithm
     1.
@@ -42,13 +47,13 @@ class Alignment:
         LabError: a weight that is negative or not finite, or all of them 0.
     """
 
-    ce_teacher: float = 1.0
-    ce_student: float = 1.0
-    agreement: float = 1.0
+    ce_teacher: NonNegative = 1.0
+    ce_student: NonNegative = 1.0
+    agreement: NonNegative = 1.0
 
     def __post_init__(self) -> None:
-        weights = [real(n, getattr(self, n), at_least=0.0) for n in ("ce_teacher", "ce_student", "agreement")]
-        require(sum(weights) > 0, "ce_teacher, ce_student, agreement", "all 0", "must not all be 0")
+        weights = self.ce_teacher + self.ce_student + self.agreement
+        require(weights > 0, "ce_teacher, ce_student, agreement", "all 0", "must not all be 0")
 
     def __call__(self, teacher: Tensor, student: Tensor, target: Tensor) -> dict[str, Tensor]:
         """(B, K), (B, K) logits and (B,) classes -> 'ce_teacher', 'ce_student', 'agreement', and 'loss'."""
@@ -64,6 +69,35 @@ class Alignment:
         return {**terms, "loss": loss}
 
 
+@config
+class Joint:
+    """How an aligned pair is trained, by SGD whose last step counts.
+
+    The defaults are those of the authors' RAVDESS experiment (Xue et al. 2023); `batch_size=None` with
+    `epochs=1000` are those of their Gaussian one.
+
+    Args:
+        epochs: passes over the training split.
+        batch_size: samples a step; None for all. The last batch of an epoch may be smaller.
+        lr: learning rate.
+        momentum: of SGD.
+        objective: the weights of the three terms.
+
+    Raises:
+        LabError: a setting out of range.
+    """
+
+    epochs: Count = 100
+    batch_size: Count | None = 64
+    lr: Positive = 0.01
+    momentum: Fraction = 0.9
+    objective: Alignment = field(default_factory=Alignment)
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+
 @dataclass(frozen=True, eq=False)
 class Aligned:
     """Two jointly trained networks, and each term of their loss by epoch (epoch, metric, value)."""
@@ -73,69 +107,72 @@ class Aligned:
     history: pd.DataFrame
 
 
-def align(
-    teacher: nn.Module,
-    student: nn.Module,
+def aligned_pair(
     data: PairedData,
+    teacher: Untrained,
+    student: Untrained,
     *,
-    objective: Alignment | None = None,
-    epochs: int = 100,
-    batch_size: int | None = 64,
-    lr: float = 0.01,
-    momentum: float = 0.9,
-    seed: int = 0,
+    streams: tuple[int, int],
+    joint: Joint | None = None,
+    device: str | torch.device = "cpu",
 ) -> Aligned:
-    """Train copies of two untrained networks jointly on the training split, by SGD; the last step counts.
+    """A teacher and a student trained together from the weights of two seeds: Algorithm 1, step 1.
 
-    The defaults are those of the authors' RAVDESS experiment (Xue et al. 2023); `batch_size=None` with
-    `epochs=1000` are those of their Gaussian one.
+    Args:
+        data: single-label data with a training split.
+        teacher: a description, or a function from a seed to a fresh network.
+        student: the same; it may read other modalities.
+        streams: the seeds of the teacher's weights, and of the student's and the order of samples.
+        joint: how they are trained.
+        device: where.
+
+    Raises `LabError` as `align` does.
+    """
+    nets = []
+    for source, stream in zip((teacher, student), streams, strict=True):
+        if isinstance(source, NetSpec):
+            nets.append(Replicas.build(source, data, seeds=[stream], device=device).module())
+        else:
+            nets.append(source(stream).to(device))
+    return align(nets[0], nets[1], data, joint, seed=streams[1])
+
+
+def align(
+    teacher: nn.Module, student: nn.Module, data: PairedData, joint: Joint | None = None, *, seed: int = 0
+) -> Aligned:
+    """Train copies of two untrained networks jointly on the training split.
 
     Args:
         teacher: {modality: (B, ...)} -> (B, K); untrained.
         student: the same; it may read other modalities.
         data: single-label data with a training split.
-        objective: the weights of the three terms; by default 1 each.
-        epochs: passes over the training split.
-        batch_size: samples a step; None for all. The last batch of an epoch may be smaller.
-        lr: learning rate.
-        momentum: of SGD.
+        joint: how.
         seed: of the order of the samples, and of dropout.
 
     Raises:
-        LabError: one network given twice, a task other than single-label, a setting out of range, a batch of
-            one sample where a network normalises by batch, a loss that is not finite.
+        LabError: one network given twice, a task other than single-label, a batch of one sample where a
+            network normalises by batch, a loss that is not finite.
     """
+    joint = joint or Joint()
     require(teacher is not student, "student", "the teacher", "must be a network of its own")
     require(data.task is Task.SINGLE_LABEL, "data", data.task.value, "must be single-label data")
-    whole("epochs", epochs)
-    terms = objective or Alignment()
     nets = nn.ModuleList([copy.deepcopy(teacher), copy.deepcopy(student)]).train()
-    rate = real("lr", lr, above=0.0)
-    optimiser = torch.optim.SGD(
-        nets.parameters(), lr=rate, momentum=real("momentum", momentum, at_least=0.0, at_most=1.0)
-    )
+    optimiser = torch.optim.SGD(nets.parameters(), lr=joint.lr, momentum=joint.momentum)
     positions = data.positions("train")
-    size = len(positions) if batch_size is None else whole("batch_size", batch_size)
+    size = joint.batch_size or len(positions)
     generator = torch.Generator().manual_seed(derive(whole("seed", seed, at_least=0), "align", "order"))
     rows: list[tuple[int, str, float]] = []
-    for epoch in range(epochs):
+    for epoch in range(joint.epochs):
         order = positions[torch.randperm(len(positions), generator=generator).to(positions.device)]
         total: dict[str, Tensor] = {}
         with _seeded(nets, seed, epoch):
-            for i in range(0, len(order), size):
-                batch = order[i : i + size]
+            for batch in torch.split(order, size):
                 with _told_of_single_samples(batch, size):
-                    found = _step(nets, data, batch, terms, optimiser)
+                    found = _step(nets, data, batch, joint.objective, optimiser)
                 total = {name: total.get(name, 0) + term * len(batch) for name, term in found.items()}
         means = {name: float(term) / len(positions) for name, term in total.items()}
-        way_out = "Lower lr."
-        require(
-            bool(np.isfinite(means["loss"])),
-            "loss",
-            means["loss"],
-            f"must stay finite (epoch {epoch})",
-            way_out,
-        )
+        rule = f"must stay finite (epoch {epoch})"
+        require(bool(np.isfinite(means["loss"])), "loss", means["loss"], rule, "Lower lr.")
         rows += [(epoch, name, mean) for name, mean in means.items()]
     nets.eval()
     return Aligned(nets[0], nets[1], pd.DataFrame(rows, columns=["epoch", "metric", "value"]))
@@ -155,26 +192,19 @@ def _told_of_single_samples(batch: Tensor, size: int) -> Iterator[None]:
     """Batch normalisation refuses a batch of one sample, in words that do not name the setting behind it."""
     try:
         yield
-    except LabError:
-        raise
     except ValueError as error:
-        if len(batch) > 1:
+        if isinstance(error, LabError) or len(batch) > 1:
             raise
         rule = f"leaves a batch of one sample, which a network refuses: {error}"
-        raise LabError(
-            "batch_size", size, rule, "Choose another, or None for all samples at once."
-        ) from error
+        way_out = "Choose another, or None for all samples at once."
+        raise LabError("batch_size", size, rule, way_out) from error
 
 
 def _step(
     nets: nn.ModuleList, data: PairedData, batch: Tensor, terms: Alignment, optimiser: torch.optim.Optimizer
 ) -> dict[str, Tensor]:
-    parameter = next(nets.parameters())
-    z = []
-    for net in nets:
-        x = data.batch(batch, read_by(net))
-        z.append(net({name: values.to(parameter.device) for name, values in x.items()}))
-    found = terms(z[0], z[1], data.target[batch].to(parameter.device))
+    z = [net(onto(net, data.batch(batch, read_by(net)))) for net in nets]
+    found = terms(z[0], z[1], data.target[batch].to(z[0].device))
     optimiser.zero_grad()
     torch.autograd.backward(found["loss"])
     optimiser.step()
@@ -210,9 +240,7 @@ class LinearPairs:
 
     def swapped(self) -> LinearPairs:
         """The same pairs with students as teachers, to rank the channels of modality b."""
-        return replace(
-            self, weight_a=self.weight_b, bias_a=self.bias_b, weight_b=self.weight_a, bias_b=self.bias_a
-        )
+        return LinearPairs(self.weight_b, self.bias_b, self.weight_a, self.bias_a)
 
 
 def align_linear(
@@ -241,7 +269,7 @@ def align_linear(
         seeds: W seeds of the start; they may repeat.
         classes: K.
         agreement: weight of the MSE between logits.
-        steps: of gradient descent.
+        steps: of gradient descent; 0 gives the start.
         lr: learning rate.
         momentum: of SGD.
 
@@ -249,58 +277,50 @@ def align_linear(
         LabError: shapes that do not pair up, values that are not finite, labels out of range, settings out of
             range, weights that run away.
     """
-    from mmkd_lab.attribution.alignment_kernel import train  # numba takes a second to import
+    from mmkd_lab.training.linear_kernel import by_feature, descend_jointly  # numba takes a second to import
 
+    how = Joint(lr=lr, momentum=momentum, objective=Alignment(agreement=agreement))
     xa, xb = _stacked("a", a), _stacked("b", b)
     given = _plain(target)
     kind = np.issubdtype(given.dtype, np.integer) or given.dtype == bool
     require(bool(kind) and given.size > 0, "target", given.dtype, "must hold class numbers")
     labels = np.ascontiguousarray(given, dtype=np.int64)
-    w, n = xa.shape[0], xa.shape[2]
-    require(
-        xb.shape[0] == w and xb.shape[2] == n,
-        "b",
-        xb.shape,
-        f"must hold {w} worlds of {n} samples, as a does",
-    )
+    (w, n), k = xa.shape[:2], whole("classes", classes, at_least=2)
+    require(xb.shape[:2] == (w, n), "b", xb.shape, f"must hold {w} worlds of {n} samples, as a does")
     require(labels.shape == (w, n), "target", labels.shape, f"must be ({w}, {n})")
-    k = whole("classes", classes, at_least=2)
     inside = labels.min() >= 0 and labels.max() < k
     shown = f"labels from {labels.min()} to {labels.max()}"
     require(bool(inside), "target", shown, f"must lie between 0 and {k - 1} ({k} classes)")
     starts = [check.whole("seeds", seed, at_least=0) for seed in seeds]
     require(len(starts) == w, "seeds", starts, f"must be {w}, one per world")
-    wa, wb = _start(starts, "a", xa.shape[1], k), _start(starts, "b", xb.shape[1], k)
-    train(
-        xa,
-        xb,
-        labels,
-        wa,
-        wb,
-        real("agreement", agreement, at_least=0.0),
-        whole("steps", steps, at_least=0),
-        real("lr", lr, above=0.0),
-        real("momentum", momentum, at_least=0.0, at_most=1.0),
-    )
+    wa, wb = _start(starts, "a", xa.shape[2], k), _start(starts, "b", xb.shape[2], k)
+    strength, many = how.objective.agreement, whole("steps", steps, at_least=0)
+    for i in range(w):
+        pair = [by_feature(x[i]) for x in (xa, xb)]
+        own = [np.zeros((k, len(x))) for x in pair]
+        for mine, start in zip(own, (wa[i], wb[i]), strict=True):
+            mine[:, : start.shape[1]] = start
+        descend_jointly(*pair, labels[i], *own, strength, many, how.lr, how.momentum)
+        wa[i], wb[i] = (mine[:, : start.shape[1]] for mine, start in zip(own, (wa[i], wb[i]), strict=True))
     if not (np.isfinite(wa).all() and np.isfinite(wb).all()):
         raise LabError("lr", lr, "makes the weights run away", "Lower it.")
-    ta, tb = torch.from_numpy(wa).transpose(1, 2), torch.from_numpy(wb).transpose(1, 2)
+    ta, tb = torch.from_numpy(wa).float(), torch.from_numpy(wb).float()
     return LinearPairs(ta[..., :-1], ta[..., -1], tb[..., :-1], tb[..., -1])
 
 
 def _stacked(name: str, values: npt.ArrayLike | Tensor) -> Floats:
-    """(W, N, d) -> (W, d, N) float32, contiguous."""
+    """(W, N, d) float32."""
     found = np.asarray(_plain(values), dtype=np.float32)
     require(found.ndim == 3 and found.size > 0, name, found.shape, "must be (worlds, samples, columns)")
     require(bool(np.isfinite(found).all()), name, "NaN or infinite values", "must be finite")
-    return np.ascontiguousarray(found.transpose(0, 2, 1))
+    return found
 
 
 def _plain(values: npt.ArrayLike | Tensor) -> npt.NDArray[np.generic]:
     return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 
-def _start(seeds: Sequence[int], modality: str, d: int, k: int) -> Floats:
-    """(W, d + 1, K) uniform in ±1 / sqrt(d), biases in the last row."""
+def _start(seeds: Sequence[int], modality: str, d: int, k: int) -> npt.NDArray[np.float64]:
+    """(W, K, d + 1) uniform in ±1 / sqrt(d), biases last."""
     draws = [np.random.default_rng(derive(seed, "align", modality)) for seed in seeds]
-    return np.stack([draw.uniform(-1, 1, (d + 1, k)) / np.sqrt(d) for draw in draws]).astype(np.float32)
+    return np.stack([draw.uniform(-1, 1, (d + 1, k)).T / np.sqrt(d) for draw in draws])

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmkd_lab.attribution.networks import Network, output_of, scores
-from mmkd_lab.core.check import LabError, listing, require
+from mmkd_lab.attribution.networks import Network, Output, output_of, scores
+from mmkd_lab.core.check import LabError, listing, require, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,15 +92,13 @@ def check_regions(regions: Tensor, values: Tensor) -> Tensor:
     """(...) int64 region numbers of one sample, or `LabError`."""
     sound = isinstance(regions, Tensor) and not regions.is_floating_point()
     require(sound, "regions", getattr(regions, "dtype", type(regions).__name__), "must be whole numbers")
-    shape = tuple(values.shape[1:])
-    require(
-        tuple(regions.shape) == shape, "regions", tuple(regions.shape), f"must have a sample's shape {shape}"
-    )
+    shown, shape = tuple(regions.shape), tuple(values.shape[1:])
+    require(shown == shape, "regions", shown, f"must have a sample's shape {shape}")
     require(bool((regions >= 0).all()), "regions", int(regions.min()), "must not be negative")
     return regions.to(torch.int64)
 
 
-def selected(case: CaptumCase, target: Tensor, *, output: str) -> Callable[..., Tensor]:
+def selected(case: CaptumCase, target: Tensor, *, output: Output) -> Callable[..., Tensor]:
     """M tensors -> (B,): the output of each sample's class, for gradients and ablations.
 
     Captum stacks several copies of the batch along the first axis, copy after copy; the classes are repeated
@@ -115,3 +113,54 @@ def selected(case: CaptumCase, target: Tensor, *, output: str) -> Callable[..., 
         return output_of(z, target.repeat(len(z) // len(target)), output=output) + unused
 
     return forward
+
+
+def grid(shape: Sequence[int], patch: int | Sequence[int]) -> Tensor:
+    """Region numbers for a sample of `shape`, cut into patches along its last axes.
+
+    Args:
+        shape: of one sample: (C, H, W), (1, bands, frames), (tokens,), (columns,).
+        patch: side lengths of a patch along the last axes, or one for all axes but channels. Axes before them
+            (the channels of an image) belong to one region together. A last patch may be smaller.
+
+    Raises:
+        LabError: more sides than axes, or a side that is not a whole number of at least 1.
+
+    Example:
+        `grid((1, 28, 28), 7)` has 16 regions; `grid((1, 40, 100), (40, 10))` has 10 stretches of time;
+        `grid((50,), 1)` has one region per column.
+    """
+    axes = len(shape)
+    require(axes >= 1, "shape", tuple(shape), "must have at least one axis")
+    if isinstance(patch, Sequence):
+        sides = [whole("patch", side) for side in patch]
+    else:
+        sides = [whole("patch", patch)] * (axes if axes < 3 else axes - 1)
+    rule = f"must have 1 to {axes} sides, one per axis of {tuple(shape)}"
+    require(1 <= len(sides) <= axes, "patch", patch, rule)
+    numbers = torch.zeros(tuple(shape), dtype=torch.int64)
+    for axis, side in zip(range(axes - len(sides), axes), sides, strict=True):
+        count = -(-shape[axis] // side)
+        along = torch.arange(shape[axis]) // side
+        numbers = numbers * count + along.reshape(-1, *[1] * (axes - 1 - axis))
+    return numbers
+
+
+def region_sums(values: Tensor, regions: Tensor) -> Tensor:
+    """(N, ...) values and (...) region numbers -> (N, R): the sum of each region's cells, regions by number.
+
+    Raises `LabError` when the two do not go together.
+    """
+    require(values.shape[1:] == regions.shape, "regions", tuple(regions.shape), "must have a sample's shape")
+    flat, numbers = values.flatten(1), regions.flatten().to(values.device)
+    _, rank = torch.unique(numbers, return_inverse=True)
+    return flat.new_zeros(len(flat), int(rank.max()) + 1).index_add_(1, rank, flat)
+
+
+def window(shape: Sequence[int], patch: int | Sequence[int]) -> tuple[int, ...]:
+    """The occlusion window over a sample of `shape`: `patch` along the last axes, whole along the others."""
+    grid(shape, patch)  # for its checks
+    axes = len(shape)
+    sides = list(patch) if isinstance(patch, Sequence) else [patch] * (axes if axes < 3 else axes - 1)
+    before = list(shape[: axes - len(sides)])
+    return tuple(before + [min(side, size) for side, size in zip(sides, shape[len(before) :], strict=True)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -11,23 +12,26 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from mmkd_lab.attribution.layers import Cut, Readout, head_of, layer_kinds
+from mmkd_lab.attribution.layers import Cut, Readout, Side, channel_axis, head_of, layer_kinds
 from mmkd_lab.attribution.networks import BATCH, Network, Numbers, Samples, evaluating, logits, read_by
-from mmkd_lab.attribution.rest import constant_channels, permuted_rest
 from mmkd_lab.attribution.saliency import (
     DISTANCES,
+    Distance,
     closed_form_of,
+    constant_channels,
     distance,
     minmax,
     permuted_additive,
     permuted_mse,
+    permuted_rest,
     weight_magnitude,
 )
 from mmkd_lab.core.check import LabError, one_of, require, whole
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
 
-CHANNEL_METHODS = ("auto", "closed_form", "permutation")
+ChannelMethod = Literal["auto", "closed_form", "permutation"]
+CHANNEL_METHODS = get_args(ChannelMethod)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +46,7 @@ class ChannelSaliency:
         start: D_0, the distance without a permutation.
         layer: the layer's name; `side` says whether its input or its output.
         side: 'input' or 'output'.
+        axis: of the channels in what passes there, at least 1.
         method: 'closed_form' or 'permutation'.
         distance: 'mse', 'l1' or 'kl'.
         permutations: how many; None for the closed form, which is their mean over all of them.
@@ -54,9 +59,10 @@ class ChannelSaliency:
     standard_error: Numbers
     start: float
     layer: str
-    side: str
+    side: Side
+    axis: int
     method: str
-    distance: str
+    distance: Distance
     permutations: int | None
     n: int
     constant: npt.NDArray[np.bool_]
@@ -113,10 +119,10 @@ def by_channel(
     data: PairedData | Mapping[str, Tensor],
     *,
     layer: str | None = None,
-    side: str = "output",
-    axis: int = 1,
-    method: str = "auto",
-    distance: str = "mse",
+    side: Side = "output",
+    axis: int | None = None,
+    method: ChannelMethod = "auto",
+    distance: Distance = "mse",
     permutations: int | Tensor = 100,
     split: str = "train",
     seed: int = 0,
@@ -131,10 +137,11 @@ def by_channel(
         teacher: the network whose channels are ranked; {modality: (B, ...)} -> logits (B, K).
         student: the other one; it may read other modalities.
         data: paired samples: a dataset, of which `split` is used, or {modality: (N, ...)}.
-        layer: a layer of the teacher by name; None for the input of its linear head.
+        layer: a layer of the teacher, by the name that your module has for it ('layer1'); None for the input
+            of its linear head.
         side: 'output' or 'input' of that layer.
-        axis: the channel axis of what passes there: 1 for (N, d) and (N, d, H, W), -1 for (N, tokens, d). A
-            channel is permuted at all its positions together.
+        axis: the channel axis of what passes there; None finds it, see `layers.channel_axis`: 1 for (N, d)
+            and (N, d, H, W), the last for (N, tokens, d). All positions of a channel are permuted together.
         method: 'closed_form' (exact; needs a linear head that reads the layer, and distance 'mse'),
             'permutation', or 'auto' for the closed form where it holds and no permutations are given by row.
             The result says which it was.
@@ -156,33 +163,28 @@ def by_channel(
     require(n >= 2, "data", f"{n} sample", "must hold at least 2 samples to permute")
     _check_orders(permutations, n)
     whole("seed", seed, at_least=0)
-    whole("batch_size", batch_size)
     with evaluating(teacher), evaluating(student):
         x = _for(teacher, samples)
         cut = _cut(teacher, x, layer, side)
         passed, z = cut.read(x, batch_size=batch_size)
         h = logits(student, _for(student, samples), batch_size=batch_size).double().to(z.device)
-        require(
-            z.shape == h.shape,
-            "student",
-            tuple(h.shape),
-            f"must give logits {tuple(z.shape)}, as the teacher",
-        )
+        rule = f"must give logits {tuple(z.shape)}, as the teacher"
+        require(z.shape == h.shape, "student", tuple(h.shape), rule)
         way_out = "Use distance='mse', or networks of two logits."
         rule = "is 0 between any two networks of one logit"
         require(distance != "kl" or z.shape[1] > 1, "distance", distance, rule, way_out)
-        axis = _axis(axis, passed)
-        readout = _readout(cut, x, passed, axis, batch_size)
+        at = channel_axis(cut, passed, axis)
+        readout = _readout(cut, x, passed, at, batch_size)
         chosen = "permutation" if method == "auto" and isinstance(permutations, Tensor) else method
         closed = _choose(chosen, distance, readout, cut)
-        still = constant_channels(passed, axis)
+        still = constant_channels(passed, at)
         if closed:
             assert readout is not None
             found = closed_form_of(readout, z.double() - h).unsqueeze(0)
         else:
             orders = _orders(permutations, n, seed).to(z.device)
-            found = _permuted(cut, x, passed, z, h, readout, orders, axis, distance, batch_size)
-    return _result(found, still, closed, cut, readout, distance, z.double(), h)
+            found = _permuted(cut, x, passed, z, h, readout, orders, at, distance, batch_size)
+    return _result(found, still, closed, cut, at, readout, distance, z.double(), h)
 
 
 def _permuted(
@@ -194,7 +196,7 @@ def _permuted(
     readout: Readout | None,
     orders: Tensor,
     axis: int,
-    kind: str,
+    kind: Distance,
     batch_size: int,
 ) -> Tensor:
     """(M, d) D_i - D_0, by the cheapest way that gives it."""
@@ -210,8 +212,9 @@ def _result(
     still: Tensor,
     closed: bool,
     cut: Cut,
+    axis: int,
     readout: Readout | None,
-    kind: str,
+    kind: Distance,
     z: Tensor,
     h: Tensor,
 ) -> ChannelSaliency:
@@ -224,9 +227,10 @@ def _result(
     return ChannelSaliency(
         values=values.cpu().numpy(),
         standard_error=torch.where(still, 0.0, error).cpu().numpy(),
-        start=float(_start(z, h, kind)),
+        start=float(distance(z, h, kind=kind).mean()),
         layer=cut.layer,
         side=cut.side,
+        axis=axis,
         method="closed_form" if closed else "permutation",
         distance=kind,
         permutations=None if closed else m,
@@ -236,12 +240,7 @@ def _result(
     )
 
 
-def _start(z: Tensor, h: Tensor, kind: str) -> Tensor:
-    """D_0: the mean distance of (N, K) logits."""
-    return distance(z, h, kind=kind).mean()
-
-
-def _cut(teacher: Network, x: Mapping[str, Tensor], layer: str | None, side: str) -> Cut:
+def _cut(teacher: Network, x: Mapping[str, Tensor], layer: str | None, side: Side) -> Cut:
     if not isinstance(teacher, nn.Module):
         raise LabError("teacher", type(teacher).__name__, "has no layers; give an nn.Module")
     if layer is not None:
@@ -262,24 +261,12 @@ def _for(net: Network, samples: Samples) -> dict[str, Tensor]:
     return {name: there.x[name] for name in names}
 
 
-def _axis(axis: int, passed: Tensor) -> int:
-    sound = (
-        isinstance(axis, int)
-        and not isinstance(axis, bool)
-        and -passed.ndim < axis < passed.ndim
-        and axis != 0
-    )
-    rule = f"must be an axis of {tuple(passed.shape)} other than 0, the samples"
-    require(sound, "axis", axis, rule)
-    return axis % passed.ndim
-
-
 def _readout(cut: Cut, x: Mapping[str, Tensor], passed: Tensor, axis: int, batch_size: int) -> Readout | None:
     found = Readout.of(cut, x, passed, axis=axis, batch_size=batch_size)
     return None if found is None else Readout(found.features.double(), found.weight.double())
 
 
-def _choose(method: str, kind: str, readout: Readout | None, cut: Cut) -> bool:
+def _choose(method: str, kind: Distance, readout: Readout | None, cut: Cut) -> bool:
     if method != "closed_form":
         return method == "auto" and kind == "mse" and readout is not None
     way_out = "Use method='permutation'."

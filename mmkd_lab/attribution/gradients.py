@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mmkd_lab.attribution.captum_case import CaptumCase, selected
-from mmkd_lab.attribution.networks import BATCH, Network, logits, scores
-from mmkd_lab.core.check import LabError, require, whole
+from mmkd_lab.attribution.networks import BATCH, Network, Output, logits, scores
+from mmkd_lab.core.check import LabError, one_of, require, whole
+
+#: The lab's own, then Captum's.
+Nodes = Literal[
+    "graded", "gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"
+]
+_GRADING = 4
 
 
 def integrated_gradients(
@@ -20,17 +27,17 @@ def integrated_gradients(
     target: Tensor,
     *,
     explained: Sequence[str] | None = None,
-    output: str = "logit",
+    output: Output = "logit",
     steps: int = 64,
-    grading: int = 4,
+    nodes: Nodes = "graded",
     batch_size: int = BATCH,
 ) -> dict[str, Tensor]:
     """{modality: (N, ...)}: integrated gradients from `baseline` to `x`, along a straight line.
 
-    Sundararajan et al. 2017, section 3. Captum's nodes lie evenly along the path (`grading=1` gives its
-    numbers); a network that normalises its activations turns within the first hundredth of a path that begins
-    at zero, where they miss most of the integral. Here the nodes are the fourth power of Gauss-Legendre's, so
-    that a third of them lie in the first hundredth.
+    Sundararajan et al. 2017, section 3. Captum's nodes lie evenly along the path; a network that normalises
+    its activations turns within the first hundredth of a path that begins at zero, where they miss most of
+    the integral. 'graded' takes the fourth power of Gauss-Legendre's nodes: a third of them lie in the first
+    hundredth.
 
     Args:
         net: takes {modality: (B, ...)}, gives (B, K).
@@ -39,14 +46,13 @@ def integrated_gradients(
         target: (N,) classes.
         explained: the modalities that move; the others stay as in `x`. By default all.
         output: 'logit', 'probability' or 'log_probability'.
-        steps: nodes.
-        grading: the power that draws nodes towards the baseline.
+        steps: how many nodes.
+        nodes: where they lie: 'graded', or one of Captum's methods, which gives Captum's numbers.
         batch_size: rows that pass through the network at once; a sample has one row per node.
 
     Raises `LabError` for modalities without a gradient: integers, and those that `check_flow` refuses.
     """
-    whole("grading", grading)
-    place, weight = _nodes(whole("steps", steps), grading)
+    place, weight = _places(steps, nodes)
 
     def one(case: CaptumCase, some: slice) -> tuple[Tensor, ...]:
         total = [torch.zeros_like(v) for v in case.inputs]
@@ -64,14 +70,25 @@ def integrated_gradients(
         return tuple(total)
 
     names = tuple(x) if explained is None else tuple(explained)
-    return _batched(one, net, x, names, size=whole("batch_size", batch_size))
+    return _batched(one, net, x, names, size=batch_size)
 
 
-def _nodes(steps: int, grading: int) -> tuple[Tensor, Tensor]:
-    """Places in (0, 1) and weights: Gauss-Legendre in s, where the place is s to the power of `grading`."""
+def check_nodes(steps: int, nodes: str, *, layer: bool = False) -> None:
+    """Raise `LabError` for nodes that are none, or that Captum does not have at a layer."""
+    one_of("nodes", nodes, get_args(Nodes)[1 if layer else 0 :])
+    whole("steps", steps, at_least=2 if nodes == "riemann_trapezoid" else 1)
+
+
+def _places(steps: int, nodes: Nodes) -> tuple[Tensor, Tensor]:
+    """Places in [0, 1] and weights of the nodes."""
+    if nodes != "graded":
+        from captum.attr._utils.approximation_methods import approximation_parameters
+
+        weights, places = approximation_parameters(nodes)
+        return torch.tensor(places(steps)).double(), torch.tensor(weights(steps)).double()
     node, weight = np.polynomial.legendre.leggauss(steps)
     s = (node + 1) / 2
-    return torch.from_numpy(s**grading), torch.from_numpy(weight / 2 * grading * s ** (grading - 1))
+    return torch.from_numpy(s**_GRADING), torch.from_numpy(weight / 2 * _GRADING * s ** (_GRADING - 1))
 
 
 def _along(base: Tensor, end: Tensor, at: Tensor) -> Tensor:
@@ -86,7 +103,7 @@ def gradient_x_input(
     target: Tensor,
     *,
     explained: Sequence[str] | None = None,
-    output: str = "logit",
+    output: Output = "logit",
     batch_size: int = BATCH,
 ) -> dict[str, Tensor]:
     """{modality: (N, ...)}: the gradient of the output, times the input (Shrikumar et al. 2016; Captum).
@@ -100,7 +117,7 @@ def gradient_x_input(
         return tuple(method.attribute(case.inputs, additional_forward_args=case.fixed))
 
     names = tuple(x) if explained is None else tuple(explained)
-    return _batched(one, net, x, names, size=whole("batch_size", batch_size))
+    return _batched(one, net, x, names, size=batch_size)
 
 
 def token_gradients(
@@ -111,8 +128,9 @@ def token_gradients(
     *,
     modality: str,
     layer: nn.Module,
-    output: str = "logit",
+    output: Output = "logit",
     steps: int = 64,
+    nodes: Nodes = "gausslegendre",
     batch_size: int = BATCH,
 ) -> Tensor:
     """(N, L): integrated gradients of a token modality (N, L), taken at its embedding layer and summed over
@@ -125,7 +143,7 @@ def token_gradients(
     from captum.attr import LayerIntegratedGradients
 
     _check_layer(net, {name: v[:batch_size] for name, v in x.items()}, layer)
-    size = max(1, whole("batch_size", batch_size) // whole("steps", steps))
+    size = max(1, batch_size // steps)
     parts: list[Tensor] = []
     for i in range(0, len(target), size):
         some = slice(i, i + size)
@@ -138,6 +156,7 @@ def token_gradients(
                 baselines=baseline[modality][some],
                 additional_forward_args=case.fixed,
                 n_steps=steps,
+                method=nodes,
             )
         shape = tuple(case.inputs[0].shape)
         fits = isinstance(found, Tensor) and tuple(found.shape[:-1]) == shape
@@ -157,12 +176,8 @@ def _batched(
 ) -> dict[str, Tensor]:
     for name in explained:
         if not x[name].is_floating_point():
-            raise LabError(
-                f"data[{name!r}]",
-                x[name].dtype,
-                "whole numbers have no gradient",
-                "Use shapley, ablation or permutation; for tokens, within_modality(layer=<embedding>).",
-            )
+            way_out = "Use shapley, ablation or permutation; for tokens, within_modality(layer=<embedding>)."
+            raise LabError(f"data[{name!r}]", x[name].dtype, "whole numbers have no gradient", way_out)
     check_flow(net, x, explained, batch_size=size)
     parts: list[tuple[Tensor, ...]] = []
     for i in range(0, len(next(iter(x.values()))), size):

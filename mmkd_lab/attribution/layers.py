@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,27 +13,93 @@ from torch import Tensor, nn
 from mmkd_lab.attribution.networks import Network, copied, scores
 from mmkd_lab.core.check import LabError, listing, one_of, require
 
-SIDES = ("output", "input")
+Side = Literal["output", "input"]
 #: Samples on which the rest of a network is tried before it is trusted.
 _TRIAL = 4
+#: What passes in and out of these has its channels along the first axis after the samples, or along the last.
+_FIRST = (
+    "Conv",
+    "BatchNorm",
+    "InstanceNorm",
+    "GroupNorm",
+    "MaxPool",
+    "AvgPool",
+    "AdaptiveMax",
+    "AdaptiveAvg",
+)
+_LAST = (
+    "Linear",
+    "LayerNorm",
+    "RMSNorm",
+    "Embedding",
+    "MultiheadAttention",
+    "TransformerEncoder",
+    "LSTM",
+    "GRU",
+)
+
+
+def user_module(net: nn.Module) -> nn.Module:
+    """The module whose layer names a user knows: what a wrapper holds as its one child `module`.
+
+    The lab's adapter holds your network so, as do torch's own wrappers (DataParallel, AveragedModel).
+    """
+    while [name for name, _ in net.named_children()] == ["module"]:
+        net = next(net.children())
+    return net
 
 
 def module_named(net: Network, name: str) -> nn.Module:
-    """The submodule of a name. Raises `LabError` that lists those that exist."""
+    """The layer of a user's name, such as 'layer1'. Raises `LabError` that lists those that exist."""
     if not isinstance(net, nn.Module):
         raise LabError("net", type(net).__name__, "has no layers by name; give an nn.Module")
-    known: dict[str, nn.Module] = {inner: module for inner, module in net.named_modules() if inner}
+    inner = user_module(net)
+    known: dict[str, nn.Module] = {found: module for found, module in inner.named_modules() if found}
     if not isinstance(name, str) or name not in known:
-        raise LabError("layer", name, f"is no layer of this {type(net).__name__}. It has {_names(known)}")
+        has = listing(sorted(known)) if known else "none"
+        raise LabError("layer", name, f"is no layer of this {type(inner).__name__}. It has {has}")
     return known[name]
+
+
+def channel_axis(cut: Cut, passed: Tensor, axis: int | None = None) -> int:
+    """The axis of the channels of what passes a cut, at least 1.
+
+    Args:
+        cut: where.
+        passed: (N, ...) what passes there.
+        axis: an answer to check; None works it out: (N, d) and maps (N, d, H, W) have channels along axis 1,
+            tokens (N, L, d) along the last. What a Linear or LayerNorm gives has them last in any shape, what
+            a convolution gives first.
+
+    Raises:
+        LabError: an axis that is none, or that of the samples; three axes in a network that has both
+            convolutions over one axis and layers over tokens, at a layer that is neither.
+    """
+    if axis is not None:
+        sound = isinstance(axis, int) and not isinstance(axis, bool) and -passed.ndim < axis < passed.ndim
+        rule = f"must be an axis of {tuple(passed.shape)} other than 0, the samples"
+        require(sound and axis != 0, "axis", axis, rule)
+        return axis % passed.ndim
+    if passed.ndim == 2:
+        return 1
+    kind = type(cut.module).__name__
+    if kind.startswith(_LAST) or kind == "Conv1D":  # GPT-2's is a linear layer
+        return passed.ndim - 1
+    if kind.startswith(_FIRST):
+        return 1
+    if passed.ndim > 3:
+        return 1
+    kinds = [type(module).__name__ for module in user_module(cut.net).modules()]
+    rule = f"cannot be told from the shape {tuple(passed.shape)} of {cut.layer!r}"
+    require(not any(one.startswith("Conv1d") for one in kinds), "axis", None, rule, "Give axis=1 or axis=-1.")
+    return passed.ndim - 1
 
 
 def head_of(net: Network, x: Mapping[str, Tensor]) -> str | None:
     """The name of the linear layer whose output is the network's logits; None when the head is not linear."""
-    if not isinstance(net, nn.Module):
-        raise LabError("net", type(net).__name__, "has no layers by name; give an nn.Module")
     seen: dict[str, list[Tensor]] = {}
-    linear = {name: module for name, module in net.named_modules() if name and isinstance(module, nn.Linear)}
+    named = user_module(net).named_modules() if isinstance(net, nn.Module) else ()
+    linear = {name: module for name, module in named if name and isinstance(module, nn.Linear)}
     hooks = [module.register_forward_hook(_keeper(seen, name)) for name, module in linear.items()]
     try:
         with torch.no_grad():
@@ -56,17 +123,17 @@ class Cut:
 
     Args:
         net: takes {modality: (B, ...)}, gives (B, K).
-        layer: the layer's name.
+        layer: the layer's name, as the user's module has it.
         side: 'output' cuts after the layer, 'input' before it.
     """
 
     net: nn.Module
     layer: str
-    side: str = "output"
+    side: Side = "output"
     module: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
-        one_of("side", self.side, SIDES)
+        one_of("side", self.side, get_args(Side))
         object.__setattr__(self, "module", module_named(self.net, self.layer))
 
     def read(self, x: Mapping[str, Tensor], *, batch_size: int) -> tuple[Tensor, Tensor]:
@@ -81,18 +148,13 @@ class Cut:
             seen: list[object] = []
             with self._hooked(seen), torch.no_grad():
                 z = scores(self.net, {name: v[i : i + batch_size] for name, v in x.items()})
-            require(
-                len(seen) == 1,
-                "layer",
-                self.layer,
-                f"must be used once; this network uses it {len(seen)} times",
-            )
+            rule = f"must be used once; this network uses it {len(seen)} times"
+            require(len(seen) == 1, "layer", self.layer, rule)
             one = seen[0]
             shown = tuple(one.shape) if isinstance(one, Tensor) else type(one).__name__
             if not isinstance(one, Tensor) or one.ndim < 2 or len(one) != len(z):
-                raise LabError(
-                    "layer", self.layer, f"must pass one tensor (samples, channels, ...), not {shown}"
-                )
+                rule = f"must pass one tensor (samples, channels, ...), not {shown}"
+                raise LabError("layer", self.layer, rule)
             require(bool(torch.isfinite(one).all()), "layer", self.layer, "passes NaN or infinite values")
             passed.append(one)
             said.append(z)
@@ -124,23 +186,27 @@ class Cut:
 
     @contextmanager
     def _hooked(self, seen: list[object]) -> Iterator[None]:
-        if self.side == "output":
-            hook = self.module.register_forward_hook(lambda _m, _args, out: seen.append(_copied(out)))
-        else:
-            hook = self.module.register_forward_pre_hook(
-                lambda _m, args: seen.append(_copied(args[0] if args else None))
-            )
-        try:
+        # Copies: an activation that works in place would change what was kept.
+        with self._hook(lambda one: seen.append(one.clone() if isinstance(one, Tensor) else one)):
             yield
-        finally:
-            hook.remove()
 
     @contextmanager
     def _replaced(self, passed: Tensor) -> Iterator[None]:
+        with self._hook(lambda _: passed.clone()):
+            yield
+
+    @contextmanager
+    def _hook(self, act: Callable[[object], Tensor | None]) -> Iterator[None]:
+        """`act` on what passes the cut; what it returns, unless None, passes instead."""
+
+        def before(_: nn.Module, args: tuple[object, ...]) -> object:
+            instead = act(args[0] if args else None)
+            return None if instead is None else (instead, *args[1:])
+
         if self.side == "output":
-            hook = self.module.register_forward_hook(lambda _m, _args, _out: passed.clone())
+            hook = self.module.register_forward_hook(lambda _m, _args, out: act(out))
         else:
-            hook = self.module.register_forward_pre_hook(lambda _m, args: (passed.clone(), *args[1:]))
+            hook = self.module.register_forward_pre_hook(before)
         try:
             yield
         finally:
@@ -173,7 +239,7 @@ class Readout:
         if name is None:
             return None
         fed, z = Cut(cut.net, name, "input").read(x, batch_size=batch_size)
-        head = cut.net.get_submodule(name)
+        head = module_named(cut.net, name)
         assert isinstance(head, nn.Linear)
         weight = head.weight.detach()
         with torch.no_grad():
@@ -207,12 +273,3 @@ def _keeper(seen: dict[str, list[Tensor]], name: str) -> Callable[[nn.Module, ob
         seen.setdefault(name, []).append(out.clone())
 
     return keep
-
-
-def _copied(out: object) -> object:
-    """What passes a hook as it is now: an activation that works in place would change it later."""
-    return out.clone() if isinstance(out, Tensor) else out
-
-
-def _names(known: Mapping[str, nn.Module]) -> str:
-    return listing(sorted(known)) if known else "none"

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from math import factorial
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmkd_lab.attribution.gradients import gradient_x_input, integrated_gradients
+from mmkd_lab.attribution.gradients import Nodes, check_nodes, gradient_x_input, integrated_gradients
 from mmkd_lab.attribution.networks import (
     BATCH,
-    OUTPUTS,
     Network,
     Numbers,
+    Output,
     Samples,
     check_output,
     evaluating,
@@ -32,14 +35,10 @@ from mmkd_lab.data.paired import PairedData
 from mmkd_lab.models.removal import Permutation, Removal
 from mmkd_lab.models.views import View, all_views
 
-METHODS = (
-    "shapley",
-    "ablation",
-    "permutation",
-    "integrated_gradients",
-    "gradient_x_input",
-    "perceptual_score",
-)
+Method = Literal[
+    "shapley", "ablation", "permutation", "integrated_gradients", "gradient_x_input", "perceptual_score"
+]
+METHODS = get_args(Method)
 #: 2^12 views of every sample; beyond this exact Shapley values are no longer a matter of minutes.
 MOST_MODALITIES = 12
 
@@ -48,16 +47,17 @@ def by_modality(
     net: Network,
     data: PairedData | Mapping[str, Tensor],
     *,
-    methods: str | Sequence[str] = ("shapley",),
+    methods: Method | Sequence[Method] = ("shapley",),
     target: str | int | Tensor = "predicted",
-    output: str = "logit",
+    output: Output = "logit",
     removal: str | Removal = "zeros",
     labels: Tensor | None = None,
     subjects: Tensor | None = None,
     split: str = "test",
     steps: int = 64,
+    nodes: Nodes = "graded",
     draws: int = 10,
-    interval: str = "t",
+    interval: Literal["t", "bootstrap"] = "t",
     level: float = 0.95,
     seed: int = 0,
     batch_size: int = BATCH,
@@ -91,7 +91,9 @@ def by_modality(
         subjects: (N,) int64, who each sample comes from (a speaker); a `PairedData` brings its groups.
             Samples of one subject are not independent, and intervals are then over subjects.
         split: of a `PairedData`.
-        steps: nodes of the integral.
+        steps: how many nodes the integral has.
+        nodes: where they lie, see `gradients.integrated_gradients`: 'graded', or one of Captum's methods
+            ('gausslegendre', 'riemann_left', 'riemann_right', 'riemann_middle', 'riemann_trapezoid').
         draws: permutations.
         interval: 't' or 'bootstrap', over samples or subjects, see `tables.tabulate`.
         level: coverage of the intervals.
@@ -104,19 +106,18 @@ def by_modality(
     that do not reach a modality on which the logits depend.
     """
     chosen = (methods,) if isinstance(methods, str) else tuple(methods)
-    require(len(chosen) > 0, "methods", methods, "must name at least one method")
     for method in chosen:
         one_of("methods", method, METHODS)
-    require(len(set(chosen)) == len(chosen), "methods", methods, "must not name a method twice")
-    one_of("output", output, OUTPUTS)
+    rule = "must name at least one method, and none twice"
+    require(0 < len(chosen) == len(set(chosen)), "methods", methods, rule)
     whole("draws", draws)
-    whole("steps", steps)
+    check_nodes(steps, nodes)
     samples = Samples.of(data, reads=read_by(net), labels=labels, subjects=subjects, split=split)
     samples = samples.on(net)
     operator = removal_of(removal, data, net, seed=seed)
     with evaluating(net):
-        case = _Case(net, samples, target=target, output=output, batch_size=batch_size)
-        found = [_METHODS[method](case, operator, steps, draws, seed) for method in chosen]
+        case = _Case(net, samples, operator, target, output, (steps, nodes), draws, seed, batch_size)
+        found = [_METHODS[method](case) for method in chosen]
     return tabulate(
         found,
         index=samples.index.tolist(),
@@ -129,17 +130,24 @@ def by_modality(
     )
 
 
+@dataclass(eq=False)
 class _Case:
     """One network, its samples and the output asked for. Answers that several methods need are kept."""
 
-    def __init__(
-        self, net: Network, samples: Samples, *, target: str | int | Tensor, output: str, batch_size: int
-    ) -> None:
-        self.net, self.samples, self.output, self.batch_size = net, samples, output, batch_size
-        self.z = logits(net, samples.x, batch_size=batch_size)
-        check_output(output, self.z)
-        self.target = targets(target, self.z, samples.labels)
-        self._permuted: dict[tuple[int, int], dict[str, Tensor]] = {}
+    net: Network
+    samples: Samples
+    operator: Removal
+    asked: str | int | Tensor
+    output: Output
+    path: tuple[int, Nodes]
+    draws: int
+    seed: int
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        self.z = logits(self.net, self.samples.x, batch_size=self.batch_size)
+        check_output(self.output, self.z)
+        self.target = targets(self.asked, self.z, self.samples.labels)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -153,49 +161,40 @@ class _Case:
         """(..., N, K) logits -> (..., N)."""
         return output_of(z.double(), self.target, output=self.output).cpu().numpy()
 
-    def permuted(self, draws: int, seed: int) -> dict[str, Tensor]:
+    @cached_property
+    def permuted(self) -> dict[str, Tensor]:
         """{modality: (draws, N, K)} logits with one modality permuted over all samples."""
-        if (draws, seed) not in self._permuted:
+        operator = Permutation(seed=derive(self.seed, "attribute", "permutation"))
+        found = {}
+        for name in self.names:
+            view = View.drop(name, of=self.names)
+            found[name] = torch.stack([self._seen(operator, view) for _ in range(self.draws)])
+        return found
+
+    def views(self, views: Sequence[View]) -> dict[View, Numbers]:
+        """{view: (N, D)}: the output of each view, D = 1 unless the removal is by permutation."""
+        repeat = self.draws if isinstance(self.operator, Permutation) else 1
+        full, found = View.full(self.names), {}
+        for view in views:
+            if view == full:
+                found[view] = np.repeat(self.read(self.z)[:, None], repeat, axis=1)
+                continue
+            each = [self.read(self._seen(self.operator, view)) for _ in range(repeat)]
+            found[view] = np.stack(each, axis=1)
+        return found
+
+    def _seen(self, operator: Removal, view: View) -> Tensor:
+        if isinstance(operator, Permutation):
             n = len(self.samples)
             require(n >= 2, "data", f"{n} sample", "must hold at least 2 samples to permute")
-            operator = Permutation(seed=derive(seed, "attribute", "permutation"))
-            x, names = self.samples.x, self.names
-            self._permuted[draws, seed] = {
-                name: torch.stack(
-                    [
-                        logits(
-                            self.net, operator.apply(x, View.drop(name, of=names)), batch_size=self.batch_size
-                        )
-                        for _ in range(draws)
-                    ]
-                )
-                for name in names
-            }
-        return self._permuted[draws, seed]
+        return logits(self.net, operator.apply(self.samples.x, view), batch_size=self.batch_size)
 
 
-def _views(case: _Case, operator: Removal, views: Sequence[View], draws: int) -> dict[View, Numbers]:
-    """{view: (N, D)}: the output of each view, D = 1 unless the removal is by permutation."""
-    if isinstance(operator, Permutation):
-        require(len(case.samples) >= 2, "data", "1 sample", "must hold at least 2 samples to permute")
-    repeat = draws if isinstance(operator, Permutation) else 1
-    full = View.full(case.names)
-    found = {}
-    for view in views:
-        if view == full:
-            found[view] = np.repeat(case.read(case.z)[:, None], repeat, axis=1)
-            continue
-        each = [case.value(operator.apply(case.samples.x, view)) for _ in range(repeat)]
-        found[view] = np.stack(each, axis=1)
-    return found
-
-
-def _shapley(case: _Case, operator: Removal, steps: int, draws: int, seed: int) -> Values:
+def _shapley(case: _Case) -> Values:
     names, m = case.names, len(case.names)
-    require(
-        m <= MOST_MODALITIES, "data", f"{m} modalities", f"must hold at most {MOST_MODALITIES} for all views"
-    )
-    v = _views(case, operator, all_views(names), draws)
+    rule = f"must hold at most {MOST_MODALITIES} for all views"
+    require(m <= MOST_MODALITIES, "data", f"{m} modalities", rule)
+    v = case.views(all_views(names))
     shares = {}
     for name in names:
         total = np.zeros_like(v[View.only()])
@@ -207,20 +206,19 @@ def _shapley(case: _Case, operator: Removal, steps: int, draws: int, seed: int) 
     return Values("shapley", shares, v[View.full(names)] - v[View.only()])
 
 
-def _ablation(case: _Case, operator: Removal, steps: int, draws: int, seed: int) -> Values:
+def _ablation(case: _Case) -> Values:
     names, full = case.names, View.full(case.names)
     without = {name: View.drop(name, of=names) for name in names}
-    v = _views(case, operator, [full, *without.values()], draws)
+    v = case.views([full, *without.values()])
     return Values("ablation", {name: v[full] - v[without[name]] for name in names})
 
 
-def _permutation(case: _Case, operator: Removal, steps: int, draws: int, seed: int) -> Values:
+def _permutation(case: _Case) -> Values:
     before = case.read(case.z)[:, None]
-    z = case.permuted(draws, seed)
-    return Values("permutation", {name: before - case.read(z[name]).T for name in case.names})
+    return Values("permutation", {name: before - case.read(z).T for name, z in case.permuted.items()})
 
 
-def _perceptual(case: _Case, operator: Removal, steps: int, draws: int, seed: int) -> Values:
+def _perceptual(case: _Case) -> Values:
     labels = case.samples.labels
     if labels is None:
         raise LabError("labels", None, "must be given for the perceptual score, which is accuracy lost")
@@ -228,30 +226,23 @@ def _perceptual(case: _Case, operator: Removal, steps: int, draws: int, seed: in
     require(case.z.shape[1] > 1, "net(x)", tuple(case.z.shape), "one logit has no accuracy to lose", way_out)
     truth = targets("label", case.z, labels)
     right = (case.z.argmax(1) == truth).double()[:, None]
-    z = case.permuted(draws, seed)
-    lost = {name: 100.0 * (right - (z[name].argmax(-1) == truth).double().T) for name in case.names}
+    lost = {name: 100.0 * (right - (z.argmax(-1) == truth).double().T) for name, z in case.permuted.items()}
     return Values("perceptual_score", {name: each.cpu().numpy() for name, each in lost.items()})
 
 
-def _integrated(case: _Case, operator: Removal, steps: int, draws: int, seed: int) -> Values:
-    base = still(operator, case.samples.x, case.names)
+def _integrated(case: _Case) -> Values:
+    net, x, (steps, nodes), size = case.net, case.samples.x, case.path, case.batch_size
+    base = still(case.operator, x, case.names)
     found = integrated_gradients(
-        case.net,
-        case.samples.x,
-        base,
-        case.target,
-        output=case.output,
-        steps=steps,
-        batch_size=case.batch_size,
+        net, x, base, case.target, output=case.output, steps=steps, nodes=nodes, batch_size=size
     )
     total = case.read(case.z) - case.value(base)
     return Values("integrated_gradients", _summed(found), total[:, None], exact=False)
 
 
-def _gradient(case: _Case, operator: Removal, steps: int, draws: int, seed: int) -> Values:
-    found = gradient_x_input(
-        case.net, case.samples.x, case.target, output=case.output, batch_size=case.batch_size
-    )
+def _gradient(case: _Case) -> Values:
+    x, size = case.samples.x, case.batch_size
+    found = gradient_x_input(case.net, x, case.target, output=case.output, batch_size=size)
     return Values("gradient_x_input", _summed(found))
 
 
@@ -261,6 +252,12 @@ def _summed(found: Mapping[str, Tensor]) -> dict[str, Numbers]:
     return {name: each.sum(1, keepdim=True).cpu().numpy() for name, each in rows.items()}
 
 
-_METHODS = dict(
-    zip(METHODS, (_shapley, _ablation, _permutation, _integrated, _gradient, _perceptual), strict=True)
+_KINDS: tuple[Callable[[_Case], Values], ...] = (
+    _shapley,
+    _ablation,
+    _permutation,
+    _integrated,
+    _gradient,
+    _perceptual,
 )
+_METHODS = dict(zip(METHODS, _KINDS, strict=True))

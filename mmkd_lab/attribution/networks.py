@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mmkd_lab.core.check import LabError, flat, listing, of_type, one_of, require, whole
+from mmkd_lab.core.check import LabError, flat, listing, one_of, require, whole
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.models.removal import Removal, check_heeded, removal_named
@@ -21,10 +22,10 @@ from mmkd_lab.models.views import View
 Network = Callable[[dict[str, Tensor]], Tensor]
 Numbers = npt.NDArray[np.float64]
 
-OUTPUTS = ("logit", "probability", "log_probability")
+Output = Literal["logit", "probability", "log_probability"]
+OUTPUTS = get_args(Output)
 TARGETS = ("predicted", "label")
 BATCH = 1024
-_READS = "net.modalities"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +51,7 @@ class Samples:
 
     def on(self, net: Network) -> Samples:
         """The same samples on the device of the network's parameters, floating ones in their precision."""
-        if not isinstance(net, nn.Module):
-            return self
-        parameter = next((one for one in net.parameters() if one.is_floating_point()), None)
-        if parameter is None:
-            return self
-        device, kind = parameter.device, parameter.dtype
-        moved = {
-            name: v.to(device, kind) if v.is_floating_point() else v.to(device) for name, v in self.x.items()
-        }
-        return replace(self, x=moved)
+        return replace(self, x=onto(net, self.x))
 
     @classmethod
     def of(
@@ -90,11 +82,10 @@ class Samples:
         for name, values in data.items():
             sound = isinstance(values, Tensor) and values.ndim > 0
             require(sound, f"data[{name!r}]", type(values).__name__, "must be a tensor, one row per sample")
-        n = len(next(iter(data.values())))
-        wide = {
-            name: v.float() if v.dtype in (torch.float16, torch.bfloat16) else v for name, v in data.items()
-        }
-        return _checked(wide, labels, subjects, torch.arange(n), reads, ())
+        half = (torch.float16, torch.bfloat16)
+        wide = {name: v.float() if v.dtype in half else v for name, v in data.items()}
+        index = torch.arange(len(next(iter(wide.values()))))
+        return _checked(wide, labels, subjects, index, reads, ())
 
 
 def _checked(
@@ -105,22 +96,14 @@ def _checked(
     reads: tuple[str, ...] | None,
     classes: tuple[str, ...],
 ) -> Samples:
-    names = sorted(x) if reads is None else list(reads)
-    for name in names:
-        require(name in x, "data", sorted(x), f"must hold {listing(names)}, which the network reads")
-    n = len(index)
+    names, n = sorted(x) if reads is None else list(reads), len(index)
     require(n > 0, "data", "0 samples", "must hold at least one sample")
     for name in names:
-        rows = len(x[name])
-        require(rows == n, f"data[{name!r}]", tuple(x[name].shape), f"must hold {n} rows, one per sample")
-        fine = not x[name].is_floating_point() or bool(torch.isfinite(x[name]).all())
-        require(
-            fine,
-            f"data[{name!r}]",
-            "NaN or infinite values",
-            "must be finite",
-            "Drop or repair these samples.",
-        )
+        require(name in x, "data", sorted(x), f"must hold {listing(names)}, which the network reads")
+        what, values = f"data[{name!r}]", x[name]
+        require(len(values) == n, what, tuple(values.shape), f"must hold {n} rows, one per sample")
+        fine = not values.is_floating_point() or bool(torch.isfinite(values).all())
+        require(fine, what, "NaN or infinite values", "must be finite", "Drop or repair these samples.")
     for argument, each in (("labels", labels), ("subjects", subjects)):
         if each is not None:
             sound = isinstance(each, Tensor) and each.shape == (n,) and each.dtype == torch.int64
@@ -130,13 +113,21 @@ def _checked(
     return Samples(plain, labels, index.detach().cpu(), classes, subjects)
 
 
+def onto(net: Network, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`x` on the device of a network's parameters; floating modalities in their precision."""
+    parameters = net.parameters() if isinstance(net, nn.Module) else iter(())
+    one = next((parameter for parameter in parameters if parameter.is_floating_point()), None)
+    if one is None:
+        return dict(x)
+    return {name: v.to(one.device, one.dtype if v.is_floating_point() else v.dtype) for name, v in x.items()}
+
+
 @contextmanager
 def evaluating(net: Network) -> Iterator[None]:
     """Within the block the network is in evaluation mode; every submodule's own mode comes back after it."""
     if not isinstance(net, nn.Module):
-        require(
-            callable(net), "net", net, "must be a network: an nn.Module or a function of {modality: tensor}"
-        )
+        rule = "must be a network: an nn.Module or a function of {modality: tensor}"
+        require(callable(net), "net", net, rule)
         yield
         return
     before = [(module, module.training) for module in net.modules()]
@@ -157,18 +148,22 @@ def read_by(net: Network) -> tuple[str, ...] | None:
     if given is None:
         return None
     what, way_out = "the modalities it reads, by name", "For example ('image', 'text'); None for all."
-    listed = list(given) if isinstance(given, (Mapping, Set)) else flat(_READS, given, what, way_out)
-    require(len(listed) > 0, _READS, given, "must name at least one modality", way_out)
-    names = tuple(of_type(_READS, name, str, what, way_out) for name in listed)
-    return tuple(sorted(names)) if isinstance(given, Set) else names
+    several = isinstance(given, (Mapping, Set))
+    listed: list[Any] = list(given) if several else flat("net.modalities", given, what, way_out)
+    sound = len(listed) > 0 and all(isinstance(name, str) for name in listed)
+    require(sound, "net.modalities", given, f"must be {what}", way_out)
+    return tuple(sorted(listed) if isinstance(given, Set) else listed)
 
 
 def logits(net: Network, x: Mapping[str, Tensor], *, batch_size: int = BATCH) -> Tensor:
     """(N, K) without gradients, batch by batch. Raises `LabError` unless the network gives finite (B, K)."""
     n = len(next(iter(x.values())))
-    step = whole("batch_size", batch_size)
+    whole("batch_size", batch_size)
     with torch.no_grad():
-        found = [scores(net, {name: v[i : i + step] for name, v in x.items()}) for i in range(0, n, step)]
+        found = [
+            scores(net, {name: v[i : i + batch_size] for name, v in x.items()})
+            for i in range(0, n, batch_size)
+        ]
     return torch.cat(found)
 
 
@@ -192,14 +187,15 @@ def copied(x: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: values.clone() for name, values in x.items()}
 
 
-def check_output(output: str, z: Tensor) -> None:
-    """Raise `LabError` for a softmax over one logit: it is 1 whatever the network says."""
+def check_output(output: Output, z: Tensor) -> None:
+    """Raise `LabError` for no output, or a softmax over one logit: it is 1 whatever the network says."""
+    one_of("output", output, OUTPUTS)
     rule = "is the same for every input when the network gives one logit"
     way_out = "Use output='logit', or a network of two logits."
     require(output == "logit" or z.shape[1] > 1, "output", output, rule, way_out)
 
 
-def output_of(z: Tensor, target: Tensor, *, output: str) -> Tensor:
+def output_of(z: Tensor, target: Tensor, *, output: Output) -> Tensor:
     """(..., N, K) logits and (N,) classes -> (..., N): the output of each sample's class."""
     if output == "probability":
         z = z.softmax(-1)
@@ -222,9 +218,8 @@ def targets(target: str | int | Tensor, z: Tensor, labels: Tensor | None) -> Ten
     n, k = z.shape
     if isinstance(target, Tensor):
         sound = target.shape == (n,) and target.dtype == torch.int64
-        require(
-            sound, "target", f"{target.dtype} {tuple(target.shape)}", f"must be ({n},) int64 class numbers"
-        )
+        shown = f"{target.dtype} {tuple(target.shape)}"
+        require(sound, "target", shown, f"must be ({n},) int64 class numbers")
         return _in_range("target", target.to(z.device), k)
     if isinstance(target, str):
         one_of("target", target, TARGETS)

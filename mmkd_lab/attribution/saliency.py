@@ -8,34 +8,37 @@ Xue et al. 2023 (MFH), Algorithm 1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor
 
-from mmkd_lab.attribution.layers import Readout
-from mmkd_lab.core.check import LabError, one_of, require
+from mmkd_lab.attribution.layers import Cut, Readout
+from mmkd_lab.core.check import LabError, require
 
-DISTANCES = ("mse", "l1", "kl")
+Distance = Literal["mse", "l1", "kl"]
+DISTANCES = get_args(Distance)
 #: Numbers held at once: half a megabyte of doubles stays in the second-level cache.
 _BLOCK = 1 << 16
 _ROWS = 1 << 10
 
 
-def distance(teacher: Tensor, student: Tensor, *, kind: str = "mse") -> Tensor:
+def distance(teacher: Tensor, student: Tensor, *, kind: Distance = "mse") -> Tensor:
     """(..., N, K) and (N, K) logits -> (..., N), per sample.
 
     'mse' and 'l1': mean over the classes of squared or absolute differences of logits. 'kl': KL(teacher ||
     student) of the softmax, in nats.
     """
-    one_of("distance", kind, DISTANCES)
     return _measure(teacher, _known(student, kind, -1), kind, -1)
 
 
-def _known(student: Tensor, kind: str, axis: int) -> Tensor:
+def _known(student: Tensor, kind: Distance, axis: int) -> Tensor:
     """What a distance needs of the student, classes along `axis`."""
     return student.log_softmax(axis) if kind == "kl" else student
 
 
-def _measure(teacher: Tensor, known: Tensor, kind: str, axis: int) -> Tensor:
+def _measure(teacher: Tensor, known: Tensor, kind: Distance, axis: int) -> Tensor:
     """The distance per sample, classes along `axis`."""
     if kind == "mse":
         return (teacher - known).square_().mean(axis)
@@ -114,7 +117,7 @@ def permuted_mse(features: Tensor, weight: Tensor, gap: Tensor, orders: Tensor) 
 
 
 def permuted_additive(
-    readout: Readout, teacher: Tensor, student: Tensor, orders: Tensor, *, kind: str
+    readout: Readout, teacher: Tensor, student: Tensor, orders: Tensor, *, kind: Distance
 ) -> Tensor:
     """(M, d): D_i - D_0 of M given permutations, for a linear head and any distance.
 
@@ -139,6 +142,68 @@ def permuted_additive(
                     z = g.index_select(2, orders[m, some]).add_(rest)
                 found[m, channels] += _measure(z, here, kind, 0).sum(1)
     return found / n - distance(teacher, student, kind=kind).mean()
+
+
+def permuted_rest(
+    cut: Cut,
+    x: Mapping[str, Tensor],
+    passed: Tensor,
+    z: Tensor,
+    student: Tensor,
+    orders: Tensor,
+    *,
+    axis: int,
+    kind: Distance,
+    batch_size: int,
+) -> Tensor:
+    """(M, d): D_i - D_0 of M given permutations, for any rest of a network.
+
+    Channels are stacked along the batch. Where the rest needs nothing but this layer, what lies before it is
+    run on one sample only; otherwise (another modality joins later) on every sample again. Channels that are
+    constant are not run.
+
+    Args:
+        cut: the network and the layer.
+        x: {modality: (N, ...)}.
+        passed: (N, ...) what the layer says, channels along `axis`.
+        z: (N, K) the teacher's logits.
+        student: (N, K) float64.
+        orders: (M, N) int64 permutations.
+        axis: of the channels, at least 1.
+        kind: the distance.
+        batch_size: rows that pass through the rest at once.
+    """
+    n, d = len(passed), passed.shape[axis]
+    moving = torch.nonzero(~constant_channels(passed, axis)).flatten()
+    alone = cut.alone(x, passed, z)
+    rows = min(n, batch_size)
+    together = max(1, batch_size // rows)
+    found = torch.zeros(len(orders), d, dtype=torch.float64, device=z.device)
+    start = distance(z.double(), student, kind=kind).mean()
+    first = {name: v[:1] for name, v in x.items()}
+    for k in range(0, len(moving), together):
+        channels = moving[k : k + together]
+        taken = passed.index_select(axis, channels)
+        each = torch.arange(len(channels), device=passed.device)
+        for i in range(0, n, rows):
+            some = slice(i, i + rows)
+            c, b = len(channels), len(passed[some])
+            block = passed[some].expand(c, *passed[some].shape).clone()
+            given = (
+                first if alone else {name: v[some].repeat(c, *[1] * (v.ndim - 1)) for name, v in x.items()}
+            )
+            for m, order in enumerate(orders):
+                block.movedim(axis + 1, 1)[each, channels] = taken[order[some]].movedim(axis, 0)
+                again = cut.rerun(given, block.flatten(0, 1)).double().reshape(c, b, -1)
+                found[m, channels] += distance(again, student[some], kind=kind).sum(1)
+    found /= n
+    return torch.where(constant_channels(passed, axis), 0.0, found - start)
+
+
+def constant_channels(passed: Tensor, axis: int) -> Tensor:
+    """(N, ...) -> (d,) bool: the channel is the same for every sample, at each of its positions."""
+    same = (passed == passed[:1]).all(0).movedim(axis - 1, 0)
+    return same.reshape(len(same), -1).all(1)
 
 
 def constant(features: Tensor) -> Tensor:

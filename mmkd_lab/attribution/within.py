@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mmkd_lab.attribution.captum_case import CaptumCase, check_regions, selected
-from mmkd_lab.attribution.gradients import gradient_x_input, integrated_gradients, token_gradients
+from mmkd_lab.attribution.captum_case import CaptumCase, check_regions, grid, region_sums, selected, window
+from mmkd_lab.attribution.gradients import (
+    Nodes,
+    check_nodes,
+    gradient_x_input,
+    integrated_gradients,
+    token_gradients,
+)
 from mmkd_lab.attribution.layers import module_named
 from mmkd_lab.attribution.networks import (
     BATCH,
-    OUTPUTS,
     Network,
     Numbers,
+    Output,
     Samples,
     check_output,
     evaluating,
@@ -28,18 +35,19 @@ from mmkd_lab.attribution.networks import (
     still,
     targets,
 )
-from mmkd_lab.attribution.regions import grid, region_sums, window
 from mmkd_lab.attribution.tables import QUADRATURE, ROUNDING
 from mmkd_lab.core.check import LabError, one_of, require, whole
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.models.removal import Removal
 
-MAP_METHODS = ("integrated_gradients", "gradient_x_input", "ablation", "occlusion")
+MapMethod = Literal["integrated_gradients", "gradient_x_input", "ablation", "occlusion"]
+MAP_METHODS = get_args(MapMethod)
 _USES = {
     "patch": ("ablation", "occlusion"),
     "stride": ("occlusion",),
     "regions": ("ablation",),
     "layer": ("integrated_gradients",),
+    "nodes": ("integrated_gradients",),
 }
 
 
@@ -75,9 +83,8 @@ class Maps:
         """
         if self.regions is not None:
             rule = "an ablation has values for its own regions only"
-            require(
-                regions is None, "regions", "other regions", rule, "Call by_region() without an argument."
-            )
+            way_out = "Call by_region() without an argument."
+            require(regions is None, "regions", "other regions", rule, way_out)
             _, first = np.unique(self.regions, return_index=True)
             flat: Numbers = self.values.reshape(len(self.values), -1)
             return flat[:, first]
@@ -102,9 +109,9 @@ def within_modality(
     data: PairedData | Mapping[str, Tensor],
     *,
     modality: str,
-    method: str = "integrated_gradients",
+    method: MapMethod = "integrated_gradients",
     target: str | int | Tensor = "predicted",
-    output: str = "logit",
+    output: Output = "logit",
     removal: str | Removal = "zeros",
     patch: int | Sequence[int] | None = None,
     stride: int | Sequence[int] | None = None,
@@ -113,6 +120,7 @@ def within_modality(
     labels: Tensor | None = None,
     split: str = "test",
     steps: int = 64,
+    nodes: Nodes | None = None,
     batch_size: int = BATCH,
 ) -> Maps:
     """Maps over image regions, spectrogram cells, tokens or feature columns, by Captum.
@@ -141,7 +149,9 @@ def within_modality(
         layer: the name of the embedding of a token modality.
         labels: (N,) int64 for target='label'.
         split: of a `PairedData`.
-        steps: nodes of the integral.
+        steps: how many nodes the integral has.
+        nodes: where they lie, as in `by_modality`; by default 'graded', and at a layer, where there are
+            Captum's only, 'gausslegendre'.
         batch_size: samples that pass through the network at once.
 
     Raises:
@@ -149,10 +159,12 @@ def within_modality(
             without a layer, or patch, stride, regions or layer given to a method that does not use them.
     """
     one_of("method", method, MAP_METHODS)
-    one_of("output", output, OUTPUTS)
-    for name, value in (("patch", patch), ("stride", stride), ("regions", regions), ("layer", layer)):
+    given = {"patch": patch, "stride": stride, "regions": regions, "layer": layer, "nodes": nodes}
+    for name, value in given.items():
         rule = f"belongs to {' or '.join(_USES[name])}, and the method is {method!r}"
         require(value is None or method in _USES[name], name, value, rule)
+    path: Nodes = nodes or ("graded" if layer is None else "gausslegendre")
+    check_nodes(steps, path, layer=layer is not None)
     samples = Samples.of(data, reads=read_by(net), labels=labels, split=split).on(net)
     one_of("modality", modality, list(samples.x))
     base = still(removal_of(removal, data, net), samples.x, [modality])
@@ -163,7 +175,7 @@ def within_modality(
         asked = _Asked(net, samples.x, base, chosen, modality, output, whole("batch_size", batch_size))
         residual, cut = None, None
         if method == "integrated_gradients":
-            values = asked.integrated(layer, steps)
+            values = asked.integrated(layer, steps, path)
             residual = asked.residual(values, z)
         elif method == "gradient_x_input":
             values = asked.gradient()
@@ -195,46 +207,39 @@ class _Asked:
     base: dict[str, Tensor]
     target: Tensor
     modality: str
-    output: str
+    output: Output
     batch_size: int
 
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.x[self.modality].shape[1:])
 
-    def integrated(self, layer: str | None, steps: int) -> Tensor:
-        if layer is None:
-            found = integrated_gradients(
-                self.net,
-                self.x,
-                self.base,
-                self.target,
-                explained=[self.modality],
+    def integrated(self, layer: str | None, steps: int, nodes: Nodes) -> Tensor:
+        given = (self.net, self.x, self.base, self.target)
+        if layer is not None:
+            return token_gradients(
+                *given,
+                modality=self.modality,
+                layer=module_named(self.net, layer),
                 output=self.output,
                 steps=steps,
+                nodes=nodes,
                 batch_size=self.batch_size,
             )
-            return found[self.modality]
-        return token_gradients(
-            self.net,
-            self.x,
-            self.base,
-            self.target,
-            modality=self.modality,
-            layer=module_named(self.net, layer),
-            output=self.output,
-            steps=steps,
-            batch_size=self.batch_size,
-        )
-
-    def gradient(self) -> Tensor:
-        found = gradient_x_input(
-            self.net,
-            self.x,
-            self.target,
+        found = integrated_gradients(
+            *given,
             explained=[self.modality],
             output=self.output,
+            steps=steps,
+            nodes=nodes,
             batch_size=self.batch_size,
+        )
+        return found[self.modality]
+
+    def gradient(self) -> Tensor:
+        size, explained = self.batch_size, [self.modality]
+        found = gradient_x_input(
+            self.net, self.x, self.target, explained=explained, output=self.output, batch_size=size
         )
         return found[self.modality]
 

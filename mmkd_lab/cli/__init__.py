@@ -7,35 +7,38 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmkd_lab.cli.command import main
+    from mmkd_lab.cli.grid import sweep
     from mmkd_lab.cli.library import Notebook, discover, select
     from mmkd_lab.cli.notebooks import run
-    from mmkd_lab.cli.parameters import Parameter, read_parameters
+    from mmkd_lab.cli.parameters import NotebookParameter, read_parameters
     from mmkd_lab.cli.record import Failure, Outcome, Run
 
 __all__ = [
     "Failure",
     "Notebook",
+    "NotebookParameter",
     "Outcome",
-    "Parameter",
     "Run",
     "discover",
     "main",
     "read_parameters",
     "run",
     "select",
+    "sweep",
 ]
 
 _HOME = {
     "Failure": "record",
     "Notebook": "library",
     "Outcome": "record",
-    "Parameter": "parameters",
+    "NotebookParameter": "parameters",
     "Run": "record",
     "discover": "library",
     "main": "command",
     "read_parameters": "parameters",
     "run": "notebooks",
     "select": "library",
+    "sweep": "grid",
 }
 
 

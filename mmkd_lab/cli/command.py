@@ -1,16 +1,14 @@
-"""The command line: `mmkd-lab list | run | data | doctor`."""
+"""The command line: `mmkd-lab list | run | sweep | data | doctor`."""
 
 from __future__ import annotations
 
 import argparse
 import re
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmkd_lab import __version__
 from mmkd_lab.core.check import LabError
@@ -18,7 +16,7 @@ from mmkd_lab.core.check import LabError
 if TYPE_CHECKING:
     from mmkd_lab.cli.library import Notebook
     from mmkd_lab.cli.record import Run
-    from mmkd_lab.data.catalogue import Entry
+    from mmkd_lab.data import Entry
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -36,6 +34,17 @@ examples:
 Exit status: 0 when every notebook is done, 1 when one failed, 2 for wrong input.
 """
 
+_SWEEP_EXAMPLES = """\
+examples:
+  mmkd-lab sweep 01 -p student image,speech -p seeds 5,10        four combinations
+  mmkd-lab sweep 04 -p arms "no_kd,kd;no_kd,msd_instance"        values that are lists: between semicolons
+  mmkd-lab sweep 01 -p dataset emoji,my_data.py:load --jobs 2    two at once
+
+What is done is not run again: give the same command to go on after an interruption. The page is
+DIR/sweep_NOTEBOOK/index.html, the table of all results sweep.csv beside it.
+Exit status: 0 when every combination is done, 1 when one failed, 2 for wrong input.
+"""
+
 _DATA_EXAMPLES = """\
 examples:
   mmkd-lab data list                          what there is, its licence and parameters
@@ -48,6 +57,9 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError):  # an ASCII terminal shows ? for what it cannot show
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     options = _parser().parse_args(arguments)
     try:
         status: int = options.act(options)
@@ -74,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_list(commands)
     _add_run(commands)
+    _add_sweep(commands)
     _add_data(commands)
     _add_doctor(commands)
     return parser
@@ -101,16 +114,27 @@ def _add_list(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_run(commands: _Commands[argparse.ArgumentParser]) -> None:
-    parser = _add(
-        commands, "run", "Run notebooks headless and write one page with all they found.", _RUN_EXAMPLES
-    )
+    text = "Run notebooks headless and write one page with all they found."
+    parser = _add(commands, "run", text, _RUN_EXAMPLES)
     parser.add_argument(
         "names", nargs="*", metavar="NOTEBOOK", help="a name or the beginning of one; default: all"
     )
+    _add_running(parser, "VALUE", "set a parameter of the notebooks; may be repeated")
+    parser.set_defaults(act=_run)
+
+
+def _add_sweep(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "Run one notebook with every combination of parameters, and compare what came out."
+    parser = _add(commands, "sweep", text, _SWEEP_EXAMPLES)
+    parser.add_argument("name", metavar="NOTEBOOK", help="a name or the beginning of one")
+    _add_running(parser, "VALUES", "the values a parameter takes, a,b,c; may be repeated")
+    parser.set_defaults(act=_sweep)
+
+
+def _add_running(parser: argparse.ArgumentParser, values: str, text: str) -> None:
     parser.add_argument(
-        "-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
-        help="set a parameter of the notebooks; may be repeated",
-    )  # fmt: skip
+        "-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", values), help=text
+    )
     parser._negative_number_matcher = _NEGATIVE
     parser.add_argument(
         "--profile", choices=("quick", "full"), help="size of the experiments; default: the notebook's"
@@ -120,8 +144,10 @@ def _add_run(commands: _Commands[argparse.ArgumentParser]) -> None:
         "--out", type=Path, default=Path("runs"), metavar="DIR", help="folder for runs; default: runs"
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.add_argument(
+        "--sanitize", action="store_true", help="take scripts and the like out of the pages of notebooks"
+    )
     _add_notebooks(parser)
-    parser.set_defaults(act=_run)
 
 
 def _add_notebooks(parser: argparse.ArgumentParser) -> None:
@@ -176,44 +202,35 @@ def _columns(pairs: Sequence[tuple[str, str]]) -> list[str]:
 def _run(options: argparse.Namespace) -> int:
     from mmkd_lab.cli.notebooks import run
 
+    return _report(run(options.names, parameters=_given(options), **_running(options)))
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from mmkd_lab.cli.grid import sweep
+
+    return _report(sweep(options.name, _given(options), **_running(options)))
+
+
+def _given(options: argparse.Namespace) -> dict[str, str]:
     parameters: dict[str, str] = {}
     for name, value in options.parameters:
         if name in parameters:
             raise LabError("-p", f"{name} {value}", "a parameter may be given only once")
         parameters[name] = value
-    with _termination_as_interrupt():
-        finished = run(
-            options.names,
-            parameters=parameters,
-            profile=options.profile,
-            jobs=options.jobs,
-            out=options.out,
-            notebooks=options.notebooks,
-            progress=not options.quiet,
-            as_text=True,
-        )
-    _report(finished)
-    return DONE if finished.ok else FAILED
+    return parameters
 
 
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """A job that a cluster stops leaves a whole page, as one stopped with Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _running(options: argparse.Namespace) -> dict[str, Any]:
+    names = ("profile", "jobs", "out", "notebooks", "sanitize")
+    given = {name: getattr(options, name) for name in names}
+    return {**given, "progress": not options.quiet, "as_text": True}
 
 
-def _report(run: Run) -> None:
-    failed = [outcome for outcome in run.outcomes if outcome.state == "failed"]
-    for outcome in failed:
-        print(f"mmkd-lab: {outcome.name} failed: {' '.join(str(outcome.failure).split())}", file=sys.stderr)
+def _report(run: Run) -> int:
+    for outcome in (one for one in run.outcomes if one.state == "failed"):
+        print(f"mmkd-lab: {outcome.label} failed: {' '.join(str(outcome.failure).split())}", file=sys.stderr)
     print(run.folder / "index.html")
+    return DONE if run.ok else FAILED
 
 
 def _data_list(_: argparse.Namespace) -> int:

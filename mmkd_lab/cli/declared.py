@@ -3,301 +3,177 @@
 from __future__ import annotations
 
 import ast
-import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Annotated, Any, Literal
 
-_TRUE = ("true", "yes", "on", "1")
-_FALSE = ("false", "no", "off", "0")
-_NONE = ("none", "null")
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, TypeAdapter, ValidationError
+
+_WORDS: dict[str, bool | None] = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+    **dict.fromkeys(("none", "null"), None),
+}
 
 
 class Mismatch(ValueError):
     """A value that is not of the declared type. Its text completes the sentence `must be ...`."""
 
 
-class Declared(ABC):
-    """A type a parameter was declared with."""
-
-    @abstractmethod
-    def admit(self, value: object) -> object:
-        """The value, in the declared type. Raises `Mismatch`."""
-
-    @abstractmethod
-    def read(self, text: str) -> object:
-        """The value that this text of a command line stands for. Raises `Mismatch`."""
-
-    @abstractmethod
-    def __str__(self) -> str: ...
-
-
-@dataclass(frozen=True)
-class Whole(Declared):
-    """`int`; True and 1.0 are not whole numbers."""
-
-    def admit(self, value: object) -> int:
-        """See `Declared.admit`."""
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise Mismatch("a whole number")
+def _number(value: object) -> object:
+    """Numpy's numbers are numbers, truth values are none, and 1.0 is not whole."""
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, Integral):
         return int(value)
-
-    def read(self, text: str) -> int:
-        """See `Declared.read`."""
-        try:
-            return int(text)
-        except ValueError as error:
-            raise Mismatch("a whole number") from error
-
-    def __str__(self) -> str:
-        return "int"
+    return float(value) if isinstance(value, Real) else value
 
 
-@dataclass(frozen=True)
-class Real(Declared):
-    """`float`, finite; a whole number is widened."""
+def _utf8(text: str) -> str:
+    text.encode()  # or UnicodeEncodeError, a ValueError
+    return text
 
-    def admit(self, value: object) -> float:
-        """See `Declared.admit`."""
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise Mismatch("a finite number")
-        try:
-            number = float(value)
-        except OverflowError as error:
-            raise Mismatch("a finite number") from error
-        if not math.isfinite(number):
-            raise Mismatch("a finite number")
-        return number
 
-    def read(self, text: str) -> float:
-        """See `Declared.read`."""
-        try:
-            return self.admit(float(text))
-        except ValueError as error:
-            raise Mismatch("a finite number") from error
-
-    def __str__(self) -> str:
-        return "float"
+_NUMBER = BeforeValidator(_number)
+_TYPES: dict[str, Any] = {
+    "int": Annotated[int, _NUMBER, Field(strict=True)],
+    "float": Annotated[float, _NUMBER, Field(strict=True, allow_inf_nan=False)],
+    "bool": StrictBool,
+    "str": Annotated[str, Field(strict=True), AfterValidator(_utf8)],
+    "list": list,
+    "tuple": tuple,
+    "Literal": Literal,
+    "__builtins__": {},
+}
+_SYNTAX = (ast.Name, ast.Constant, ast.Subscript, ast.Tuple, ast.BinOp, ast.BitOr, ast.Load)
+#: What pydantic calls a fault -> how the sentence `must be ...` ends.
+_RULES = {
+    "int": "a whole number",
+    "float": "a finite number",
+    "finite": "a finite number",
+    "bool": "true or false",
+    "none": "None",
+    "list": "a list such as [1, 2, 3]",
+    "tuple": "a list such as [1, 2, 3]",
+}
 
 
 @dataclass(frozen=True)
-class Truth(Declared):
-    """`bool`: true or false, yes or no, on or off, 1 or 0 in text."""
+class Declared:
+    """A type a parameter was declared with.
 
-    def admit(self, value: object) -> bool:
-        """See `Declared.admit`."""
-        if not isinstance(value, bool):
-            raise Mismatch("true or false")
-        return value
+    One of int, float, bool, str and None, or made of them: `X | Y`, `list[X]`, `tuple[X, ...]`,
+    `tuple[X, Y]`, `Literal[...]`.
+    """
 
-    def read(self, text: str) -> bool:
-        """See `Declared.read`."""
-        word = text.strip().lower()
-        if word not in _TRUE + _FALSE:
-            raise Mismatch("true or false")
-        return word in _TRUE
-
-    def __str__(self) -> str:
-        return "bool"
-
-
-@dataclass(frozen=True)
-class Text(Declared):
-    """`str`, taken as it stands."""
-
-    def admit(self, value: object) -> str:
-        """See `Declared.admit`."""
-        if not isinstance(value, str):
-            raise Mismatch("text")
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise Mismatch("text that UTF-8 can hold") from error
-        return value
-
-    def read(self, text: str) -> str:
-        """See `Declared.read`."""
-        return self.admit(text)
-
-    def __str__(self) -> str:
-        return "str"
-
-
-@dataclass(frozen=True)
-class Nothing(Declared):
-    """`None`."""
-
-    def admit(self, value: object) -> None:
-        """See `Declared.admit`."""
-        if value is not None:
-            raise Mismatch("None")
-
-    def read(self, text: str) -> None:
-        """See `Declared.read`."""
-        if text.strip().lower() not in _NONE:
-            raise Mismatch("None")
-
-    def __str__(self) -> str:
-        return "None"
-
-
-@dataclass(frozen=True)
-class Choice(Declared):
-    """`Literal[...]`: one of these values."""
-
-    options: tuple[str | int | bool, ...]
+    text: str
+    adapter: TypeAdapter[Any]
 
     def admit(self, value: object) -> object:
-        """See `Declared.admit`."""
-        for option in self.options:
-            if type(option) is type(value) and option == value:
-                return option
-        raise Mismatch(f"one of {', '.join(map(repr, self.options))}")
+        """The value, in the declared type; a whole number is widened to float. Raises `Mismatch`."""
+        try:
+            return self.adapter.validate_python(value)
+        except ValidationError as error:
+            rule = _rule(error)
+            raise Mismatch(f"{rule} or None" if self.text.endswith("| None") else rule) from None
+        except (RecursionError, OverflowError) as error:
+            raise Mismatch(f"a value that can be read: {error}") from error
 
     def read(self, text: str) -> object:
-        """See `Declared.read`."""
-        for option in self.options:
-            if str(option) == text.strip():
-                return option
-        raise Mismatch(f"one of {', '.join(map(str, self.options))}")
+        """The value that this text of a command line stands for. Raises `Mismatch`.
+
+        Lists are written `1,2,3` or `[1, 2, 3]`; true, yes, on, 1 and false, no, off, 0 are truth values.
+        """
+        for candidate in self._readings(text):
+            with suppress(Mismatch):
+                return self.admit(candidate)
+        return self.admit([_literal(word) for word in _words(text)] if self.several else text)
+
+    @property
+    def several(self) -> bool:
+        """Whether a value may be a list or a tuple."""
+        return "list[" in self.text or "tuple[" in self.text
+
+    def _readings(self, text: str) -> Iterator[object]:
+        """What the text may mean, the likeliest first. Text itself is last, since `str` admits anything."""
+        written = _literal(text)
+        if not isinstance(written, str):
+            yield written
+        if text.strip().lower() in _WORDS:
+            yield _WORDS[text.strip().lower()]
+        yield text
+        yield text.strip()
+        if self.several:
+            yield from [] if isinstance(written, str) else [[written]]
+            yield _words(text)
 
     def __str__(self) -> str:
-        return f"Literal[{', '.join(map(repr, self.options))}]"
-
-
-@dataclass(frozen=True)
-class Either(Declared):
-    """`X | Y`: the first member that admits the value; text is tried last, since it admits anything."""
-
-    members: tuple[Declared, ...]
-
-    def admit(self, value: object) -> object:
-        """See `Declared.admit`."""
-        return self._first(lambda member: member.admit(value))
-
-    def read(self, text: str) -> object:
-        """See `Declared.read`."""
-        return self._first(lambda member: member.read(text))
-
-    def _first(self, attempt: Callable[[Declared], object]) -> object:
-        expected = []
-        for member in sorted(self.members, key=lambda member: isinstance(member, Text)):
-            try:
-                return attempt(member)
-            except Mismatch as mismatch:
-                expected.append(str(mismatch))
-        raise Mismatch(" or ".join(dict.fromkeys(expected)))
-
-    def __str__(self) -> str:
-        return " | ".join(map(str, self.members))
-
-
-@dataclass(frozen=True)
-class Many(Declared):
-    """`list[X]` or `tuple[X, ...]`: any number of items of one type. In text `1,2,3` or `[1, 2, 3]`."""
-
-    item: Declared
-    container: Callable[[Iterable[object]], object] = list
-
-    def admit(self, value: object) -> object:
-        """See `Declared.admit`."""
-        if not isinstance(value, (list, tuple)):
-            raise Mismatch("a list such as [1, 2, 3]")
-        return self.container(_item(number, self.item.admit, one) for number, one in enumerate(value))
-
-    def read(self, text: str) -> object:
-        """See `Declared.read`."""
-        if (written := _literal(text, self)) is not None:
-            return written
-        return self.container(_item(number, self.item.read, word) for number, word in enumerate(_words(text)))
-
-    def __str__(self) -> str:
-        return f"list[{self.item}]" if self.container is list else f"tuple[{self.item}, ...]"
-
-
-@dataclass(frozen=True)
-class Row(Declared):
-    """`tuple[X, Y]`: so many items, each of its own type. In text `1,2` or `(1, 2)`."""
-
-    items: tuple[Declared, ...]
-
-    def admit(self, value: object) -> object:
-        """See `Declared.admit`."""
-        if not isinstance(value, (list, tuple)) or len(value) != len(self.items):
-            raise Mismatch(f"{len(self.items)} items")
-        pairs = enumerate(zip(self.items, value, strict=True))
-        return tuple(_item(number, kind.admit, one) for number, (kind, one) in pairs)
-
-    def read(self, text: str) -> object:
-        """See `Declared.read`."""
-        if (written := _literal(text, self)) is not None:
-            return written
-        words = _words(text)
-        if len(words) != len(self.items):
-            raise Mismatch(f"{len(self.items)} items")
-        pairs = enumerate(zip(self.items, words, strict=True))
-        return tuple(_item(number, kind.read, word) for number, (kind, word) in pairs)
-
-    def __str__(self) -> str:
-        return f"tuple[{', '.join(map(str, self.items))}]"
+        return self.text
 
 
 def declared(annotation: ast.expr) -> Declared:
     """The type that an annotation declares. Raises `Mismatch` for one that a parameter cannot have."""
-    match annotation:
-        case ast.Name(id="int"):
-            return Whole()
-        case ast.Name(id="float"):
-            return Real()
-        case ast.Name(id="bool"):
-            return Truth()
-        case ast.Name(id="str"):
-            return Text()
-        case ast.Constant(value=None):
-            return Nothing()
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return Either(tuple(member for side in (left, right) for member in _members(declared(side))))
-        case ast.Subscript(value=ast.Name(id="list"), slice=item):
-            return Many(declared(item))
-        case ast.Subscript(
-            value=ast.Name(id="tuple"), slice=ast.Tuple(elts=[item, ast.Constant(value=end)])
-        ) if end is Ellipsis:
-            return Many(declared(item), tuple)
-        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=items)):
-            return Row(tuple(declared(item) for item in items))
-        case ast.Subscript(value=ast.Name(id="tuple"), slice=item):
-            return Row((declared(item),))
-        case ast.Subscript(value=ast.Name(id="Literal"), slice=options):
-            return Choice(_options(options))
-    raise Mismatch("int, float, bool, str, None, X | Y, list[X], tuple[X, ...], tuple[X, Y] or Literal[...]")
-
-
-def _members(kind: Declared) -> tuple[Declared, ...]:
-    return kind.members if isinstance(kind, Either) else (kind,)
-
-
-def _options(options: ast.expr) -> tuple[str | int | bool, ...]:
-    listed = options.elts if isinstance(options, ast.Tuple) else [options]
-    values = [item.value for item in listed if isinstance(item, ast.Constant)]
-    plain = tuple(value for value in values if isinstance(value, (str, int)))
-    if len(plain) != len(listed):
-        raise Mismatch("Literal[...] of text, whole numbers or True and False")
-    return plain
-
-
-def _item(number: int, take: Callable[..., object], one: object) -> object:
+    rule = "int, float, bool, str, None, X | Y, list[X], tuple[X, ...], tuple[X, Y] or Literal[...]"
+    text = ast.unparse(annotation)
+    if text in ("list", "tuple", "Literal") or not _plain(annotation):
+        raise Mismatch(f"Literal[...] of text or numbers, or {rule}" if "Literal" in text else rule)
     try:
-        return take(one)
-    except Mismatch as mismatch:
-        raise Mismatch(f"a sequence whose item {number + 1} ({one!r}) is {mismatch}") from mismatch
+        kind = eval(compile(ast.Expression(annotation), "annotation", "eval"), _TYPES)
+        return Declared(text, TypeAdapter(kind))
+    except Exception as error:  # pydantic has many words for what is no type
+        raise Mismatch(rule) from error
 
 
-def _literal(text: str, kind: Declared) -> object:
-    """What `text` says when it is written as Python writes it; None when it is not of this type."""
+def _plain(annotation: ast.expr) -> bool:
+    """Whether there is nothing in it but types; text is code to Python's typing, except within Literal."""
+    nodes = list(ast.walk(annotation))
+    literals = [
+        node.slice for node in nodes if isinstance(node, ast.Subscript) and _named(node.value, "Literal")
+    ]
+    quoted = {id(node) for one in literals for node in ast.walk(one) if isinstance(node, ast.Constant)}
+    return all(
+        isinstance(node, _SYNTAX)
+        and (not isinstance(node, ast.Name) or node.id in _TYPES)
+        and (not isinstance(node, ast.Constant) or node.value in (None, ...) or id(node) in quoted)
+        for node in nodes
+    )
+
+
+def _named(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def _rule(error: ValidationError) -> str:
+    """All that the value may be, as the end of a sentence."""
+    faults = error.errors(include_url=False)
+    deepest = max(sum(isinstance(part, int) for part in one["loc"]) for one in faults)
+    rules = dict.fromkeys(
+        _told(one) for one in faults if sum(isinstance(p, int) for p in one["loc"]) == deepest
+    )
+    return " or ".join(rules)
+
+
+def _told(fault: Any) -> str:  # noqa: ANN401 - pydantic's own TypedDict
+    kind, context = str(fault["type"]), fault.get("ctx", {})
+    rule = _RULES.get(kind.partition("_")[0], "text" if kind == "string_type" else "text that UTF-8 can hold")
+    if kind == "literal_error":
+        rule = f"one of {context['expected']}"
+    elif kind == "missing":
+        return f"at least {fault['loc'][-1] + 1} items"
+    elif kind == "too_long":
+        return f"at most {context['max_length']} items"
+    places = [part for part in fault["loc"] if isinstance(part, int)]
+    return f"a sequence whose item {places[-1] + 1} ({fault['input']!r}) is {rule}" if places else rule
+
+
+def _literal(text: str) -> object:
+    """What the text says when it is written as Python writes it; else the text."""
     try:
-        return kind.admit(ast.literal_eval(text.strip()))
+        return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        return None
+        return text
 
 
 def _words(text: str) -> list[str]:

@@ -16,18 +16,14 @@ from mmkd_lab.cli.record import memory
 from mmkd_lab.cli.versions import PACKAGES, version
 from mmkd_lab.core.check import LabError
 
-OK, NOTE, MISSING = "ok", "note", "missing"
+OK, NOTE, MISSING = "  ", "- ", "! "
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report.
+    """One line of the report: what about, its state, what was found, and what to do, if anything.
 
-    Args:
-        subject: what it is about.
-        state: 'ok', 'note' (works without) or 'missing' (something will not work).
-        text: what was found.
-        way_out: what to do, if anything.
+    NOTE: the lab works without it; MISSING: something will not work.
     """
 
     subject: str
@@ -36,8 +32,7 @@ class Finding:
     way_out: str = ""
 
     def __str__(self) -> str:
-        mark = {OK: "  ", NOTE: "- ", MISSING: "! "}[self.state]
-        text = f"{mark}{self.subject:<18} {self.text}"
+        text = f"{self.state}{self.subject:<18} {self.text}"
         return f"{text}\n{'':<21}{self.way_out}" if self.way_out else text
 
 
@@ -86,14 +81,7 @@ def _torch() -> list[Finding]:
     try:
         import torch
     except ImportError as error:
-        return [
-            Finding(
-                "torch",
-                MISSING,
-                f"cannot be imported: {error}",
-                "Install it: make run, or pip install torch.",
-            )
-        ]
+        return [Finding("torch", MISSING, f"cannot be imported: {error}", "Install it: make run.")]
     found = [Finding("threads", OK, f"torch uses {torch.get_num_threads()} of {cores()} cores")]
     for name in [variable for variable in THREAD_VARIABLES if variable in os.environ]:
         found.append(Finding("threads", NOTE, f"{name} = {os.environ[name]} is set"))
@@ -101,29 +89,31 @@ def _torch() -> list[Finding]:
         return [*found, *(_gpu(torch, number) for number in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         return [*found, Finding("device", OK, "mps; precision 32-true, 16-mixed")]
-    text = "cpu; precision 32-true, bf16-mixed (16-mixed needs a GPU)"
-    if shutil.which("nvidia-smi"):
-        way_out = f"torch {torch.__version__} cannot use the GPU. Install a build for its driver."
-        return [*found, Finding("device", NOTE, text, way_out)]
-    return [*found, Finding("device", OK, text)]
+    unused = shutil.which("nvidia-smi") is not None
+    way_out = (
+        f"torch {torch.__version__} cannot use the GPU. Install a build for its driver." if unused else ""
+    )
+    text = "cpu; precision 64-true, 32-true, bf16-mixed (16-mixed needs a GPU)"
+    return [*found, Finding("device", NOTE if unused else OK, text, way_out)]
 
 
 def _gpu(torch: object, number: int) -> Finding:
     cuda = torch.cuda  # type: ignore[attr-defined]
     properties = cuda.get_device_properties(number)
     half = "bf16-mixed, 16-mixed" if properties.major >= 8 else "16-mixed"
-    text = f"cuda:{number} {properties.name}, {memory(properties.total_memory)}; precision 32-true, {half}"
+    size = memory(properties.total_memory)
+    text = f"cuda:{number} {properties.name}, {size}; precision 64-true, 32-true, {half}"
     return Finding("device", OK, text)
 
 
 def _machine() -> list[Finding]:
     import psutil
 
-    total, free = psutil.virtual_memory().total, psutil.virtual_memory().available
-    small = free < 4e9
-    way_out = "The largest datasets want 4 GB." if small else ""
-    text = f"{memory(free)} free of {memory(total)}"
-    return [Finding("memory", NOTE if small else OK, text, way_out)]
+    found = psutil.virtual_memory()
+    text = f"{memory(found.available)} free of {memory(found.total)}"
+    if found.available < 4e9:
+        return [Finding("memory", NOTE, text, "The largest datasets want 4 GB.")]
+    return [Finding("memory", OK, text)]
 
 
 def _folders() -> list[Finding]:
@@ -174,10 +164,8 @@ def _data() -> list[Finding]:
 def _dataset(name: str, *, ready: bool) -> Finding:
     from mmkd_lab.data import verify, where
 
-    subject, get_it = (
-        f"data {name}",
-        f"Get it: mmkd-lab data get {name}, or set MMKD_LAB_MIRROR to a folder with it.",
-    )
+    subject = f"data {name}"
+    get_it = f"Get it: mmkd-lab data get {name}, or set MMKD_LAB_MIRROR to a folder with it."
     try:
         places = where(name)
         missing = sum(not place.exists for place in places)

@@ -16,9 +16,10 @@ from typing import IO, TYPE_CHECKING
 
 from mmkd_lab.cli.kernel import MemoryMeter, kernel_class, stop
 from mmkd_lab.cli.library import Notebook
-from mmkd_lab.cli.progress import Listener
+from mmkd_lab.cli.progress import Silent
 from mmkd_lab.cli.record import Failure, Outcome
 from mmkd_lab.core.places import RESULTS_VARIABLE
+from mmkd_lab.core.progress import PROGRESS_VARIABLE, last_told
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -30,23 +31,25 @@ _DIED = "the kernel died: it was killed, crashed, or ran out of memory"
 
 
 class Stopper:
-    """Ends every kernel at once when the user interrupts, and lets no new one start."""
+    """Ends every kernel at once when the user interrupts, and lets no new one start.
+
+    A copy in another process knows of none: `copied` tells that there is one.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pids: set[int] = set()
-        self._asked = False
+        self.asked = self.copied = False
 
-    @property
-    def asked(self) -> bool:
-        """True once `stop` was called."""
-        return self._asked
+    def __reduce__(self) -> tuple[type[Stopper], tuple[()]]:
+        self.copied = True
+        return Stopper, ()
 
     def started(self, pid: int) -> None:
         """A kernel runs; it is ended at once if stopping was already asked for."""
         with self._lock:
             self._pids.add(pid)
-            if self._asked:
+            if self.asked:
                 stop(pid)
 
     def ended(self, pid: int | None) -> None:
@@ -56,49 +59,51 @@ class Stopper:
 
     def stop(self) -> None:
         """End all kernels."""
-        with self._lock:
-            self._asked = True
-            for pid in self._pids:
-                stop(pid)
+        self.asked = True  # without the lock: a signal may come while this very thread holds it
+        for pid in tuple(self._pids):
+            stop(pid)
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What every notebook of a run shares: the folder to write to, environment, progress, stopper."""
+    """What every notebook of a run shares: where it writes, its environment, who is told, who may stop it.
+
+    `sanitize`: whether active content is taken out of the notebooks' pages.
+    """
 
     folder: Path
     environment: Mapping[str, str]
-    progress: Listener
+    progress: Silent
     stopper: Stopper
-
-    def results(self, name: str) -> Path:
-        """Where the notebook of this name writes its result files."""
-        return self.folder / name
+    sanitize: bool = False
 
 
-def execute(notebook: Notebook, given: Mapping[str, object], around: Surroundings) -> Outcome:
+def execute(notebook: Notebook, outcome: Outcome, around: Surroundings) -> Outcome:
     """Run one notebook and say how it ended; a failing notebook is an outcome, not an exception.
 
-    Writes `<folder>/<name>.ipynb`, whose cells are stored as they finish, and `<name>.html`.
+    Args:
+        notebook: the file to run.
+        outcome: what it is called and given, from `waiting`.
+        around: what it shares with others.
+
+    Writes `<folder>/<outcome.name>.ipynb`, whose cells are stored as they finish, and `<outcome.name>.html`.
     """
     began = time.monotonic()
-    outcome = waiting(notebook, given)
     if around.stopper.asked:
         return replace(outcome, state="stopped")
-    with MemoryMeter() as meter:
-        failure = _attempt(notebook, given, around, meter)
-    unshown = _export(around.folder / f"{notebook.name}.ipynb")
+    watch = _Watch(outcome.name, around)
+    with MemoryMeter(watch.look) as watch.meter:
+        failure = _attempt(notebook, outcome, watch)
+    unshown = _export(around.folder / f"{outcome.name}.ipynb", sanitize=around.sanitize)
     failure = failure or unshown
     state = "done" if failure is None else "stopped" if around.stopper.asked else "failed"
-    ended = replace(
+    return replace(
         outcome,
         state=state,
         seconds=time.monotonic() - began,
-        peak_bytes=meter.peak or None,
+        peak_bytes=watch.meter.peak or None,
         failure=failure if state == "failed" else None,
     )
-    around.progress.end(ended)
-    return ended
 
 
 def waiting(notebook: Notebook, given: Mapping[str, object]) -> Outcome:
@@ -107,16 +112,13 @@ def waiting(notebook: Notebook, given: Mapping[str, object]) -> Outcome:
     return Outcome(notebook.name, notebook.title, parameters={**values, **given}, given=tuple(given))
 
 
-def _attempt(
-    notebook: Notebook, given: Mapping[str, object], around: Surroundings, meter: MemoryMeter
-) -> Failure | None:
+def _attempt(notebook: Notebook, outcome: Outcome, watch: _Watch) -> Failure | None:
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    watch = _Watch(notebook.name, around, meter)
     with tempfile.TemporaryFile() as log:
         try:
-            _papermill(notebook, given, watch, log)
+            _papermill(notebook, outcome, watch, log)
         except PapermillExecutionError as error:
             return Failure(error.ename, _plain(error.evalue), error.cell_index + 1, _plain(*error.traceback))
         except DeadKernelError:
@@ -124,17 +126,21 @@ def _attempt(
         except Exception as error:  # whatever papermill meets is this notebook's failure and stops no other
             return Failure(type(error).__name__, _plain(str(error)), watch.number, _tail(log))
         finally:
-            around.stopper.ended(meter.pid)
+            watch.ended()
             _close_loop()
     return None
 
 
 class _Watch:
-    """Follows one notebook cell by cell."""
+    """Follows one notebook cell by cell, and what its cells tell of their own work."""
 
-    def __init__(self, name: str, around: Surroundings, meter: MemoryMeter) -> None:
-        self.name, self.around, self.meter = name, around, meter
+    meter: MemoryMeter
+
+    def __init__(self, name: str, around: Surroundings) -> None:
+        self.name, self.around = name, around
         self.number: int | None = None
+        self.file = around.folder.resolve() / f".{name}.progress"
+        self._size = 0
 
     def started(self, pid: int) -> None:
         self.meter.pid = pid
@@ -147,21 +153,33 @@ class _Watch:
     def executed(self, **_: object) -> None:
         self.meter.measure()
 
+    def look(self) -> None:
+        """Pass on what the kernel told since the last look."""
+        size = self.file.stat().st_size if self.file.exists() else 0
+        if size != self._size and (told := last_told(self.file)):
+            self._size = size
+            self.around.progress.job(self.name, told)
 
-def _papermill(notebook: Notebook, given: Mapping[str, object], watch: _Watch, log: IO[bytes]) -> None:
+    def ended(self) -> None:
+        self.around.stopper.ended(self.meter.pid)
+        self.file.unlink(missing_ok=True)
+
+
+def _papermill(notebook: Notebook, outcome: Outcome, watch: _Watch, log: IO[bytes]) -> None:
     import papermill
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # its errors come back as outcomes
     around = watch.around
-    results = around.results(notebook.name)
+    results = around.folder / outcome.name
     results.mkdir(exist_ok=True)
-    environment = {**os.environ, **around.environment, RESULTS_VARIABLE: str(results)}
-    content = _with_parameters(notebook, given)
-    around.progress.start(notebook.name, len(content.cells))
+    own = {RESULTS_VARIABLE: str(results), PROGRESS_VARIABLE: str(watch.file)}
+    content = _with_parameters(notebook, {name: outcome.parameters[name] for name in outcome.given})
+    around.progress.start(outcome, len(content.cells))
     cwd = str(notebook.path.resolve().parent)
+    environment = {**os.environ, **around.environment, **own}
     papermill.execute_notebook(
         content,
-        _unformatted(around.folder / f"{notebook.name}.ipynb"),
+        _unformatted(around.folder / f"{outcome.name}.ipynb"),
         kernel_name="python3",
         progress_bar=False,
         start_timeout=180,
@@ -206,13 +224,13 @@ def _with_parameters(notebook: Notebook, given: Mapping[str, object]) -> Noteboo
     return content
 
 
-def _export(path: Path) -> Failure | None:
+def _export(path: Path, *, sanitize: bool) -> Failure | None:
     """Write the executed notebook as a page beside it, when it has been written at all."""
     from mmkd_lab.cli.export import export_html
 
     try:
         if path.is_file():
-            export_html(path)
+            export_html(path, sanitize=sanitize)
     except Exception as error:  # what nbconvert cannot show is this notebook's failure and stops no other
         return Failure(type(error).__name__, f"{path.name} cannot be shown as a page: {_plain(str(error))}")
     return None

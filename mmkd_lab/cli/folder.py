@@ -1,4 +1,4 @@
-"""Where a run writes: `runs/<time>/`, with `runs/latest` pointing at the newest."""
+"""Where a run writes: `runs/<time>/`, with `runs/latest` pointing at the newest; what killed runs left."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import uuid
 from datetime import datetime
 from pathlib import Path
 
+from mmkd_lab.cli.record import Run
 from mmkd_lab.core.atomic import write_text
 from mmkd_lab.core.check import LabError, path
 
@@ -33,6 +34,25 @@ def new_run_folder(root: Path | str, started: datetime) -> Path:
             ) from error
         return folder
     raise LabError("out", str(root), f"holds too many runs of {stamp}")
+
+
+def settle(root: Path) -> None:
+    """Finish the pages of runs that were killed: what ran is `interrupted`, and half-written files go."""
+    from mmkd_lab.cli.index import write_index
+
+    for record in root.glob("*/run.json"):
+        if record.parent.is_symlink():  # `latest`
+            continue
+        try:
+            run = Run.load(record.parent)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # not one of ours, or of another version
+        if run.ended or run.alive:
+            continue
+        for partial in [*run.folder.rglob(".*.partial*"), *run.folder.glob(".*.progress")]:
+            partial.unlink(missing_ok=True)
+        run.interrupted().save()
+        write_index(run.interrupted())
 
 
 def check_latest(root: Path | str) -> None:

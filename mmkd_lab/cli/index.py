@@ -8,20 +8,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from mmkd_lab.cli.record import STATES, Outcome, Run, duration, memory
-from mmkd_lab.cli.report import Report, gather, link_to
+from mmkd_lab.cli.record import SILENCE, STATES, Outcome, Run, duration, memory
+from mmkd_lab.cli.report import Report, gather, link_to, table_file
 from mmkd_lab.core.atomic import write_text
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 
-def write_index(run: Run) -> Path:
-    """Write `index.html` into the run's folder, atomically; every text is escaped. Returns its path."""
+def write_index(run: Run, table: Path | None = None) -> Path:
+    """Write `index.html` into the run's folder, atomically; every text is escaped. Returns its path.
+
+    `table` is a CSV file that compares the notebooks of the run. While the run goes on the page renews
+    itself, and says so when it has not been written for long: then the run was killed.
+    """
     sections = [_section(run, outcome) for outcome in run.outcomes]
-    facts = _facts([section["report"] for section in sections])
     when = f"{run.started.day} {run.started:%B %Y, %H:%M}"
-    page = _template().render(run=run, when=when, sections=sections, counts=_counts(run), facts=facts)
+    page = _template().render(
+        run=run,
+        heading=run.title or f"Run of {when}",
+        sections=sections,
+        counts=_counts(run),
+        facts=_facts([section["report"] for section in sections]),
+        compared=table_file(table, run.folder) if table is not None else None,
+        written=int(run.written.timestamp()),
+        silence=int(SILENCE.total_seconds()),
+    )
     return write_text(run.folder / "index.html", page)
 
 

@@ -82,9 +82,13 @@ def kernel_class(
 
 
 class MemoryMeter:
-    """Peak resident memory of a process and its children, in bytes, sampled four times a second."""
+    """Peak resident memory of a process and its children, in bytes, sampled four times a second.
 
-    def __init__(self) -> None:
+    `also` is called each time, too.
+    """
+
+    def __init__(self, also: Callable[[], None]) -> None:
+        self._also = also
         self.pid: int | None = None
         self.peak = 0
         self._done = threading.Event()
@@ -106,6 +110,7 @@ class MemoryMeter:
     def _watch(self) -> None:
         while not self._done.wait(_SAMPLE_EVERY):
             self.measure()
+            self._also()
 
 
 def stop(pid: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmkd_lab.cli.parameters import Parameter, load_notebook, of_notebook, source_of
+from mmkd_lab.cli.parameters import NotebookParameter, load_notebook, of_notebook, source_of
 from mmkd_lab.core.check import LabError, flat, listing, of_type, path, require
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -29,7 +29,7 @@ class Notebook:
     name: str
     path: Path
     title: str
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[NotebookParameter, ...]
 
     def declares(self, name: str) -> bool:
         """True when the notebook has a parameter of this name."""

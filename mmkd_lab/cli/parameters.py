@@ -22,7 +22,7 @@ _RULE = "each line of the cell tagged 'parameters' must read `name: type = value
 
 
 @dataclass(frozen=True)
-class Parameter:
+class NotebookParameter:
     """One parameter of a notebook.
 
     Args:
@@ -42,7 +42,7 @@ class Parameter:
         return f"{line} ({self.help})" if self.help else line
 
 
-def read_parameters(path: Path | str) -> tuple[Parameter, ...]:
+def read_parameters(path: Path | str) -> tuple[NotebookParameter, ...]:
     """The parameters of the notebook at `path`, in order; none when no cell is tagged 'parameters'.
 
     Raises:
@@ -81,7 +81,7 @@ def tags_of(cell: Mapping[str, object]) -> list[str]:
     return [str(tag) for tag in tags] if isinstance(tags, list) else []
 
 
-def of_notebook(content: Mapping[str, object], name: str) -> tuple[Parameter, ...]:
+def of_notebook(content: Mapping[str, object], name: str) -> tuple[NotebookParameter, ...]:
     """The parameters of a notebook already loaded; see `read_parameters`."""
     cells = content["cells"]
     assert isinstance(cells, list)
@@ -93,14 +93,14 @@ def of_notebook(content: Mapping[str, object], name: str) -> tuple[Parameter, ..
     return parse_cell(source_of(tagged[0]), name)
 
 
-def parse_cell(source: str, where: str) -> tuple[Parameter, ...]:
+def parse_cell(source: str, where: str) -> tuple[NotebookParameter, ...]:
     """The parameters that the text of a parameters cell declares. Raises `LabError` naming `where`."""
     try:
         body = ast.parse(source).body
         comments = _comments(source)
     except (SyntaxError, ValueError, RecursionError, tokenize.TokenError) as error:
         raise LabError(where, str(error), _RULE) from error
-    found: dict[str, Parameter] = {}
+    found: dict[str, NotebookParameter] = {}
     for statement in body:
         parameter = _parameter(statement, comments.get(statement.end_lineno or 0, ""), where)
         if parameter.name in found:
@@ -110,7 +110,7 @@ def parse_cell(source: str, where: str) -> tuple[Parameter, ...]:
 
 
 def check(
-    parameters: Iterable[Parameter], given: Mapping[str, object], *, where: str, as_text: bool = False
+    parameters: Iterable[NotebookParameter], given: Mapping[str, object], *, where: str, as_text: bool = False
 ) -> dict[str, object]:
     """The given values in their declared types.
 
@@ -132,15 +132,22 @@ def check(
     return checked
 
 
-def _value(parameter: Parameter, value: object, where: str, *, as_text: bool) -> object:
+def _value(parameter: NotebookParameter, value: object, where: str, *, as_text: bool) -> object:
     try:
-        return parameter.kind.read(str(value)) if as_text else parameter.kind.admit(value)
+        return parameter.kind.read(_placed(str(value))) if as_text else parameter.kind.admit(value)
     except Mismatch as mismatch:
         rule = f"parameter {parameter.name!r} of {where} must be {mismatch}"
         raise LabError(parameter.name, value, rule, f"It is declared as {parameter}") from mismatch
 
 
-def _unknown(name: str, value: object, known: Mapping[str, Parameter], where: str) -> LabError:
+def _placed(text: str) -> str:
+    """`file.py:function` with the file's whole path, since a notebook runs in its own folder."""
+    file, colon, function = text.rpartition(":")
+    is_file = function.isidentifier() and file.endswith(".py") and Path(file).is_file()
+    return f"{Path(file).absolute()}{colon}{function}" if is_file else text
+
+
+def _unknown(name: str, value: object, known: Mapping[str, NotebookParameter], where: str) -> LabError:
     if not known:
         return LabError(name, value, f"{where} has no parameters")
     near = get_close_matches(name, list(known), n=1)
@@ -149,7 +156,7 @@ def _unknown(name: str, value: object, known: Mapping[str, Parameter], where: st
     return LabError(name, value, f"{where} has no parameter {name!r}", f"{hint}It has {listed}")
 
 
-def _parameter(statement: ast.stmt, comment: str, where: str) -> Parameter:
+def _parameter(statement: ast.stmt, comment: str, where: str) -> NotebookParameter:
     line = f"line {statement.lineno}"
     match statement:
         case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=ast.expr() as written):
@@ -170,7 +177,7 @@ def _parameter(statement: ast.stmt, comment: str, where: str) -> Parameter:
     except (ValueError, TypeError, RecursionError, MemoryError) as error:
         shown = f"{line}: {ast.unparse(written)}"
         raise LabError(where, shown, f"the value of {name} must be a plain value") from error
-    return Parameter(name, kind, default, comment)
+    return NotebookParameter(name, kind, default, comment)
 
 
 def _comments(source: str) -> dict[int, str]:

@@ -33,31 +33,26 @@ def read_table(path: Path, *, most: int = _MOST_ROWS) -> Table:
 def summary_table(path: Path, *, split: str = "test") -> Table | None:
     """Mean and 95 % interval over seeds, one line a role, arm and sweep point, one column a metric.
 
-    None when the file is not a study's table or has nothing of this split.
+    None when the file is not a study's table or has nothing of this split. Several studies or datasets are
+    told apart.
     """
     heads, rows = _read(path)
     if not set(_TIDY) <= set(heads):
         return None
-    sweep = [name for name in heads if name not in _TIDY]
-    records = [dict(zip(heads, row, strict=True)) for row in rows]
-    records = [record for record in records if record["split"] == split]
-    if not records:
+    import pandas as pd
+
+    table = pd.DataFrame(rows, columns=heads).query("split == @split").astype({"value": float})
+    if table.empty:
         return None
-    keys = ["role", "arm", *sweep]
-    metrics = list(dict.fromkeys(record["metric"] for record in records))
-    groups: dict[tuple[str, ...], dict[str, list[float]]] = {}
-    for record in records:
-        values = groups.setdefault(tuple(record[key] for key in keys), {})
-        values.setdefault(record["metric"], []).append(float(record["value"]))
-    ordered = sorted(groups.items(), key=lambda group: group[0][0] != "teacher")  # teachers first
-    lines = [
-        [
-            *map(_point, point),
-            *(_interval(values.get(metric, []), metric) for metric in metrics),
-            _count(values),
-        ]
-        for point, values in ordered
-    ]
+    several = [name for name in ("study", "dataset") if len(table[name].unique()) > 1]
+    keys = [*several, "role", "arm", *(name for name in heads if name not in _TIDY)]
+    metrics = list(table["metric"].unique())
+    lines = []
+    for point, group in table.groupby(keys, sort=False):
+        values = {metric: rows["value"].to_list() for metric, rows in group.groupby("metric")}
+        shown = [_interval(values.get(metric, []), metric) for metric in metrics]
+        lines.append([*(_point(str(one)) for one in point), *shown, str(max(map(len, values.values())))])
+    lines.sort(key=lambda line: "teacher" not in line)  # teachers first
     return _table([*keys, *(_UNITS.get(metric, metric) for metric in metrics), "n"], lines, len(lines))
 
 
@@ -93,10 +88,6 @@ def _point(cell: str) -> str:
         return f"{float(cell):.3g}"
     except ValueError:
         return cell
-
-
-def _count(values: dict[str, list[float]]) -> str:
-    return str(max(map(len, values.values())))
 
 
 def _numeric(cell: str) -> bool:

@@ -5,38 +5,17 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from types import TracebackType
-from typing import Any, Protocol, TextIO
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, TextIO
 
 from mmkd_lab.cli.record import Outcome, duration, memory
+from mmkd_lab.core.progress import Told
 
 _STATE_WORDS = {"done": "done", "failed": "FAILED", "stopped": "stopped"}
 
 
-class Listener(Protocol):
-    """Is told what happens, from several threads."""
-
-    def start(self, name: str, cells: int) -> None:
-        """A notebook of so many cells begins."""
-
-    def cell(self, name: str, number: int) -> None:
-        """Its cell `number`, from 1, begins."""
-
-    def end(self, outcome: Outcome) -> None:
-        """It has ended."""
-
-
-class Progress(Listener, Protocol):
-    """A listener that shows what it is told while its context is entered."""
-
-    def __enter__(self) -> Progress: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-def progress_for(show: bool, stream: TextIO | None = None) -> Progress:
+def progress_for(show: bool, stream: TextIO | None = None) -> Silent:
     """Bars when `stream` (default: standard error) is a terminal, else lines; nothing unless `show`."""
     stream = stream or sys.stderr
     if not show:
@@ -49,23 +28,26 @@ def line(outcome: Outcome) -> str:
     parts = [_STATE_WORDS.get(outcome.state, outcome.state)]
     if outcome.seconds is not None:
         parts.append(f"in {duration(outcome.seconds)}")
-    text = f"{outcome.name}  {' '.join(parts)}"
+    text = f"{outcome.label}  {' '.join(parts)}"
     if outcome.peak_bytes:
         text += f", peak memory {memory(outcome.peak_bytes)}"
     return f"{text}\n    {outcome.failure}" if outcome.failure else text
 
 
 class Silent:
-    """Shows nothing."""
+    """Is told what happens, from several threads, while its context is entered; shows nothing."""
 
-    def start(self, name: str, cells: int) -> None:
-        """See `Listener`."""
+    def start(self, outcome: Outcome, cells: int) -> None:
+        """A notebook of so many cells begins."""
 
     def cell(self, name: str, number: int) -> None:
-        """See `Listener`."""
+        """Its cell `number`, from 1, begins."""
+
+    def job(self, name: str, told: Told) -> None:
+        """What the running cell tells of its own work."""
 
     def end(self, outcome: Outcome) -> None:
-        """See `Listener`."""
+        """It has ended."""
 
     def __enter__(self) -> Silent:
         return self
@@ -73,116 +55,117 @@ class Silent:
     def __exit__(self, *_: object) -> None:
         return None
 
+    def __reduce__(self) -> tuple[type[Silent], tuple[()]]:
+        """In another process there is nobody to show anything to."""
+        return Silent, ()
 
-class _Ticking:
-    """Keeps what is running and calls `_tick` at an interval, so that a long cell shows it is alive."""
 
-    def __init__(self, stream: TextIO, interval: float) -> None:
-        self._stream, self._interval = stream, interval
+@dataclass
+class _Running:
+    label: str
+    cells: int
+    number: int = 0
+    told: Told | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    def __str__(self) -> str:
+        return f"{self.label}  {self.told or f'cell {self.number}/{self.cells}'}"
+
+
+class _Ticking(Silent, ABC):
+    """Keeps what is running and shows it at an interval, so that a long cell shows it is alive."""
+
+    interval = 1.0
+
+    def __init__(self, stream: TextIO, *, interval: float | None = None) -> None:
+        self._stream, self._interval = stream, interval or self.interval
+        self._running: dict[str, _Running] = {}
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
+
+    def __enter__(self) -> Silent:
+        self._thread.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
 
+    def start(self, outcome: Outcome, cells: int) -> None:
+        """See `Silent`."""
+        with self._lock:
+            self._running[outcome.name] = _Running(outcome.label, cells)
+
+    def cell(self, name: str, number: int) -> None:
+        """See `Silent`."""
+        with self._lock:
+            self._running[name].number, self._running[name].told = number, None
+            self._show(name, self._running[name])
+
+    def job(self, name: str, told: Told) -> None:
+        """See `Silent`."""
+        with self._lock:
+            self._running[name].told = told
+
+    def end(self, outcome: Outcome) -> None:
+        """See `Silent`."""
+        with self._lock:
+            self._running.pop(outcome.name, None)
+            self._say(line(outcome), outcome.name)
+
     def _loop(self) -> None:
         while not self._done.wait(self._interval):
             with self._lock:
-                self._tick()
+                for name, running in self._running.items():
+                    self._show(name, running)
 
-    def _tick(self) -> None:
-        """Called with the lock held."""
+    @abstractmethod
+    def _show(self, name: str, running: _Running) -> None: ...
+
+    @abstractmethod
+    def _say(self, text: str, name: str) -> None: ...
 
 
 class Lines(_Ticking):
     """One line a cell, and one every half minute within a long one."""
 
-    def __init__(self, stream: TextIO, *, interval: float = 30.0) -> None:
-        super().__init__(stream, interval)
-        self._running: dict[str, tuple[float, int, int]] = {}
+    interval = 30.0
 
-    def __enter__(self) -> Lines:
-        self._thread.start()
-        return self
+    def _show(self, name: str, running: _Running) -> None:
+        self._say(f"{running}  {duration(time.monotonic() - running.began)}", name)
 
-    def start(self, name: str, cells: int) -> None:
-        """See `Listener`."""
-        with self._lock:
-            self._running[name] = (time.monotonic(), 0, cells)
-
-    def cell(self, name: str, number: int) -> None:
-        """See `Listener`."""
-        with self._lock:
-            began, _, cells = self._running[name]
-            self._running[name] = (began, number, cells)
-            self._say(name)
-
-    def end(self, outcome: Outcome) -> None:
-        """See `Listener`."""
-        with self._lock:
-            self._running.pop(outcome.name, None)
-            print(line(outcome), file=self._stream, flush=True)
-
-    def _tick(self) -> None:
-        for name in self._running:
-            self._say(name)
-
-    def _say(self, name: str) -> None:
-        began, number, cells = self._running[name]
-        elapsed = duration(time.monotonic() - began)
-        print(f"{name}  cell {number}/{cells}  {elapsed}", file=self._stream, flush=True)
+    def _say(self, text: str, name: str) -> None:
+        print(text, file=self._stream, flush=True)
 
 
 class Bars(_Ticking):
     """One tqdm bar a running notebook, redrawn every second."""
 
-    def __init__(self, stream: TextIO, *, interval: float = 1.0) -> None:
-        super().__init__(stream, interval)
+    def __init__(self, stream: TextIO, *, interval: float | None = None) -> None:
+        super().__init__(stream, interval=interval)
         self._bars: dict[str, Any] = {}
-
-    def __enter__(self) -> Bars:
-        self._thread.start()
-        return self
 
     def __exit__(self, *_: object) -> None:
         super().__exit__()
         for bar in self._bars.values():
             bar.close()
 
-    def start(self, name: str, cells: int) -> None:
-        """See `Listener`."""
+    def _show(self, name: str, running: _Running) -> None:
         from tqdm import tqdm
 
-        form = "{desc}  {bar}  cell {n_fmt}/{total_fmt}  {elapsed}"
-        with self._lock:
+        if name not in self._bars:
+            form = "{desc}  {bar}  {elapsed}"
             self._bars[name] = tqdm(
-                total=cells,
-                desc=name,
-                bar_format=form,
-                leave=False,
-                file=self._stream,
-                dynamic_ncols=True,
-                disable=False,
+                bar_format=form, leave=False, file=self._stream, dynamic_ncols=True, disable=False, total=1
             )
+        bar, told = self._bars[name], running.told
+        bar.n, bar.total = (told.done, told.total) if told else (running.number, running.cells)
+        bar.set_description_str(str(running))
 
-    def cell(self, name: str, number: int) -> None:
-        """See `Listener`."""
-        with self._lock:
-            bar = self._bars[name]
-            bar.n = number
-            bar.refresh()
-
-    def end(self, outcome: Outcome) -> None:
-        """See `Listener`."""
+    def _say(self, text: str, name: str) -> None:
         from tqdm import tqdm
 
-        with self._lock:
-            if (bar := self._bars.pop(outcome.name, None)) is not None:
-                bar.close()
-            tqdm.write(line(outcome), file=self._stream)
-
-    def _tick(self) -> None:
-        for bar in self._bars.values():
-            bar.refresh()
+        if (bar := self._bars.pop(name, None)) is not None:
+            bar.close()
+        tqdm.write(text, file=self._stream)

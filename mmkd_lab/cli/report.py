@@ -80,7 +80,7 @@ def gather(folder: Path, name: str) -> Report:
             problems.append(f"{path.name} cannot be read: {error}")
     taken = {study.name for study in studies}
     rest = [path for path in files if path.stem not in taken]
-    tables = tuple(_table(path, folder) for path in rest if path.suffix == ".csv")
+    tables = tuple(table_file(path, folder) for path in rest if path.suffix == ".csv")
     pictures = [_file_picture(path, folder, path.stem) for path in _best_of(rest)]
     shown = {hashlib.sha256(path.read_bytes()).digest() for path in files if path.suffix == ".png"}
     pictures += _notebook_pictures(folder / f"{name}.ipynb", shown)
@@ -117,14 +117,17 @@ def _study(path: Path, folder: Path) -> StudyFile:
         title=title,
         verdict=str(head["verdict"]),
         picture=pictures[0] if pictures else None,
-        table=_table(table, folder) if table.is_file() else None,
+        table=table_file(table, folder, head.get("csv_sha256")) if table.is_file() else None,
         facts=tuple(flat(head.get("provenance", {}))),
     )
 
 
-def _table(path: Path, folder: Path) -> TableFile:
+def table_file(path: Path, folder: Path, sha256: object = None) -> TableFile:
+    """What the page shows of a CSV file; `sha256`, if given, is what the file must have."""
     link = link_to(path, folder)
     try:
+        if sha256 is not None and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+            raise ValueError("it is not the table that the study was saved with")
         return TableFile(path.name, link, summary_table(path), read_table(path))
     except (ValueError, OSError) as error:
         return TableFile(path.name, link, None, None, f"cannot be shown: {error}")

@@ -1,39 +1,78 @@
-"""Configurations that check themselves: frozen, typed dataclasses whose every fault is told in the lab's words."""
+"""Configurations that check themselves: frozen, typed dataclasses that tell their faults in the lab's words.
+
+Imports no numpy, so that what is declared with it can be listed at no cost.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from difflib import get_close_matches
 from functools import wraps
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
-import numpy as np
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, validate_call
 from pydantic.dataclasses import dataclass as pydantic_dataclass
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from mmkd_lab.core.check import LabError, listing
 
+_RULES = {
+    "int_type": "must be a whole number",
+    "float_type": "must be a finite number",
+    "string_type": "must be text",
+    "tuple_type": "must be a list",
+    "too_short": "must name at least {min_length}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "greater_than": "must be above {gt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "less_than": "must be below {lt:g}",
+}
+
 C = TypeVar("C", bound=type)
+R = TypeVar("R")
 
 _CONFIG = ConfigDict(arbitrary_types_allowed=True, extra="forbid", allow_inf_nan=False)
+_CALL = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
-def _plain_number(value: object) -> object:
+def plain(value: object) -> object:
+    """A number or truth value of numpy as Python's own; anything else as it is."""
+    kind = type(value)
+    return value.item() if kind.__module__ == "numpy" and kind.__name__ != "ndarray" else value  # type: ignore[attr-defined]
+
+
+def _number(value: object) -> object:
     """Numpy's numbers are numbers; truth values are none."""
-    if isinstance(value, (bool, np.bool_)):
+    found = plain(value)
+    if isinstance(found, bool):
         raise ValueError("must be a number")
-    return value.item() if isinstance(value, np.generic) else value
+    return found
 
 
-_NUMBER = BeforeValidator(_plain_number)
+def _distinct(value: tuple[R, ...]) -> tuple[R, ...]:
+    if len(set(value)) < len(value):
+        raise ValueError("must not name anything twice")
+    return value
+
+
+_NUMBER = BeforeValidator(_number)
 #: Whole numbers of at least 1, and of at least 0.
 Count = Annotated[int, _NUMBER, Field(ge=1, lt=2**63, strict=True)]
 Natural = Annotated[int, _NUMBER, Field(ge=0, lt=2**63, strict=True)]
 #: Finite numbers: any, above 0, at least 0, from 0 to 1.
-Real = Annotated[float, _NUMBER]
-Positive = Annotated[float, _NUMBER, Field(gt=0)]
-NonNegative = Annotated[float, _NUMBER, Field(ge=0)]
-Fraction = Annotated[float, _NUMBER, Field(ge=0, le=1)]
+Real = Annotated[float, _NUMBER, Field(strict=True)]
+Positive = Annotated[float, _NUMBER, Field(gt=0, strict=True)]
+NonNegative = Annotated[float, _NUMBER, Field(ge=0, strict=True)]
+Fraction = Annotated[float, _NUMBER, Field(ge=0, le=1, strict=True)]
+#: True or False, and nothing that merely passes for one of them.
+Flag = Annotated[bool, Field(strict=True)]
+#: Beside the type of a tuple: nothing in it twice.
+Distinct = AfterValidator(_distinct)
+#: Beside a Literal: a choice by numpy's number or text is one, too.
+Plain = BeforeValidator(plain)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(Field,))
@@ -47,43 +86,70 @@ def config(cls: C) -> C:
     checked: Callable[..., None] = made.__init__
 
     @wraps(checked)
-    def __init__(self: object, *args: object, **kwargs: object) -> None:
+    def initialise(self: object, *args: object, **kwargs: object) -> None:
         try:
             checked(self, *args, **kwargs)
         except ValidationError as error:
-            raise told(error, made) from None
+            raise told(error, made.__name__, [field.name for field in fields(made)]) from None
 
-    made.__init__ = __init__
+    made.__init__ = initialise
     return made  # type: ignore[no-any-return]
 
 
-def told(error: ValidationError, cls: type) -> LabError:
+def call(function: Callable[..., R], given: Mapping[str, object]) -> R:
+    """Call a function with keywords that are checked and converted by its annotations, as `config` does.
+
+    A function whose annotations cannot be read is called as it is. Raises `LabError` for a wrong or missing
+    argument.
+    """
+    try:
+        checked = validate_call(config=_CALL)(function)
+    except (PydanticUndefinedAnnotation, PydanticUserError, NameError):
+        checked = function
+    try:
+        return checked(**given)
+    except ValidationError as error:
+        name = getattr(function, "__name__", type(function).__name__)
+        raise told(error, name, list(inspect.signature(function).parameters)) from None
+
+
+def told(error: ValidationError, owner: str, known: Sequence[str]) -> LabError:
     """What pydantic found, as the lab says it: the first fault in full, the others after it."""
-    faults = [_fault(one, cls) for one in error.errors()]
-    first, *rest = {(name, rule): (name, value, rule) for name, value, rule in faults}.values()
-    more = [f"{name} = {value!r}: {rule}" for name, value, rule in rest]
-    return LabError(*first, "Also: " + "; ".join(more) if more else "")
+    found: dict[str, tuple[str, object, str, str]] = {}
+    depth: dict[str, int] = {}
+    for one in error.errors():
+        name = str(one["loc"][0]) if one["loc"] else owner
+        # A field that takes several kinds of value is at fault once for each: the deepest one tells most.
+        if name not in found or len(one["loc"]) > depth[name]:
+            found[name], depth[name] = _fault(one, owner, known), len(one["loc"])
+    (name, value, rule, way_out), *rest = found.values()
+    more = "; ".join(f"{name} = {value!r}: {rule}" for name, value, rule, _ in rest)
+    return LabError(name, value, rule, f"Also: {more}" if more else way_out)
 
 
-def _fault(one: Any, cls: type) -> tuple[str, object, str]:  # noqa: ANN401 - pydantic's own TypedDict
-    path = [str(part) for part in one["loc"] if not str(part)[:1].isupper() and "[" not in str(part)]
-    name = ".".join(path[:1] + [part for part in path[1:] if part.isdigit()]) or cls.__name__
-    kind, context = one["type"], one.get("ctx", {})
+def _fault(one: Any, owner: str, known: Sequence[str]) -> tuple[str, object, str, str]:  # noqa: ANN401 - pydantic's own TypedDict
+    name = str(one["loc"][0]) if one["loc"] else owner
+    kind, context, value = one["type"], one.get("ctx", {}), one["input"]
     if kind in ("unexpected_keyword_argument", "dataclass_exact_type", "no_such_attribute"):
-        known = [field.name for field in fields(cls)]
-        return name, one["input"], f"is no field of {cls.__name__}: {listing(known)}"
-    if kind == "missing" or kind == "missing_argument":
-        return name, None, "must be given"
+        return name, value, f"is no field of {owner}: {listing(known)}", _near(name, known)
+    if kind in ("missing", "missing_argument", "missing_keyword_only_argument"):
+        return name, None, "must be given", ""
     if kind == "literal_error":
-        return name, one["input"], f"must be one of {context['expected']}"
+        options = re.findall(r"'([^']*)'", context["expected"])
+        return name, value, f"must be one of {context['expected']}", _near(str(value), options)
     if kind == "value_error":
         inner = context["error"]
-        return (
-            (inner.argument, inner.value, inner.rule)
-            if isinstance(inner, LabError)
-            else (name, one["input"], str(inner))
-        )
+        if isinstance(inner, LabError):
+            return inner.argument, inner.value, inner.rule, inner.way_out
+        return name, value, str(inner), ""
     if kind == "is_instance_of":
-        return name, type(one["input"]).__name__, f"must be a {context['class']}"
+        return name, type(value).__name__, f"must be a {context['class']}", ""
+    if kind in _RULES:
+        return name, value, _RULES[kind].format(**context), ""
     rule = str(one["msg"]).replace("Input should be", "must be").partition(", unable to parse")[0]
-    return name, one["input"], rule[0].lower() + rule[1:]
+    return name, value, rule[0].lower() + rule[1:], ""
+
+
+def _near(value: str, options: Sequence[str]) -> str:
+    near = get_close_matches(value, options, n=1)
+    return f"Did you mean {near[0]!r}?" if near else ""

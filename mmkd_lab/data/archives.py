@@ -1,6 +1,7 @@
-"""Strict readers of published formats: idx.gz, wav, and zip archives of wavs, read in place.
+"""Strict readers of published formats: idx.gz, wav, zip archives, and .npz files of plain arrays.
 
-Nothing is ever extracted, so that no archive can write anywhere. Every refusal names the file.
+Nothing is ever extracted, so that no archive can write anywhere, nothing is unpickled, and nothing is
+unpacked that states more than was expected. Every refusal names the file.
 """
 
 from __future__ import annotations
@@ -12,22 +13,37 @@ import re
 import struct
 import wave
 import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
 
 from mmkd_lab.core.check import DamagedFile
+from mmkd_lab.core.fingerprint import digest_arrays
 
 Samples = npt.NDArray[np.int16]
+Arrays = dict[str, npt.NDArray[np.generic]]
 
-#: The largest recording that is read from an archive, in bytes (five seconds at 44.1 kHz are 0.44 MB).
-LARGEST_RECORDING = 4_000_000
+#: The largest recording that is read from an archive, in bytes (five seconds at 44.1 kHz are 0.44 MB), and
+#: the most that all those wanted of one archive may hold.
+LARGEST_RECORDING, LARGEST_ARCHIVE = 4_000_000, 200_000_000
 LOUDNESS_STEPS = 100
+_HEADER = 4096  # what an array's header may cost beyond its values, in bytes
 _IDX_TYPES = {0x08: np.dtype(np.uint8)}
+
+
+@contextmanager
+def reading(name: Path | str, rule: str) -> Iterator[None]:
+    """Whatever goes wrong inside is a fault of the file: the readers of Python and numpy raise many kinds."""
+    try:
+        yield
+    except DamagedFile:
+        raise
+    except Exception as error:
+        raise DamagedFile(str(name), str(error) or "truncated", rule) from error
 
 
 def gunzip(path: Path, *, size: int) -> bytes:
@@ -35,16 +51,12 @@ def gunzip(path: Path, *, size: int) -> bytes:
 
     Raises `DamagedFile` when it is no gzip, is truncated, or holds another number of bytes.
     """
-    try:
+    with reading(path, f"must be a gzip file that can be read, of {size} bytes when decompressed"):
         with gzip.open(path, "rb") as file:
             content = file.read(size + 1)
-    except (OSError, zlib.error) as error:  # a bad gzip is an OSError too
-        raise DamagedFile(str(path), str(error), "must be a gzip file that can be read") from error
-    except EOFError as error:
-        raise DamagedFile(str(path), "truncated", f"must hold {size} bytes when decompressed") from error
-    if len(content) != size:
-        held = f"more than {size}" if len(content) > size else str(len(content))
-        raise DamagedFile(str(path), f"{held} bytes", f"must hold {size} bytes when decompressed")
+        if len(content) != size:
+            held = f"more than {size}" if len(content) > size else str(len(content))
+            raise DamagedFile(str(path), f"{held} bytes", f"must hold {size} bytes when decompressed")
     return content
 
 
@@ -61,7 +73,7 @@ def read_idx(content: bytes, *, name: str) -> npt.NDArray[np.uint8]:
     if dims == 0 or len(content) < head:
         raise DamagedFile(name, f"{len(content)} bytes", f"must state {dims} sizes, at least one")
     shape = struct.unpack(f">{dims}I", content[4:head])
-    if len(content) - head != int(np.prod(shape, dtype=np.int64)):
+    if len(content) - head != prod(shape):
         raise DamagedFile(
             name, f"{len(content) - head} values", f"must hold as many values as its sizes {shape} say"
         )
@@ -73,12 +85,9 @@ def read_wav(content: bytes, *, name: str) -> tuple[int, Samples]:
 
     Raises `DamagedFile` (naming `name`) for any other format and when samples are missing.
     """
-    try:
-        with wave.open(io.BytesIO(content)) as file:
-            form = (file.getnchannels(), file.getsampwidth(), file.getcomptype())
-            rate, stated, data = file.getframerate(), file.getnframes(), file.readframes(file.getnframes())
-    except (wave.Error, EOFError, struct.error, RuntimeError) as error:  # RuntimeError: a size past the end
-        raise DamagedFile(name, str(error) or "truncated", "must be a wav file") from error
+    with reading(name, "must be a wav file"), wave.open(io.BytesIO(content)) as file:
+        form = (file.getnchannels(), file.getsampwidth(), file.getcomptype())
+        rate, stated, data = file.getframerate(), file.getnframes(), file.readframes(file.getnframes())
     if form != (1, 2, "NONE"):
         shown = f"{form[0]} channels of {8 * form[1]} bits, compression {form[2]}"
         raise DamagedFile(name, shown, "must be mono 16-bit PCM")
@@ -90,42 +99,88 @@ def read_wav(content: bytes, *, name: str) -> tuple[int, Samples]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[zipfile.ZipFile]:
+def opened(path: Path, rule: str = "must be a complete zip archive") -> Iterator[zipfile.ZipFile]:
     """Open a zip archive for reading in place.
 
-    Raises `DamagedFile` when it is no zip, is truncated, fails its checksum, or a member's name would leave
-    the folder it were extracted to.
+    Raises `DamagedFile` when it is no zip, is truncated or encrypted, fails its checksum, is compressed in an
+    unknown way, or a member's name would leave the folder it were extracted to.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                if _leaves(name):
-                    raise DamagedFile(str(path), name, "no member may point outside the archive's own folder")
-            yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, struct.error) as error:
-        raise DamagedFile(str(path), str(error) or "truncated", "must be a complete zip archive") from error
+    with reading(path, rule), zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if _leaves(name):
+                raise DamagedFile(str(path), name, "no member may point outside the archive's own folder")
+        yield archive
 
 
-def members(path: Path, pattern: str) -> dict[str, bytes]:
+def members(path: Path, pattern: str, *, only: Collection[str] | None = None) -> dict[str, bytes]:
     """{first group of the pattern: content} of every member whose whole name matches, sorted by that name.
 
-    Raises `DamagedFile` for a damaged archive, two members of one name, or one above `LARGEST_RECORDING`.
+    Args:
+        path: the archive.
+        pattern: a regular expression with one group.
+        only: the names that are wanted; None: all.
+
+    Raises `DamagedFile` for a damaged archive, two members of one name, one above `LARGEST_RECORDING`, or
+    more than `LARGEST_ARCHIVE` in all; the sizes are looked at before anything is unpacked.
     """
-    found: dict[str, bytes] = {}
     with opened(path) as archive:
+        wanted: dict[str, zipfile.ZipInfo] = {}
         for info in archive.infolist():
             match = re.fullmatch(pattern, info.filename)
-            if match is None:
+            if match is None or (only is not None and match[1] not in only):
                 continue
-            if match[1] in found:
+            if match[1] in wanted:
                 raise DamagedFile(str(path), match[1], "no recording may occur twice in an archive")
             if info.file_size > LARGEST_RECORDING:
                 shown = f"{info.filename} with {info.file_size} bytes"
-                raise DamagedFile(
-                    str(path), shown, f"no recording may be larger than {LARGEST_RECORDING} bytes"
-                )
-            found[match[1]] = archive.read(info)
-    return dict(sorted(found.items()))
+                rule = f"no recording may be larger than {LARGEST_RECORDING} bytes"
+                raise DamagedFile(str(path), shown, rule)
+            wanted[match[1]] = info
+        total = sum(info.file_size for info in wanted.values())
+        if total > LARGEST_ARCHIVE:
+            rule = f"its members may hold at most {LARGEST_ARCHIVE} bytes when unpacked"
+            raise DamagedFile(str(path), f"{total} bytes", rule)
+        return {name: archive.read(wanted[name]) for name in sorted(wanted)}
+
+
+def read_npz(path: Path, *, size: int) -> Arrays:
+    """Every array of an .npz file whose arrays hold `size` bytes in total.
+
+    What the archive and each array's header say is read first, so that a file that would unpack to more is
+    never unpacked. Raises `DamagedFile` (naming the path) when it is no .npz, is truncated, holds another
+    number of bytes, or holds anything but plain arrays of numbers and text.
+    """
+    with opened(path, "must be a complete .npz file of plain arrays") as archive:
+        infos = archive.infolist()
+        stated = sum(info.file_size for info in infos)
+        if stated > size + _HEADER * len(infos):
+            rule = f"its arrays must hold {size} bytes when unpacked"
+            raise DamagedFile(str(path), f"{stated} bytes", rule)
+        found = {info.filename.removesuffix(".npy"): _read_npy(archive.read(info)) for info in infos}
+    held = sum(array.nbytes for array in found.values())
+    if held != size or len(found) < len(infos):
+        raise DamagedFile(str(path), f"{held} bytes", f"its arrays must hold {size} bytes when unpacked")
+    return found
+
+
+def _read_npy(content: bytes) -> npt.NDArray[np.generic]:
+    """One array, once its header agrees with the bytes that follow. Raises `ValueError` and others."""
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = header(file)
+    if dtype.kind not in "biufSU" or min(shape, default=0) < 0:
+        raise ValueError(f"an array of {dtype} {shape}")
+    if prod(shape) * dtype.itemsize != len(content) - file.tell():
+        raise ValueError(f"an array of {dtype} {shape} in {len(content) - file.tell()} bytes")
+    file.seek(0)
+    array: npt.NDArray[np.generic] = np.lib.format.read_array(file, allow_pickle=False)
+    return array
+
+
+def digest_npz(found: Mapping[str, npt.NDArray[np.generic]]) -> str:
+    """SHA-256 over the sorted names, types, shapes and values, however the archive was compressed."""
+    return digest_arrays(sorted(found.items()), length=64)
 
 
 def digest_members(found: Mapping[str, bytes]) -> str:

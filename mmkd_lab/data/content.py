@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from mmkd_lab.core.check import DamagedFile
 from mmkd_lab.data import manifest
-from mmkd_lab.data.archives import digest_members, gunzip, members
-from mmkd_lab.data.arrays import Arrays, digest_npz, read_npz
-from mmkd_lab.data.catalogue import catalogue
+from mmkd_lab.data.archives import Arrays, digest_members, digest_npz, gunzip, members, read_npz
+from mmkd_lab.data.files import locate, owner
 from mmkd_lab.data.manifest import DataFile
 
 RECORDING = r"(?:.*/)?recordings/([0-9]_[a-z]+_[0-9]+\.wav)"
@@ -21,13 +26,43 @@ NLVR_MEMBER = (
 PUBLISHED_BACKGROUND = r"[^/]+/audio/([1-5]-[0-9]+-[A-Z])-[0-9]+\.wav"
 
 
+@dataclass(frozen=True, eq=False)
+class ArraySet:
+    """A verified array file.
+
+    Args:
+        arrays: by name.
+        file: what the manifest says of it.
+    """
+
+    arrays: Arrays
+    file: DataFile
+
+    def __getitem__(self, name: str) -> npt.NDArray[np.generic]:
+        return self.arrays[name]
+
+    def whole(self, name: str) -> npt.NDArray[np.int64]:
+        """An array of whole numbers as int64: labels, actors, folds."""
+        return self.arrays[name].astype(np.int64)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """An array of text as a tuple: class names, captions."""
+        return tuple(map(str, self.arrays[name]))
+
+
+def array_set(
+    collection: str, *, mirror: str | Path | None = None, path: str | Path | None = None
+) -> ArraySet:
+    """The array file of a collection, found and verified. Raises `LabError` and `DamagedFile` as `locate`."""
+    (file,) = manifest.collection(collection).files
+    return ArraySet(read_arrays(file, locate(file, mirror, path=path)), file)
+
+
 def read_gz(file: DataFile, path: Path) -> bytes:
     """The decompressed content of a .gz file, verified. Raises `DamagedFile`."""
-    try:
+    with _way_out(file, path):
         content = gunzip(path, size=file.size)
-    except DamagedFile as error:
-        raise DamagedFile(str(path), error.value, error.rule, _again(file)) from error
-    _same(file, path, hashlib.sha256(content).hexdigest())
+        _same(file, path, hashlib.sha256(content).hexdigest())
     return content
 
 
@@ -43,43 +78,45 @@ def read_nlvr(file: DataFile, path: Path) -> dict[str, bytes]:
 
 def read_arrays(file: DataFile, path: Path) -> Arrays:
     """{name: array} of an array file, verified. Raises `DamagedFile`."""
-    try:
+    with _way_out(file, path):
         found = read_npz(path, size=file.size)
-    except DamagedFile as error:
-        raise DamagedFile(str(path), error.value, error.rule, _again(file)) from error
-    _same(file, path, digest_npz(found))
+        _same(file, path, digest_npz(found))
     return found
 
 
 def exact_members(file: DataFile, path: Path, pattern: str, *, what: str = "recordings") -> dict[str, bytes]:
     """The members of an archive, whose number and content must be the manifest's. Raises `DamagedFile`."""
-    try:
+    with _way_out(file, path):
         found = members(path, pattern)
-    except DamagedFile as error:
-        raise DamagedFile(str(path), error.value, error.rule, _again(file)) from error
-    if len(found) != file.size:
-        raise DamagedFile(str(path), f"{len(found)} {what}", f"must hold {file.size}", _again(file))
-    _same(file, path, digest_members(found))
+        if len(found) != file.size:
+            raise DamagedFile(str(path), f"{len(found)} {what}", f"must hold {file.size}")
+        _same(file, path, digest_members(found))
     return found
+
+
+def check_content(file: DataFile, path: Path) -> None:
+    """Read a file and compare it with the manifest. Raises `DamagedFile` naming the path."""
+    if file.kind == "backgrounds":
+        from mmkd_lab.data.making.noise import read_backgrounds
+
+        read_backgrounds(file, path)
+        return
+    readers = {"idx.gz": read_gz, "recordings": read_recordings, "arrays": read_arrays, "nlvr": read_nlvr}
+    readers[file.kind](file, path)
 
 
 def _same(file: DataFile, path: Path, found: str) -> None:
     if found != file.sha256:
         rule = f"its content must have the SHA-256 {file.sha256[:16]}… of the manifest"
-        raise DamagedFile(str(path), f"SHA-256 {found[:16]}…", rule, _again(file))
+        raise DamagedFile(str(path), f"SHA-256 {found[:16]}…", rule)
 
 
-def _again(file: DataFile) -> str:
-    if not file.urls:
-        return f"Delete it and copy it again. {file.how}".strip()
-    return f"Delete it and run: mmkd-lab data get {owner(file)}; in a mirror, copy it again."
-
-
-def owner(file: DataFile) -> str:
-    """The dataset of the catalogue that a file belongs to."""
-    parts = {name for name in manifest.collections() if file.name in _names(name)}
-    return next(item.name for item in catalogue() if parts & set(item.files))
-
-
-def _names(collection: str) -> list[str]:
-    return [file.name for file in manifest.collection(collection).files]
+@contextmanager
+def _way_out(file: DataFile, path: Path) -> Iterator[None]:
+    """Refusals say how to get the file again."""
+    try:
+        yield
+    except DamagedFile as error:
+        again = f"Delete it and run: mmkd-lab data get {owner(file)}; in a mirror, copy it again."
+        way_out = again if file.urls else f"Delete it and copy it again. {file.how}".strip()
+        raise DamagedFile(str(path), error.value, error.rule, way_out) from error

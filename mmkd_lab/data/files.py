@@ -3,7 +3,7 @@
 A file is looked for in one place only: the mirror folder when there is one (the `mirror` option, else the
 environment variable MMKD_LAB_MIRROR), otherwise the downloads folder (MMKD_LAB_DATA, else the user's data
 folder). One exception: array files stand in a folder `features`, which may be inside the mirror folder or
-beside it, in that order. Imports no torch.
+beside it, in that order. Imports no torch and no numpy before a file is read.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from mmkd_lab.core.check import DamagedFile, LabError, one_of
 from mmkd_lab.core.check import path as check_path
 from mmkd_lab.core.places import user_data
 from mmkd_lab.data import manifest
-from mmkd_lab.data.catalogue import catalogue, entry
-from mmkd_lab.data.content import owner, read_arrays, read_gz, read_nlvr, read_recordings
 from mmkd_lab.data.manifest import DataFile
+from mmkd_lab.data.registry import DATASETS, catalogue
 
 MIRROR_VARIABLE, DOWNLOADS_VARIABLE = "MMKD_LAB_MIRROR", "MMKD_LAB_DATA"
 FEATURES = "features"  # the folder of array files
@@ -54,6 +53,8 @@ def verify(name: str, mirror: str | Path | None = None) -> list[Path]:
         LabError: an unknown dataset or mirror folder.
         DamagedFile: the first file that is missing, truncated or altered.
     """
+    from mmkd_lab.data.content import check_content
+
     paths = [manifest.shipped(place.name) for place in _shipped_places(name)]
     for file in _files(name):
         path = locate(file, mirror)
@@ -127,6 +128,8 @@ def fetch(file: DataFile, folder: Path) -> Path:
     """
     import pooch
 
+    from mmkd_lab.data.content import check_content
+
     pooch.get_logger().setLevel("WARNING")  # at INFO it tells the user to write down a hash of the wrapper
     folder.mkdir(parents=True, exist_ok=True)
     final, failures = folder / file.names[-1], []
@@ -145,35 +148,23 @@ def fetch(file: DataFile, folder: Path) -> Path:
     raise DamagedFile(str(final), "not downloaded", f"no address served it intact ({reasons})", way_out)
 
 
-def check_content(file: DataFile, path: Path) -> None:
-    """Read a file and compare it with the manifest. Raises `DamagedFile` naming the path."""
-    if file.kind == "idx.gz":
-        read_gz(file, path)
-    elif file.kind == "recordings":
-        read_recordings(file, path)
-    elif file.kind == "arrays":
-        read_arrays(file, path)
-    elif file.kind == "nlvr":
-        read_nlvr(file, path)
-    else:
-        from mmkd_lab.data.noise import read_backgrounds
-
-        read_backgrounds(file, path)
+def owner(file: DataFile) -> str:
+    """The dataset of the catalogue that a file belongs to."""
+    names = manifest.collections()
+    parts = {name for name in names if file.name in {one.name for one in manifest.collection(name).files}}
+    return next(item.name for item in catalogue() if parts & set(item.files))
 
 
 def _files(name: str) -> tuple[DataFile, ...]:
-    known = [item.name for item in catalogue()]
-    one_of("name", name, list(dict.fromkeys([*known, *manifest.collections()])))
+    one_of("name", name, list(dict.fromkeys([*DATASETS, *manifest.collections()])))
     if name in manifest.collections():
         return manifest.collection(name).files
-    return tuple(file for part in entry(name).files for file in manifest.collection(part).files)
+    return tuple(file for part in DATASETS[name].files for file in manifest.collection(part).files)
 
 
 def _shipped_places(name: str) -> list[Place]:
-    if not isinstance(name, str) or name != "av_digits":
-        return []
-    path = manifest.root() / "av_digits/speech.npz"
-    return [Place("av_digits/speech.npz", path, path.is_file(), "shipped")]
+    found = [(part, manifest.root() / part) for part in (DATASETS[name].shipped if name in DATASETS else ())]
+    return [Place(part, path, path.is_file(), "shipped") for part, path in found]
 
 
 def _place(file: DataFile, mirror: str | Path | None) -> Place:

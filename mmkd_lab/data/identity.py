@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Identity:
-    """The classes (in the order of the logits), the modalities and the fingerprint of the data behind outputs."""
+    """Classes (in the order of the logits), modalities and fingerprint of the data behind outputs."""
 
     classes: tuple[str, ...]
     modalities: tuple[str, ...]

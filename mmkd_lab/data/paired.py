@@ -2,51 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mmkd_lab.core.check import LabError, flat, mapping, of_type, one_of
+from mmkd_lab.core.check import LabError, flat, of_type, one_of
 from mmkd_lab.core.check import position as at
 from mmkd_lab.core.fingerprint import canonical, digest_arrays
+from mmkd_lab.data.identity import Identity
 from mmkd_lab.data.task import SPLITS, Task
 from mmkd_lab.data.text import Vocabulary
-from mmkd_lab.data.validate import validate, validate_positions
+from mmkd_lab.data.validate import normalise, validate, validate_positions
 
 __all__ = ["SPLITS", "PairedData", "Task"]
+
+#: The fields of `PairedData` that hold tensors by name.
+_MAPPINGS = ("modalities", "splits", "sources", "facts")
 
 
 @dataclass(frozen=True, eq=False)
 class PairedData:
     """N samples, each {modality name: tensor}, with a target, a sample index and splits.
 
+    Tensors may be given as numpy arrays. What is whole numbers (labels, index, group) may be of any whole
+    type and becomes int64.
+
     Args:
         name: the dataset's name, for tables and titles.
-        modalities: name -> (N, ...) tensor; floating (float16 is kept and widened batch by batch) or integer
-            token ids.
+        modalities: name -> (N, ...) tensor; floating (float16 and float64 are kept, and become what `batch`
+            is asked for batch by batch) or integer token ids.
         target: see `Task`.
-        splits: 'train', 'val', 'test' -> positions (not sample indices) of the samples, disjoint.
-        classes: the K class names.
+        splits: 'train', 'val', 'test' -> positions (not sample indices) of the samples, or a mask (N,) of
+            them; disjoint.
+        classes: the K class names; whole numbers become text.
         task: what the target is.
-        index: (N,) int64, a unique number per sample that outlives any reordering; teacher outputs are
-            cached under it. Default: 0..N-1.
-        sources: name -> (N,) int64, the original item (image, recording) behind each row: the pair index.
-        group: (N,) int64, what must not stand on both sides of a split (a speaker); None when there is none.
+        index: (N,) a unique whole number per sample that outlives any reordering; teacher outputs are cached
+            under it. Default: 0..N-1.
+        sources: name -> (N,) the number of the original item (image, recording) behind each row.
+        group: (N,) the number of what must not stand on both sides of a split (a speaker); None when there is
+            none.
         recipe: the parameters that made this dataset, for provenance.
         vocabularies: name -> the words behind a modality of token ids, which is then (N, L) int64, every text
             padded at its end with id 0.
         captions: name -> N texts as they were written, for pictures; the vocabulary knows fewer words.
-        facts: name -> (N,) int64, what is known of each row and given to no network.
+        facts: name -> (N,) whole numbers, what is known of each row and given to no network.
 
     Raises:
-        LabError: unequal lengths, fewer than one modality, NaN or infinite values, labels out of range, a
-            class absent from a split (single label), overlapping splits, a group on both sides of a split,
-            token ids that the vocabulary lacks, a text without a word or with padding inside.
+        LabError: unequal lengths, fewer than one modality, NaN or infinite values (also those that become
+            infinite in single precision), labels out of range, a class absent from a split (single label),
+            overlapping splits, a group on both sides of a split, token ids that the vocabulary lacks, a text
+            without a word or with padding inside.
     """
 
     name: str
@@ -64,17 +76,14 @@ class PairedData:
     facts: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("modalities", "splits", "sources", "recipe", "vocabularies", "captions", "facts"):
-            given = mapping(name, getattr(self, name), "a mapping of names")
-            object.__setattr__(self, name, MappingProxyType(dict(given)))
-        listed = flat("classes", self.classes, "a list of class names")
-        object.__setattr__(
-            self, "classes", tuple(of_type("classes", c, str, "a list of text") for c in listed)
-        )
-        of_type("target", self.target, Tensor, "a torch tensor")
-        if self.index is None and self.target.ndim:
-            object.__setattr__(self, "index", torch.arange(len(self.target)))
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        self._set(normalise(given))
         validate(self)
+
+    def _set(self, values: Mapping[str, object]) -> None:
+        for name, value in values.items():
+            kept = MappingProxyType(value) if isinstance(value, dict) and name[0] != "_" else value
+            object.__setattr__(self, name, kept)
 
     def __len__(self) -> int:
         return len(self.target)
@@ -95,21 +104,81 @@ class PairedData:
         """The shape of one sample, by modality."""
         return {name: tuple(values.shape[1:]) for name, values in self.modalities.items()}
 
-    @cached_property
+    @property
+    def identity(self) -> Identity:
+        """What outputs made from this data carry, to be used on nothing else."""
+        return Identity(self.classes, tuple(self.modalities), self.fingerprint)
+
+    @property
     def fingerprint(self) -> str:
-        """16 hex digits that change when any value, label, split, group, index or name changes."""
-        arrays = [(f"modality/{name}", values) for name, values in sorted(self.modalities.items())]
-        arrays += [(f"split/{name}", values) for name, values in sorted(self.splits.items())]
-        arrays += [(f"source/{name}", values) for name, values in sorted(self.sources.items())]
-        arrays += [("target", self.target), ("index", self.sample_index)]
-        if self.group is not None:
-            arrays.append(("group", self.group))
-        arrays += [(f"fact/{name}", values) for name, values in sorted(self.facts.items())]
+        """16 hex digits that change when any value, label, split, group, index or name changes.
+
+        Computed once, and anew after torch has changed a tensor in place; what numpy writes into shared
+        memory is not noticed.
+        """
+        versions = tuple(0 if t.is_inference() else t._version for _, t in self._tensors())
+        known: tuple[object, str] | None = self.__dict__.get("_fingerprint")
+        if known is None or known[0] != versions:
+            known = (versions, self._digest())
+            object.__setattr__(self, "_fingerprint", known)
+        return known[1]
+
+    def _digest(self) -> str:
+        names = {"modalities": "modality", "splits": "split", "sources": "source"}
+        names |= {"target": "target", "index": "index", "group": "group", "facts": "fact"}
+        ranks = list(names)
+        held = sorted(self._tensors(), key=lambda item: (ranks.index(item[0][0]), item[0][1]))
+        arrays = [(f"{names[kind]}/{name}" if name else kind, t) for (kind, name), t in held]
         told: list[object] = [self.name, self.classes, self.task]
         if self.vocabularies:
             told.append({name: known.digest for name, known in self.vocabularies.items()})
         head = np.frombuffer(canonical(told).encode(), dtype=np.uint8)
-        return digest_arrays([("head", head), *((name, t.detach().cpu().numpy()) for name, t in arrays)])
+        return digest_arrays([("head", head), *((name, _array(t)) for name, t in arrays)])
+
+    def _tensors(self) -> Iterator[tuple[tuple[str, str], Tensor]]:
+        """((field, name), tensor) of every tensor."""
+        for kind in _MAPPINGS:
+            for name, values in getattr(self, kind).items():
+                yield (kind, name), values
+        for kind in ("target", "index", "group"):
+            if (values := getattr(self, kind)) is not None:
+                yield (kind, ""), values
+
+    def _changed(self, change: Callable[[str, Tensor], Tensor]) -> dict[str, object]:
+        """The fields that hold tensors, each tensor changed; `change` is told the field."""
+        found: dict[str, object] = {kind: {} for kind in _MAPPINGS}
+        for (kind, name), values in self._tensors():
+            place = found.get(kind)
+            if isinstance(place, dict):
+                place[name] = change(kind, values)
+            else:
+                found[kind] = change(kind, values)
+        return found
+
+    def __getstate__(self) -> dict[str, object]:
+        """Tensors as arrays on their memory: the same arrays each time, so that joblib maps them once."""
+        kept = self.__dict__.get("_arrays")
+        if kept is None or any(values.device.type != "cpu" for _, values in self._tensors()):
+            kept = {place: _array(values) for place, values in self._tensors()}
+            object.__setattr__(self, "_arrays", kept)
+        rest = {one.name: getattr(self, one.name) for one in fields(self)}
+        plain = {
+            name: dict(value) if isinstance(value, Mapping) else value
+            for name, value in rest.items()
+            if name not in (*_MAPPINGS, "target", "index", "group")
+        }
+        return {"plain": plain, "arrays": kept, "fingerprint": self.fingerprint}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        held: dict[str, Any] = {"group": None, **{kind: {} for kind in _MAPPINGS}}
+        for (kind, name), array in state["arrays"].items():
+            if name:
+                held[kind][name] = _tensor(array)
+            else:
+                held[kind] = _tensor(array)
+        self._set({**state["plain"], **held})
+        versions = tuple(t._version for _, t in self._tensors())
+        self._set({"_arrays": state["arrays"], "_fingerprint": (versions, state["fingerprint"])})
 
     def caption(self, modality: str, position: int) -> str:
         """One text of a modality: as it was written where that is known, else its words from the ids.
@@ -127,39 +196,35 @@ class PairedData:
         one_of("split", split, list(self.splits))
         return self.splits[split]
 
-    def batch(self, positions: Tensor, modalities: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """{name: (*positions.shape, ...)}; floating values come as float32, whatever they are stored as.
+    def batch(
+        self,
+        positions: Tensor,
+        modalities: Sequence[str] | None = None,
+        *,
+        dtype: torch.dtype = torch.float32,
+    ) -> dict[str, Tensor]:
+        """{name: (*positions.shape, ...)}; floating values come as `dtype`, whatever they are stored as.
 
         Raises `LabError` for an unknown modality, or positions that are no int64 tensor (their range is not
         looked at: this is the inner loop of training).
         """
-        whole = isinstance(positions, Tensor) and positions.dtype == torch.int64
-        if not whole:
+        if not isinstance(positions, Tensor) or positions.dtype != torch.int64:
             raise LabError("positions", positions, "must be a torch tensor of int64 positions")
         known = list(self.modalities)
         names = known if modalities is None else flat("modalities", modalities, "a list of modalities")
         for name in names:
             one_of("modality", name, known)
         picked = {str(name): self.modalities[str(name)][positions] for name in names}
-        return {name: x.float() if x.is_floating_point() else x for name, x in picked.items()}
+        return {name: x.to(dtype) if x.is_floating_point() else x for name, x in picked.items()}
 
     def to(self, device: torch.device | str) -> PairedData:
         """The same data with its tensors on a device. Raises `LabError` for one that torch does not know."""
         of_type("device", device, (str, torch.device), "a torch device such as 'cpu' or 'cuda:0'")
         try:
-            device = torch.device(device)
+            where = torch.device(device)
         except RuntimeError as error:
             raise LabError("device", device, "must be a torch device such as 'cpu' or 'cuda:0'") from error
-        return replace(
-            self,
-            modalities={name: x.to(device) for name, x in self.modalities.items()},
-            target=self.target.to(device),
-            splits={name: x.to(device) for name, x in self.splits.items()},
-            index=self.sample_index.to(device),
-            group=None if self.group is None else self.group.to(device),
-            sources={name: x.to(device) for name, x in self.sources.items()},
-            facts={name: x.to(device) for name, x in self.facts.items()},
-        )
+        return replace(self, **self._changed(lambda _, x: x.to(where)))  # type: ignore[arg-type]
 
     def select(self, positions: Tensor) -> PairedData:
         """Only these samples, splits renumbered; sample indices stay. A split left empty is dropped."""
@@ -167,19 +232,11 @@ class PairedData:
         slot = torch.full((len(self),), -1, dtype=torch.int64, device=self.target.device)
         slot[positions] = torch.arange(len(positions), device=slot.device)
         kept = {name: slot[where][slot[where] >= 0] for name, where in self.splits.items()}
-        return replace(
-            self,
-            modalities={name: x[positions] for name, x in self.modalities.items()},
-            target=self.target[positions],
-            splits={name: where for name, where in kept.items() if len(where)},
-            index=self.sample_index[positions],
-            group=None if self.group is None else self.group[positions],
-            sources={name: x[positions] for name, x in self.sources.items()},
-            captions={
-                name: tuple(said[i] for i in positions.tolist()) for name, said in self.captions.items()
-            },
-            facts={name: x[positions] for name, x in self.facts.items()},
-        )
+        found = self._changed(lambda kind, x: x if kind == "splits" else x[positions])
+        found["splits"] = {name: where for name, where in kept.items() if len(where)}
+        rows = positions.tolist()
+        captions = {name: tuple(said[i] for i in rows) for name, said in self.captions.items()}
+        return replace(self, **found, captions=captions)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         sizes = {name: "×".join(map(str, shape)) or "1" for name, shape in self.shapes.items()}
@@ -189,3 +246,15 @@ class PairedData:
             f"{self.name}: {len(self):,} paired samples of {shapes}; {self.num_classes} classes "
             f"({self.task.value}); {parts}; fingerprint {self.fingerprint}"
         )
+
+
+def _array(values: Tensor) -> npt.NDArray[np.generic]:
+    found: npt.NDArray[np.generic] = values.detach().cpu().numpy()
+    return found
+
+
+def _tensor(array: object) -> Tensor:
+    """A tensor on an array's memory, also where that may only be read, as a file that joblib has mapped."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)

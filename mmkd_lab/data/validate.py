@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from mmkd_lab.core.check import LabError, listing, of_type, one_of, require
+from mmkd_lab.core.check import LabError, flat, listing, mapping, of_type, one_of, require
 from mmkd_lab.data.task import SPLITS, Task
 from mmkd_lab.data.text import PAD, Vocabulary
 
@@ -19,24 +23,65 @@ _FLOATS = (torch.float16, torch.float32, torch.float64)  # the kinds that numpy,
 _ROWS = 4096  # rows checked at a time, so that a check never doubles the memory
 
 
+def normalise(given: Mapping[str, object]) -> dict[str, object]:
+    """The fields of `PairedData` in the types it keeps: tensors, whole numbers as int64, masks as positions.
+
+    Raises `LabError` for what is of another kind altogether.
+    """
+    found: dict[str, Any] = dict(given)
+    for name in ("modalities", "splits", "sources", "recipe", "vocabularies", "captions", "facts"):
+        found[name] = dict(mapping(name, given[name], "a mapping of names"))
+    found["classes"] = tuple(map(_class_name, flat("classes", given["classes"], "a list of class names")))
+    found["target"] = target = _target(given["target"], given["task"])
+    of_samples = partial(_positions, n=len(target))
+    kinds: dict[str, Callable[[str, object], Tensor]]
+    kinds = {"modalities": as_tensor, "splits": of_samples, "sources": _numbers, "facts": _numbers}
+    for kind, convert in kinds.items():
+        found[kind] = {name: convert(f"{kind}[{name!r}]", x) for name, x in found[kind].items()}
+    found["index"] = (
+        torch.arange(len(target), device=target.device)
+        if given["index"] is None
+        else _numbers("index", given["index"])
+    )
+    found["group"] = None if given["group"] is None else _numbers("group", given["group"])
+    return found
+
+
+def as_tensor(argument: str, value: object) -> Tensor:
+    """A tensor as it is, a numpy array as a tensor on its memory. Raises `LabError` for anything else."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        with warnings.catch_warnings():  # nothing here writes into an array that may only be read
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            forward = min(value.strides, default=0) >= 0  # torch has no negative strides
+            return torch.from_numpy(value if forward else np.ascontiguousarray(value))
+    way_out = "Convert it with torch.as_tensor."
+    if not isinstance(value, Tensor):
+        raise LabError(argument, type(value).__name__, "must be a torch tensor or a numpy array", way_out)
+    return value
+
+
 def validate(data: PairedData) -> None:
     """Raise `LabError` unless everything fits together; see `PairedData` for the rules."""
-    _validate_kinds(data)
+    _validate_names(data)
     n = len(data.target)
     require(len(data.modalities) > 0, "modalities", dict(data.modalities), "must hold at least one modality")
     require(n > 0, "target", tuple(data.target.shape), "must hold at least one sample")
     for name, values in data.modalities.items():
-        _validate_modality(name, values, n)
+        _validate_modality(f"modalities[{name!r}]", values, n)
     _validate_target(data)
-    _validate_index(data, n)
+    rows = {"index": data.sample_index, "group": data.group}
+    rows |= {f"sources[{name!r}]": numbers for name, numbers in data.sources.items()}
+    rows |= {f"facts[{name!r}]": numbers for name, numbers in data.facts.items()}
+    for argument, numbers in rows.items():
+        if numbers is not None:
+            rule = f"must be ({n},), one whole number per sample"
+            require(numbers.shape == (n,), argument, tuple(numbers.shape), rule)
+    distinct = len(torch.unique(data.sample_index))
+    shown = f"{distinct} distinct numbers for {n} samples"
+    require(distinct == n, "index", shown, "must be unique per sample")
     _validate_splits(data, n)
     if data.group is not None:
-        _validate_numbers("group", data.group, n)
         _validate_group(data.group, data.splits)
-    for name, numbers in data.sources.items():
-        _validate_numbers(f"sources[{name!r}]", numbers, n)
-    for name, numbers in data.facts.items():
-        _validate_numbers(f"facts[{name!r}]", numbers, n)
     for name, known in data.vocabularies.items():
         one_of("vocabularies", name, list(data.modalities))
         of_type(f"vocabularies[{name!r}]", known, Vocabulary, "a Vocabulary")
@@ -45,23 +90,63 @@ def validate(data: PairedData) -> None:
         _validate_captions(name, said, data)
 
 
-def _validate_kinds(data: PairedData) -> None:
-    target, k = data.target, len(data.classes)
+def validate_positions(argument: str, where: Tensor, n: int) -> None:
+    """Raise `LabError` unless `where` is a non-empty int64 list of positions below `n`."""
+    require(isinstance(where, Tensor), argument, type(where).__name__, "must be a torch tensor of positions")
+    shape = tuple(where.shape)
+    require(where.ndim == 1 and len(where) > 0, argument, shape, "must be a non-empty list of positions")
+    require(where.dtype == torch.int64, argument, where.dtype, "must be int64 positions")
+    low, high = int(where.min()), int(where.max())
+    require(low >= 0 and high < n, argument, f"positions {low} to {high}", f"must lie between 0 and {n - 1}")
+
+
+def _class_name(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    rule = "must be a list of text or whole numbers"
+    require(isinstance(value, Integral) and not isinstance(value, bool), "classes", value, rule)
+    return str(value)
+
+
+def _target(value: object, task: object) -> Tensor:
+    target = as_tensor("target", value)
+    require(target.ndim >= 1, "target", tuple(target.shape), "must hold one row per sample")
+    if target.is_floating_point() or target.is_complex():
+        return target
+    if task is Task.MULTI_LABEL:
+        return target.to(torch.float32)
+    return target if target.dtype == torch.bool else target.to(torch.int64)
+
+
+def _numbers(argument: str, value: object) -> Tensor:
+    found = as_tensor(argument, value)
+    plain = not (found.is_floating_point() or found.is_complex() or found.dtype == torch.bool)
+    require(plain, argument, found.dtype, "must be whole numbers")
+    return found.to(torch.int64)
+
+
+def _positions(argument: str, value: object, n: int) -> Tensor:
+    """Positions as they are, and of a mask the positions where it holds."""
+    found = as_tensor(argument, np.asarray(value) if isinstance(value, (list, tuple, range)) else value)
+    if found.dtype != torch.bool:
+        return _numbers(argument, found)
+    require(found.shape == (n,), argument, tuple(found.shape), f"must be ({n},), as it is a mask")
+    return found.nonzero().flatten()
+
+
+def _validate_names(data: PairedData) -> None:
     require(isinstance(data.name, str) and data.name != "", "name", data.name, "must be text")
     for name in data.modalities:
         named = isinstance(name, str) and name != ""
         require(named, "modalities", name, "must have text for the name of every modality")
-    require(
-        isinstance(data.task, Task), "task", data.task, f"must be one of {listing([str(t) for t in Task])}"
-    )
-    require(target.ndim >= 1, "target", tuple(target.shape), "must hold one row per sample")
+    tasks = listing([str(task) for task in Task])
+    require(isinstance(data.task, Task), "task", data.task, f"must be one of {tasks}")
+    k = len(data.classes)
     require(k >= 2, "classes", data.classes, "must name at least two classes")
     require(len(set(data.classes)) == k, "classes", data.classes, "must not name a class twice")
 
 
-def _validate_modality(name: str, values: Tensor, n: int) -> None:
-    argument = f"modalities[{name!r}]"
-    require(isinstance(values, Tensor), argument, type(values).__name__, "must be a torch tensor")
+def _validate_modality(argument: str, values: Tensor, n: int) -> None:
     require(
         values.ndim >= 1 and len(values) == n,
         argument,
@@ -72,23 +157,74 @@ def _validate_modality(name: str, values: Tensor, n: int) -> None:
     require(values.numel() > 0, argument, tuple(values.shape), "must not be empty")
     plain = values.dtype != torch.bool and not values.is_complex()
     require(plain, argument, values.dtype, "must be floating point, or integer token ids")
-    if values.is_floating_point():
-        way_out = "Convert it with .half() or .float()."
-        require(
-            values.dtype in _FLOATS, argument, values.dtype, "must be float16, float32 or float64", way_out
-        )
     require(values.layout == torch.strided, argument, values.layout, "must be dense", "Use .to_dense().")
-    if values.is_floating_point():
-        parts = [values[start : start + _ROWS] for start in range(0, n, _ROWS)]
-        bad = torch.cat([~torch.isfinite(part.reshape(len(part), -1)).all(dim=1) for part in parts])
-        if bool(bad.any()):
-            where = int(bad.nonzero()[0])
-            raise LabError(
-                argument,
-                f"{int(bad.sum())} rows with NaN or infinite values, first row {where}",
-                "must be finite",
-                "Drop or repair these samples before building the dataset.",
-            )
+    if not values.is_floating_point():
+        return
+    way_out = "Convert it with .half() or .float()."
+    require(values.dtype in _FLOATS, argument, values.dtype, "must be float16, float32 or float64", way_out)
+    parts = [values[start : start + _ROWS] for start in range(0, n, _ROWS)]
+    bad = torch.cat([~torch.isfinite(part.float().reshape(len(part), -1)).all(dim=1) for part in parts])
+    if bool(bad.any()):
+        first = int(bad.nonzero()[0])
+        shown = f"{int(bad.sum())} rows with NaN or infinite values, first row {first}"
+        rule = "must be finite, in single precision too"
+        raise LabError(argument, shown, rule, "Drop, repair or rescale these samples first.")
+
+
+def _validate_target(data: PairedData) -> None:
+    target, k = data.target, len(data.classes)
+    shown = f"{target.dtype} {tuple(target.shape)}"
+    if data.task is Task.MULTI_LABEL:
+        fine = target.ndim == 2 and target.shape[1] == k and target.is_floating_point()
+        require(fine, "target", shown, f"must be numbers (N, {k}) for a multi-label task")
+        inside = bool(((target >= 0) & (target <= 1)).all())  # NaN is not inside
+        require(inside, "target", "NaN or values outside [0, 1]", "must lie in [0, 1] for a multi-label task")
+        return
+    dims, lowest = (1, 0) if data.task is Task.SINGLE_LABEL else (3, -1)
+    rule = f"must be whole numbers with {dims} dimension{'s'[: dims > 1]} for a {data.task.value} task"
+    require(target.ndim == dims and target.dtype == torch.int64, "target", shown, rule)
+    low, high = int(target.min()), int(target.max())
+    rule = f"must lie between {lowest} and {k - 1} ({k} classes)"
+    require(low >= lowest and high < k, "target", f"labels from {low} to {high}", rule)
+
+
+def _validate_splits(data: PairedData, n: int) -> None:
+    require(len(data.splits) > 0, "splits", dict(data.splits), "must hold at least one split")
+    seen = torch.zeros(n, dtype=torch.int64, device=data.target.device)
+    for name, where in data.splits.items():
+        one_of("splits", name, SPLITS)
+        validate_positions(f"splits[{name!r}]", where, n)
+        seen.index_add_(0, where, torch.ones_like(where))
+        if data.task is Task.SINGLE_LABEL:
+            _validate_classes(name, data.target[where], data.classes)
+    twice = int((seen > 1).sum())
+    require(twice == 0, "splits", f"{twice} samples used more than once", "splits must not share samples")
+
+
+def _validate_classes(split: str, labels: Tensor, classes: tuple[str, ...]) -> None:
+    counts = torch.bincount(labels, minlength=len(classes))
+    absent = [classes[i] for i in torch.nonzero(counts == 0).flatten().tolist()]
+    if absent:
+        raise LabError(
+            f"splits[{split!r}]",
+            f"no sample of {listing(absent)}",
+            "every class must occur in every split",
+            "Use more samples, stratify the split, or drop the class everywhere.",
+        )
+
+
+def _validate_group(group: Tensor, splits: Mapping[str, Tensor]) -> None:
+    sides: dict[int, str] = {}
+    for name, where in splits.items():
+        for member in torch.unique(group[where]).tolist():
+            first = sides.setdefault(member, name)
+            if first != name:
+                raise LabError(
+                    "group",
+                    member,
+                    f"a group must stand on one side of a split; this one is in both {first!r} and {name!r}",
+                    "Split by group (speaker, actor), or pass group=None if the groups do not matter.",
+                )
 
 
 def _validate_text(argument: str, ids: Tensor, size: int) -> None:
@@ -109,101 +245,7 @@ def _validate_text(argument: str, ids: Tensor, size: int) -> None:
 def _validate_captions(name: str, said: object, data: PairedData) -> None:
     argument = f"captions[{name!r}]"
     one_of("captions", name, list(data.modalities))
-    require(isinstance(said, tuple), argument, type(said).__name__, "must be a tuple of texts")
-    assert isinstance(said, tuple)
-    texts = sum(isinstance(text, str) for text in said)
+    found: tuple[object, ...] = of_type(argument, said, tuple, "a tuple of texts")
+    texts = sum(isinstance(text, str) for text in found)
     rule = f"must be one text per sample ({len(data.target)} by the target)"
-    require(len(said) == texts == len(data.target), argument, f"{texts} texts of {len(said)}", rule)
-
-
-def _validate_target(data: PairedData) -> None:
-    target, k = data.target, len(data.classes)
-    if data.task is Task.MULTI_LABEL:
-        require(
-            target.ndim == 2 and target.shape[1] == k and target.is_floating_point(),
-            "target",
-            f"{target.dtype} {tuple(target.shape)}",
-            f"must be floating (N, {k}) for a multi-label task",
-        )
-        inside = bool(((target >= 0) & (target <= 1)).all())
-        require(inside, "target", "values outside [0, 1]", "must lie in [0, 1] for a multi-label task")
-        return
-    dims, lowest = (1, 0) if data.task is Task.SINGLE_LABEL else (3, -1)
-    require(
-        target.ndim == dims and target.dtype == torch.int64,
-        "target",
-        f"{target.dtype} {tuple(target.shape)}",
-        f"must be int64 with {dims} dimension{'s' if dims > 1 else ''} for a {data.task.value} task",
-    )
-    low, high = int(target.min()), int(target.max())
-    require(
-        low >= lowest and high < k,
-        "target",
-        f"labels from {low} to {high}",
-        f"must lie between {lowest} and {k - 1} ({k} classes)",
-    )
-
-
-def _validate_index(data: PairedData, n: int) -> None:
-    index = data.sample_index
-    _validate_numbers("index", index, n)
-    distinct = len(torch.unique(index))
-    require(
-        distinct == n, "index", f"{distinct} distinct numbers for {n} samples", "must be unique per sample"
-    )
-
-
-def _validate_splits(data: PairedData, n: int) -> None:
-    require(len(data.splits) > 0, "splits", dict(data.splits), "must hold at least one split")
-    seen = torch.zeros(n, dtype=torch.int64, device=data.target.device)
-    for name, where in data.splits.items():
-        one_of("splits", name, SPLITS)
-        argument = f"splits[{name!r}]"
-        validate_positions(argument, where, n)
-        seen.index_add_(0, where, torch.ones_like(where))
-        if data.task is Task.SINGLE_LABEL:
-            _validate_classes(name, data.target[where], data.classes)
-    twice = int((seen > 1).sum())
-    require(twice == 0, "splits", f"{twice} samples used more than once", "splits must not share samples")
-
-
-def _validate_classes(split: str, labels: Tensor, classes: tuple[str, ...]) -> None:
-    counts = torch.bincount(labels, minlength=len(classes))
-    absent = [classes[i] for i in torch.nonzero(counts == 0).flatten().tolist()]
-    if absent:
-        raise LabError(
-            f"splits[{split!r}]",
-            f"no sample of {listing(absent)}",
-            "every class must occur in every split",
-            "Use more samples, stratify the split, or drop the class everywhere.",
-        )
-
-
-def validate_positions(argument: str, where: Tensor, n: int) -> None:
-    """Raise `LabError` unless `where` is a non-empty int64 list of positions below `n`."""
-    require(isinstance(where, Tensor), argument, type(where).__name__, "must be a torch tensor of positions")
-    shape = tuple(where.shape)
-    require(where.ndim == 1 and len(where) > 0, argument, shape, "must be a non-empty list of positions")
-    require(where.dtype == torch.int64, argument, where.dtype, "must be int64 positions")
-    low, high = int(where.min()), int(where.max())
-    require(low >= 0 and high < n, argument, f"positions {low} to {high}", f"must lie between 0 and {n - 1}")
-
-
-def _validate_numbers(argument: str, numbers: Tensor, n: int) -> None:
-    require(isinstance(numbers, Tensor), argument, type(numbers).__name__, "must be a torch tensor")
-    require(numbers.shape == (n,), argument, tuple(numbers.shape), f"must be ({n},), one number per sample")
-    require(numbers.dtype == torch.int64, argument, numbers.dtype, "must be int64")
-
-
-def _validate_group(group: Tensor, splits: Mapping[str, Tensor]) -> None:
-    sides: dict[int, str] = {}
-    for name, where in splits.items():
-        for member in torch.unique(group[where]).tolist():
-            first = sides.setdefault(member, name)
-            if first != name:
-                raise LabError(
-                    "group",
-                    member,
-                    f"a group must stand on one side of a split; this one is in both {first!r} and {name!r}",
-                    "Split by group (speaker, actor), or pass group=None if the groups do not matter.",
-                )
+    require(len(found) == texts == len(data.target), argument, f"{texts} texts of {len(found)}", rule)

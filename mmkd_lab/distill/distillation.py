@@ -16,8 +16,10 @@ from mmkd_lab.data.task import Task
 from mmkd_lab.distill.learned import LearnedWeights
 from mmkd_lab.distill.losses.ce import CrossEntropy
 from mmkd_lab.distill.losses.msd import Msd
-from mmkd_lab.distill.method import Method, Needs, Outputs
+from mmkd_lab.distill.method import Context, Method, Needs, Outputs
+from mmkd_lab.distill.teacher_outputs import TeacherOutputs
 from mmkd_lab.models.removal import REMOVALS, Removal
+from mmkd_lab.models.views import View
 
 Weight = float | Tensor
 
@@ -103,6 +105,22 @@ class Distillation:
     def replicas(self) -> int | None:
         """R when a weight is given per replica, None when all fit any number."""
         return next((len(weight) for weight, _ in self.terms if isinstance(weight, Tensor)), None)
+
+    def asks(self, context: Context) -> tuple[View, ...]:
+        """The views, beside the full input, that the teacher is asked about."""
+        asked = (view for _, method in self.terms for view in method.asks(context))
+        return tuple(dict.fromkeys(asked))
+
+    def prepare(self, teacher: TeacherOutputs, context: Context, *, seed: int) -> TeacherOutputs | None:
+        """What one student is handed of its teacher (R = 1): what every method prepares, in one; None when no
+        term reads a teacher.
+
+        Raises `LabError` where two methods would have the teacher say different things.
+        """
+        parts = [
+            method.prepare(teacher, context, seed=seed) for _, method in self.terms if method.needs.teacher
+        ]
+        return TeacherOutputs.together(parts) if parts else None
 
     def parameters(
         self,

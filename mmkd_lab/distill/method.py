@@ -28,6 +28,7 @@ from mmkd_lab.core.config import Positive
 from mmkd_lab.core.fingerprint import digest, digest_arrays
 from mmkd_lab.core.registry import Registry
 from mmkd_lab.data.task import Task
+from mmkd_lab.models.layers import HEAD
 from mmkd_lab.models.views import View
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from mmkd_lab.distill.learned import LearnedWeights
     from mmkd_lab.distill.teacher_outputs import TeacherOutputs
     from mmkd_lab.distill.weights import Weighting
-
-#: The name of the layer whose output the head reads.
-HEAD = "head input"
 
 #: 'kl' is the true divergence; 'released' divides it by the number of classes too, see `losses.kd`.
 Convention = Literal["kl", "released"]

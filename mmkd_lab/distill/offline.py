@@ -132,7 +132,7 @@ def _numbers(table: pd.DataFrame, name: str, data: PairedData, ids: Tensor) -> T
         row, k = (int(one) for one in bad[0])
         at = f"{name}[{data.classes[k]!r}]"
         raise LabError(at, float(found[row, k]), f"must be finite, and is not for sample {int(ids[row])}")
-    return torch.from_numpy(found)
+    return torch.from_numpy(found.copy())  # the columns of a frame may lie backwards in memory
 
 
 def _are_shares(numbers: Tensor, task: Task) -> bool:

@@ -142,6 +142,20 @@ class TeacherOutputs:
             require(same, "several", one._holds(), f"must all hold the same samples and {first._holds()}")
         return first._with(**changed(torch.cat, *several))
 
+    @classmethod
+    def together(cls, parts: Sequence[TeacherOutputs]) -> TeacherOutputs:
+        """All that parts of the same outputs hold. Raises `LabError` where two hold different things."""
+        first = parts[0]
+        found: dict[str, Any] = {kind: dict(getattr(first, kind)) for kind in _KINDS}
+        for part in parts[1:]:
+            same = torch.equal(part.logits, first.logits)
+            for kind in _KINDS:
+                for name, values in getattr(part, kind).items():
+                    same = same and torch.equal(found[kind].setdefault(name, values), values)
+            rule = "must not have one teacher say two things"
+            require(same, "methods", "different outputs", rule, "Give each method an arm of its own.")
+        return first._with(**found)
+
     def for_data(self, data: PairedData, *, split: str = "train") -> TeacherOutputs:
         """The same in the order of the data's classes, if it can serve this data.
 

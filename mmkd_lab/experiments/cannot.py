@@ -11,8 +11,9 @@ from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill import ARMS, HEAD, Arm, Distillation
 from mmkd_lab.training.pruning import prunable_range
 from mmkd_lab.training.recipe import Recipe
-from mmkd_lab.training.replicas import Replicas, obstacles
+from mmkd_lab.training.replicas import Replicas
 from mmkd_lab.training.sources import Source
+from mmkd_lab.training.stacking import obstacles
 
 
 def cannot_be_had(

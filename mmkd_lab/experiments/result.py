@@ -8,9 +8,9 @@ Saved as four files in one folder, the JSON last:
     <name>.json  {"format": 1, "name", "title", "verdict", "kind", "options", "provenance", "columns",
                   "csv_sha256"}
 
-`kind` names the figure (see `FIGURES`); `options` are the keyword arguments its plot function gets
-besides the table and the title, so that a loaded study draws the same figure. `columns` says which columns of
-the CSV are 'text', 'int', 'float' or 'bool'.
+`kind` names the figure (see `plotting.FIGURES`), 'none' that there is none; `options` are the keyword
+arguments that its function gets besides the table and the title, so that a loaded study draws the same
+figure. `columns` says which columns of the CSV are 'text', 'int', 'float' or 'bool'.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -39,21 +38,11 @@ from mmkd_lab.experiments import summary
 
 if TYPE_CHECKING:
     from mmkd_lab.plotting.canvas import LabFigure
+    from mmkd_lab.plotting.figures import Draw
 
 FORMAT = 1
-
-#: kind -> (module, function); the function takes (table, *, title, **options) and returns a LabFigure.
-FIGURES: dict[str, tuple[str, str] | None] = {
-    "arms": ("mmkd_lab.plotting.arms", "arms_figure"),
-    "sweep": ("mmkd_lab.plotting.sweep", "sweep_figure"),
-    "controls": ("mmkd_lab.plotting.controls", "controls_figure"),
-    "repair": ("mmkd_lab.plotting.repair", "repair_figure"),
-    "rivals": ("mmkd_lab.plotting.rivals", "rivals_figure"),
-    "msd": ("mmkd_lab.plotting.msd", "msd_figure"),
-    "sharing": ("mmkd_lab.plotting.sharing", "sharing_figure"),
-    "recovery": ("mmkd_lab.plotting.recovery", "recovery_figure"),
-    "none": None,
-}
+#: The kind of a study that is a table alone.
+NO_FIGURE = "none"
 
 _KINDS = ("text", "int", "float", "bool")
 _HEADS = {"accuracy": "accuracy (%)", "nll": "nll (nats)"}
@@ -70,7 +59,7 @@ class Study:
         table: tidy, one row per arm, role, seed, split and metric, with the columns of `summary.COLUMNS` and
             one more per swept quantity. Accuracy in percent, nll in nats.
         verdict: one sentence with its numbers.
-        kind: which figure is drawn, a name from `FIGURES`.
+        kind: which figure is drawn, a name in `plotting.FIGURES`; 'none' for none.
         options: keyword arguments for the plot function, plain JSON values.
         provenance: parameters, seeds, versions, data fingerprint, device, seconds; plain JSON values.
 
@@ -89,7 +78,8 @@ class Study:
 
     def __post_init__(self) -> None:
         validate_name(self.name)
-        one_of("kind", self.kind, list(FIGURES))
+        if self.kind != NO_FIGURE:
+            one_of("kind", self.kind, [*_figures(), NO_FIGURE])
         of_type("title", self.title, str, "text")
         rule = "a sentence with its numbers"
         spoken = of_type("verdict", self.verdict, str, rule).strip() != ""
@@ -101,12 +91,9 @@ class Study:
 
     def plot(self) -> LabFigure:
         """The figure of this kind. Raises `LabError` when kind is 'none'."""
-        target = FIGURES[self.kind]
-        if target is None:
+        if self.kind == NO_FIGURE:
             raise LabError("kind", self.kind, "this study has no figure", "Use its table.")
-        draw = getattr(import_module(target[0]), target[1])
-        drawn: LabFigure = draw(self.table, **{"title": self.title, **self.options})
-        return drawn
+        return _figures()[self.kind](self.table, **{"title": self.title, **self.options})
 
     def summary(self, *, metric: str | None = None, split: str = "test") -> pd.DataFrame:
         """Mean, 95 % interval and n by role, arm and sweep point; see `summary.summarise`."""
@@ -136,7 +123,7 @@ class Study:
             raise LabError("folder", str(folder), rule) from error
         table = self.table.to_csv(index=False, lineterminator="\n").encode()
         write_bytes(folder / f"{self.name}.csv", table)
-        if FIGURES[self.kind] is not None:
+        if self.kind != NO_FIGURE:
             figure = self.plot()
             for suffix in (".png", ".svg"):  # the PNG first: as a fresh figure, as a notebook shows it
                 figure.save(folder / f"{self.name}{suffix}")
@@ -166,7 +153,7 @@ class Study:
 
     def _repr_html_(self) -> str:
         parts = [f"<p><b>{html.escape(self.verdict)}</b></p>", _compact_table(self.table)]
-        if FIGURES[self.kind] is not None:
+        if self.kind != NO_FIGURE:
             picture = self.plot()._repr_png_()
             if picture is not None:
                 parts.append(_image(picture, self.title))
@@ -185,6 +172,12 @@ class Study:
             "csv_sha256": hashlib.sha256(table).hexdigest(),
         }
         return json.dumps(head, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _figures() -> Mapping[str, Draw]:
+    from mmkd_lab.plotting.figures import FIGURES  # late: a study without a figure never loads matplotlib
+
+    return FIGURES
 
 
 def validate_name(name: str) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from mmkd_lab.models.adapter import ModelAdapter
 from mmkd_lab.models.hugging_face import HuggingFaceNet
+from mmkd_lab.models.layers import HEAD, named_layers
 from mmkd_lab.models.network import MultimodalNet, build
-from mmkd_lab.models.own import OwnNet
 from mmkd_lab.models.removal import (
     REMOVALS,
     AttentionMask,
@@ -22,21 +23,23 @@ from mmkd_lab.models.views import View, all_views
 __all__ = [
     "ENCODERS",
     "FUSIONS",
+    "HEAD",
     "REMOVALS",
     "SIZES",
     "AttentionMask",
     "HuggingFaceNet",
     "Learned",
     "Mean",
+    "ModelAdapter",
     "MultimodalNet",
     "NetSpec",
-    "OwnNet",
     "Permutation",
     "Removal",
     "View",
     "Zeros",
     "all_views",
     "build",
+    "named_layers",
     "removal_named",
     "split_views",
     "view_rows",

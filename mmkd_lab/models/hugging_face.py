@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from mmkd_lab.core.check import LabError, of_type, require, whole
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.text import PAD
-from mmkd_lab.models.own import OwnNet
+from mmkd_lab.models.layers import Wrapper
 from mmkd_lab.models.removal import ATTENTION, REMOVALS, VALUES, kept_key
 
 _TEXT = ("input_ids", "attention_mask", "token_type_ids")
 _VISUAL = ("visual_embeds", "visual_attention_mask", "visual_token_type_ids")
 
 
-class HuggingFaceNet(OwnNet):
+class HuggingFaceNet(Wrapper):
     """A model that takes `input_ids` and `visual_embeds`: the tower of `model`, [CLS] pooled, and a head.
 
     It can remove a modality by attention mask: a removed text is [CLS] [SEP], a removed picture is not
@@ -66,19 +66,21 @@ class HuggingFaceNet(OwnNet):
             known = whole(name, token) < size
             require(known, name, token, f"must be an id of the model's vocabulary of {size}")
         chosen = _head(model, head, base.config, num_outputs, seed)
-        tower = _Tower(base, chosen, (text, visual), embed, (cls, sep), specials)
-        super().__init__(tower, modalities=(text, visual), head="head")
+        super().__init__()
+        self.module = _Tower(base, chosen, (text, visual), embed, (cls, sep), specials)
+        self.modalities, self.head_name = (text, visual), "head"
+        self.removals = tuple(name for name in REMOVALS if name in (*VALUES, ATTENTION))
         self.num_outputs = chosen.out_features
 
     @property
-    def removals(self) -> tuple[str, ...]:
-        """The names of the removals that this network can do."""
-        return tuple(name for name in REMOVALS if name in (*VALUES, ATTENTION))
+    def architecture(self) -> str:
+        """The name of the model's class."""
+        return type(self.module.base).__name__
 
     def forward(self, x: Mapping[str, Tensor]) -> Tensor:
         """{modality: (B, ...)} -> logits (B, K)."""
         masks = {name for name in x if name.endswith(kept_key(ATTENTION, ""))}
-        self._refuse_masks({name: value for name, value in x.items() if name not in masks})
+        self.refuse_masks({name: value for name, value in x.items() if name not in masks})
         out: Tensor = self.module(dict(x))
         return out
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from mmkd_lab.core.check import LabError, flat, listing, of_type, one_of, require, whole
-from mmkd_lab.models.encode import encoder
+from mmkd_lab.models.encode import encoder, resolve
 from mmkd_lab.models.fusion import Attention, Late, Mid
 from mmkd_lab.models.initialise import initialise
+from mmkd_lab.models.layers import HEAD, features_at
 from mmkd_lab.models.removal import ATTENTION, LEARNED, REMOVALS, are_ids, kept_key
 from mmkd_lab.models.single_stream import SingleStream
 from mmkd_lab.models.spec import NetSpec
@@ -26,6 +27,8 @@ class MultimodalNet(nn.Module):
     Modalities the network does not read may be present in the input; they are ignored. It has neither dropout
     nor batch statistics, so that a sample's logits depend on that sample alone.
     """
+
+    head_name = "head"
 
     def __init__(self, spec: NetSpec, shapes: Shapes, num_outputs: int) -> None:
         super().__init__()
@@ -49,8 +52,22 @@ class MultimodalNet(nn.Module):
         lacks = {ATTENTION: not self.fusion.masks, LEARNED: not self.spec.baseline}
         return tuple(name for name in REMOVALS if not lacks.get(name, False))
 
-    def features(self, x: Mapping[str, Tensor]) -> Tensor:
-        """{modality: (B, ...)} -> (B, F). Raises `LabError` for a missing modality or a removal it lacks."""
+    @property
+    def architecture(self) -> str:
+        """What reads the modalities, in a word or two: 'lenet', 'mlp + resnet', 'single_stream', ..."""
+        if self.spec.fusion == "single_stream":
+            return "single_stream"
+        text = self.spec.token_counts
+        kinds = {resolve(self.spec.encoder_of(m), self.shapes[m], text=m in text) for m in self.modalities}
+        return " + ".join(sorted(kinds))
+
+    def features(self, x: Mapping[str, Tensor], layer: str | None = None) -> Tensor:
+        """{modality: (B, ...)} -> (B, F): what the head reads, or what a layer puts out, flattened.
+
+        Raises `LabError` for a missing modality, a removal it lacks, or an unknown layer.
+        """
+        if layer not in (None, HEAD):
+            return features_at(self, x, layer)
         kept = [x.get(kept_key(ATTENTION, name)) for name in self.modalities]
         if not self.fusion.masks and any(mask is not None for mask in kept):
             raise LabError(

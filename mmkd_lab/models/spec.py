@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from mmkd_lab.core.check import LabError, flat, mapping, of_type, one_of, require, whole
+from pydantic import BeforeValidator, Field
 
-ENCODERS = ("auto", "lenet", "resnet", "mlp", "linear", "bag")
-FUSIONS = ("late", "mid", "attention", "single_stream")
+from mmkd_lab.core.check import mapping, one_of, require
+from mmkd_lab.core.config import Count, Flag, Natural, config
+
+EncoderName = Literal["auto", "lenet", "resnet", "mlp", "linear", "bag"]
+Fusion = Literal["late", "mid", "attention", "single_stream"]
+ENCODERS: tuple[str, ...] = get_args(EncoderName)
+FUSIONS: tuple[str, ...] = get_args(Fusion)
 #: Sizes of single-stream transformers: two for one CPU core; VisualBERT's (Li et al. 2019, arXiv 1908.03557,
 #: that of BERT base) and TinyBERT's (Jiao et al. 2020, arXiv 1909.10351, section 4.2: four layers of 312).
 SIZES = {
@@ -20,7 +25,44 @@ SIZES = {
 }
 
 
-@dataclass(frozen=True)
+def names_of(modalities: Iterable[str]) -> tuple[str, ...]:
+    """Sorted modality names: the order that networks, masks and files use."""
+    return tuple(sorted(modalities))
+
+
+def _pairs(value: object) -> object:
+    """A mapping, or the pairs of one, as sorted pairs: these can be hashed and compared."""
+    if isinstance(value, str) or value is None:
+        return value
+    try:
+        return tuple(sorted(dict(value).items())) or None  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        raise ValueError("must be {modality: value} or pairs of these") from None
+
+
+def _sorted_names(value: object) -> object:
+    if value is None:
+        return None
+    names = None if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable) else list(value)
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError("must be a sequence of at least one name, for example ('image',), or None")
+    if len(set(names)) < len(names):
+        raise ValueError("must not name a modality twice")
+    return names_of(names)
+
+
+if TYPE_CHECKING:  # what may be given; kept are sorted tuples
+    _Encoder = EncoderName | Mapping[str, EncoderName] | tuple[tuple[str, EncoderName], ...]
+    _Vocabulary = Mapping[str, int] | tuple[tuple[str, int], ...] | None
+    _Modalities = Iterable[str] | None
+else:
+    _PAIRS = BeforeValidator(_pairs)
+    _Encoder = Annotated[EncoderName | tuple[tuple[str, EncoderName], ...], _PAIRS]
+    _Vocabulary = Annotated[tuple[tuple[str, Annotated[Count, Field(ge=2)]], ...] | None, _PAIRS]
+    _Modalities = Annotated[tuple[str, ...] | None, BeforeValidator(_sorted_names)]
+
+
+@config
 class NetSpec:
     """One network architecture. JSON in and out by `as_dict` and `from_dict`.
 
@@ -53,28 +95,20 @@ class NetSpec:
             setting that the fusion does not have.
     """
 
-    encoder: str | Mapping[str, str] | tuple[tuple[str, str], ...] = "auto"
-    width: int = 8
-    features: int = 32
-    fusion: str = "late"
-    joint: int = 0
-    modalities: tuple[str, ...] | None = None
-    standardise: bool = True
-    baseline: bool = False
-    depth: int = 2
-    heads: int = 4
-    patch: int = 0
-    vocabulary: Mapping[str, int] | tuple[tuple[str, int], ...] | None = None
+    encoder: _Encoder = "auto"
+    width: Count = 8
+    features: Count = 32
+    fusion: Fusion = "late"
+    joint: Natural = 0
+    modalities: _Modalities = None
+    standardise: Flag = True
+    baseline: Flag = False
+    depth: Count = 2
+    heads: Count = 4
+    patch: Natural = 0
+    vocabulary: _Vocabulary = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "encoder", _encoder(self.encoder))
-        object.__setattr__(self, "vocabulary", _vocabulary(self.vocabulary))
-        object.__setattr__(self, "modalities", _modalities(self.modalities))
-        one_of("fusion", self.fusion, FUSIONS)
-        for name, least in _COUNTS.items():
-            object.__setattr__(self, name, whole(name, getattr(self, name), at_least=least))
-        of_type("standardise", self.standardise, bool, "True or False")
-        of_type("baseline", self.baseline, bool, "True or False")
         require(
             self.joint == 0 or self.fusion == "late",
             "joint",
@@ -133,63 +167,6 @@ class NetSpec:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> NetSpec:
+    def from_dict(cls, values: Mapping[str, Any]) -> NetSpec:
         """The spec that `as_dict` wrote. Raises `LabError` for an unknown field."""
-        known = [field.name for field in fields(cls)]
-        for name in mapping("values", values, "what as_dict gave"):
-            one_of("field of NetSpec", name, known)
-        given: dict[str, Any] = dict(values)
-        for name in ("encoder", "vocabulary"):
-            if isinstance(given.get(name), (list, tuple)):
-                given[name] = dict(given[name])
-        if isinstance(given.get("modalities"), list):
-            given["modalities"] = tuple(given["modalities"])
-        return cls(**given)
-
-
-#: The least value of every count.
-_COUNTS = {"width": 1, "features": 1, "joint": 0, "depth": 1, "heads": 1, "patch": 0}
-
-
-def names_of(modalities: Iterable[str]) -> tuple[str, ...]:
-    """Sorted modality names: the order that networks, masks and files use."""
-    return tuple(sorted(modalities))
-
-
-def _encoder(value: object) -> str | tuple[tuple[str, str], ...]:
-    if isinstance(value, str):
-        one_of("encoder", value, ENCODERS)
-        return value
-    pairs = _pairs("encoder", value, "must be a name or {modality: name}")
-    for modality, name in pairs:
-        one_of(f"encoder[{modality!r}]", name, ENCODERS)
-    return pairs
-
-
-def _vocabulary(value: object) -> tuple[tuple[str, int], ...] | None:
-    if value is None:
-        return None
-    pairs = _pairs("vocabulary", value, "must be {modality: number of token ids} or None")
-    sizes = [(name, whole(f"vocabulary[{name!r}]", size, at_least=2)) for name, size in pairs]
-    return tuple(sizes) or None
-
-
-def _pairs(argument: str, value: object, rule: str) -> tuple[tuple[str, Any], ...]:
-    """The sorted items of a mapping, or of the pairs of one."""
-    try:
-        pairs = tuple(sorted(dict(value).items()))  # type: ignore[call-overload]
-    except (TypeError, ValueError) as error:
-        raise LabError(argument, value, rule) from error
-    for modality, _ in pairs:
-        require(isinstance(modality, str), argument, value, rule)
-    return pairs
-
-
-def _modalities(value: object) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    listed = flat("modalities", value, "a sequence of names or None", "For example ('image',).")
-    names = tuple(of_type("modalities", name, str, "names") for name in listed)
-    require(len(names) > 0, "modalities", value, "must name at least one modality")
-    require(len(set(names)) == len(names), "modalities", value, "must not name a modality twice")
-    return names_of(names)
+        return cls(**mapping("values", values, "what as_dict gave"))

@@ -1,33 +1,48 @@
-"""Figures: a tidy table in, a `LabFigure` out. One figure a file, one palette for all."""
+"""Figures: a tidy table in, a `LabFigure` out. Yours enter by `register_figure`, as the lab's do."""
 
-from mmkd_lab.plotting.arms import arms_figure
 from mmkd_lab.plotting.canvas import LabFigure
-from mmkd_lab.plotting.captions import captions_figure
 from mmkd_lab.plotting.density import density_figure
+from mmkd_lab.plotting.figures import FIGURES, register_figure
+from mmkd_lab.plotting.intervals import REFERENCE, Panel, Row, Values, interval_figure
 from mmkd_lab.plotting.maps import maps_figure
-from mmkd_lab.plotting.msd import msd_figure
 from mmkd_lab.plotting.pairs import pairs_figure
-from mmkd_lab.plotting.recovery import recovery_figure
-from mmkd_lab.plotting.repair import repair_figure
+from mmkd_lab.plotting.palette import style_of
 from mmkd_lab.plotting.saliency import saliency_figure
 from mmkd_lab.plotting.sharing import sharing_figure
+from mmkd_lab.plotting.studies import (
+    arms_figure,
+    controls_figure,
+    msd_figure,
+    recovery_figure,
+    repair_figure,
+    rivals_figure,
+)
 from mmkd_lab.plotting.sweep import sweep_figure
 from mmkd_lab.plotting.venn import venn_figure
 from mmkd_lab.plotting.weights import sample_weights_figure, weights_figure
 
 __all__ = [
+    "FIGURES",
+    "REFERENCE",
     "LabFigure",
+    "Panel",
+    "Row",
+    "Values",
     "arms_figure",
-    "captions_figure",
+    "controls_figure",
     "density_figure",
+    "interval_figure",
     "maps_figure",
     "msd_figure",
     "pairs_figure",
     "recovery_figure",
+    "register_figure",
     "repair_figure",
+    "rivals_figure",
     "saliency_figure",
     "sample_weights_figure",
     "sharing_figure",
+    "style_of",
     "sweep_figure",
     "venn_figure",
     "weights_figure",

@@ -11,22 +11,24 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.axis import Axis
+from matplotlib.backend_bases import RendererBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
 from PIL import Image
 
 from mmkd_lab.core.atomic import write_bytes
-from mmkd_lab.core.check import LabError, of_type, one_of, real, require
+from mmkd_lab.core.check import of_type, one_of, real, require
 from mmkd_lab.core.check import path as checked_path
+from mmkd_lab.plotting.fonts import BASE, families, readable, weight_of
 from mmkd_lab.plotting.palette import GRID, INK, PAPER, QUIET
 
 SCREEN_DPI = 100  # one inch of figure is 100 CSS pixels in a notebook
@@ -34,10 +36,11 @@ PNG_DPI = 200  # and twice as many pixels in the file, for sharp screens
 NOTE_SIZE, AXIS_SIZE, TEXT_SIZE, TITLE_SIZE = 8.5, 9.5, 10.0, 12.0
 
 _UNSEEN = 6  # of 255 levels
+_RULER: Any = RendererAgg(1, 1, SCREEN_DPI)  # type: ignore[no-untyped-call]
 _HARD_SPACE = "\u00a0"
 
 _STYLE: Any = {
-    "font.family": ["DejaVu Sans"],  # ships with matplotlib: the same letters on every machine
+    "font.family": [BASE],
     "font.size": TEXT_SIZE,
     "text.usetex": False,
     "text.parse_math": False,  # a dataset may be called a$b
@@ -119,19 +122,20 @@ class LabFigure(Figure):
     def fit(self, text: str, *, size: float, weight: str = "normal", share: float = 0.97) -> str:
         """`text` with line breaks so that no line is wider than `share` of the figure's width.
 
-        An interval in square brackets stays on one line; a single word that is wider than the line is broken.
+        See `fit`.
         """
-        font, room = FontProperties(family="DejaVu Sans", size=size, weight=weight), share * self.bbox.width
-        lines: list[str] = []
-        whole_intervals = re.sub(r"\[[^\]]*\]", lambda found: found[0].replace(" ", _HARD_SPACE), text)
-        words = re.split(r"[ \n\t]+", whole_intervals.strip())
-        for word in (piece for one in words for piece in self._pieces(one, font, room)):
-            longer = f"{lines[-1]} {word}" if lines else word
-            if lines and self._width(longer, font) <= room:
-                lines[-1] = longer
-            else:
-                lines.append(word)
-        return "\n".join(lines)
+        return fit(text, share * self.get_size_inches()[0], size, weight)
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw, with every word in letters that can be drawn."""
+        for axis in self.findobj(Axis):
+            labels = [text.get_text() for text in axis.get_ticklabels()]
+            if (said := [readable(label) for label in labels]) != labels:
+                axis.set_ticks(axis.get_ticklocs(), said)
+                axis.get_ticklabels()
+        for text in self.findobj(Text):
+            _put_in_letters(text)
+        super().draw(renderer)
 
     def png(self, *, dpi: float = PNG_DPI) -> bytes:
         """The picture as a PNG file's bytes: the same for the same table and versions.
@@ -170,19 +174,59 @@ class LabFigure(Figure):
             self.savefig(held, format=kind, dpi=dpi, metadata=metadata)
         return held.getvalue() if kind == "svg" else _compact(held.getvalue())
 
-    def _width(self, text: str, font: FontProperties) -> float:
-        assert isinstance(self.canvas, FigureCanvasAgg)
-        renderer: Any = self.canvas.get_renderer()  # type: ignore[no-untyped-call]
-        width, _, _ = renderer.get_text_width_height_descent(text, font, ismath=False)
-        return float(width)
 
-    def _pieces(self, word: str, font: FontProperties, room: float) -> Iterator[str]:
-        while len(word) > 1 and self._width(word, font) > room:
-            longest = bisect_right(range(2, len(word)), room, key=lambda n: self._width(word[:n], font))
-            cut = 1 + longest
-            yield word[:cut]
-            word = word[cut:]
-        yield word
+@lru_cache(maxsize=4096)
+def width_of(text: str, *, size: float, weight: str = "normal") -> float:
+    """How wide the widest line of a text is, in inches."""
+    names = families(text)
+    font = FontProperties(family=names, size=size, weight=weight_of(names, weight))
+    return (
+        max(
+            (
+                float(_RULER.get_text_width_height_descent(line, font, ismath=False)[0])
+                for line in text.split("\n")
+            ),
+            default=0.0,
+        )
+        / SCREEN_DPI
+    )
+
+
+def fit(text: str, inches: float, size: float, weight: str = "normal") -> str:
+    """`text` with line breaks so that no line is wider.
+
+    An interval in square brackets stays on one line; a single word that is wider than the line is broken.
+    """
+    lines: list[str] = []
+    whole_intervals = re.sub(r"\[[^\]]*\]", lambda found: found[0].replace(" ", _HARD_SPACE), readable(text))
+    words = re.split(r"[ \n\t]+", whole_intervals.strip())
+    for word in (piece for one in words for piece in _pieces(one, inches, size, weight)):
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and width_of(longer, size=size, weight=weight) <= inches:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)
+
+
+def _pieces(word: str, room: float, size: float, weight: str) -> Iterator[str]:
+    def wide(n: int) -> float:
+        return width_of(word[:n], size=size, weight=weight)
+
+    while len(word) > 1 and wide(len(word)) > room:
+        cut = 1 + bisect_right(range(2, len(word)), room, key=wide)
+        yield word[:cut]
+        word = word[cut:]
+    yield word
+
+
+def _put_in_letters(text: Text) -> None:
+    said = text.get_text()
+    if (shown := readable(said)) != said:
+        text.set_text(shown)
+    if len(names := families(shown)) > 1:
+        text.set_fontfamily(names)
+        text.set_fontweight(weight_of(names, str(text.get_fontweight())))
 
 
 def _compact(png: bytes) -> bytes:
@@ -193,65 +237,3 @@ def _compact(png: bytes) -> bytes:
     held = io.BytesIO()
     (few if worst <= _UNSEEN else full).save(held, format="PNG", optimize=True)
     return held.getvalue()
-
-
-def jitter(n: int, *, width: float) -> npt.NDArray[np.float64]:
-    """(n,) offsets in [-width, width], the same every time: the golden-ratio sequence, which fills evenly."""
-    if n == 1:
-        return np.zeros(1)
-    turns = np.modf(0.5 + np.arange(n) * 0.6180339887498949)[0]
-    return np.asarray(width * (2 * turns - 1))
-
-
-def spread(wanted: Sequence[float], *, gap: float) -> list[float]:
-    """Positions at least `gap` apart, in the same order, as near as can be to the wanted ones.
-
-    Least-squares with order kept: positions that collide are moved together around their common mean.
-    """
-    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    blocks: list[tuple[float, list[int]]] = []  # mean of (wanted - rank * gap), and members
-    for rank, i in enumerate(order):
-        centre, members = wanted[i] - rank * gap, [i]
-        while blocks and blocks[-1][0] > centre:
-            before, others = blocks.pop()
-            centre = (before * len(others) + centre * len(members)) / (len(others) + len(members))
-            members = others + members
-        blocks.append((centre, members))
-    found, rank = [0.0] * len(wanted), 0
-    for centre, members in blocks:
-        for i in members:
-            found[i], rank = centre + rank * gap, rank + 1
-    return found
-
-
-def padded(values: Sequence[float], *, share: float = 0.12, least: float = 1.0) -> tuple[float, float]:
-    """Axis limits around values: `share` of their range on both sides, and never a range below `least`."""
-    data = np.asarray(values, dtype=float)
-    if data.size == 0 or not np.isfinite(data).all():
-        raise LabError("values", values, "must be finite numbers")
-    low, high = float(data.min()), float(data.max())
-    room = max(high - low, least)
-    middle = (low + high) / 2
-    return middle - room * (0.5 + share), middle + room * (0.5 + share)
-
-
-def zero_line(ax: Axes, *, vertical: bool) -> None:
-    """The line of no difference, dark enough to be the first thing seen."""
-    draw = ax.axvline if vertical else ax.axhline
-    draw(0.0, color=INK, linewidth=1.1, zorder=1.5)
-
-
-def side_words(ax: Axes, words: Sequence[str], *, below: int = 2) -> None:
-    """What lies left and right of an upright zero line, in words at its upper end; `below` in points."""
-    for text, side in zip(words, ("right", "left"), strict=True):
-        ax.annotate(
-            text,
-            (0.0, 1.0),
-            xytext=(-4 if side == "right" else 4, -below),
-            textcoords="offset points",
-            xycoords=ax.get_xaxis_transform(),
-            ha=side,
-            va="top",
-            fontsize=NOTE_SIZE,
-            color=QUIET,
-        )

@@ -14,8 +14,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from mmkd_lab.core.check import one_of, require
-from mmkd_lab.plotting import palette
-from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, spread, style
+from mmkd_lab.plotting import palette, tables
+from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, style
 
 Numbers = npt.NDArray[np.float64]
 
@@ -44,12 +44,10 @@ def density_figure(
     Raises:
         LabError: columns or rows that are missing, an unknown arm or view, scores outside [0, 1].
     """
-    for column in ("arm", "view", "score"):
-        require(column in scores.columns, "scores", list(scores.columns), f"lacks the column {column!r}")
+    tables.has_columns(scores, ("arm", "view", "score"), argument="scores")
     known = {name: [str(one) for one in dict.fromkeys(scores[name])] for name in ("arm", "view")}
     chosen = known["arm"] if arms is None else [str(arm) for arm in arms]
     shown = known["view"] if views is None else [str(view) for view in views]
-    require(len(chosen) > 0 and len(shown) > 0, "scores", "no rows", "must hold at least one arm and view")
     for arm in chosen:
         one_of("arm", arm, known["arm"])
     for view in shown:
@@ -57,11 +55,15 @@ def density_figure(
     figure = LabFigure((1.0 + 2.9 * len(chosen), 3.6))
     with style():
         axes = figure.subplots(1, len(chosen), squeeze=False, sharey=True)[0]
-        curves = {(a, v): density(_of(scores, a, v)) for a in chosen for v in shown}
+        curves = {
+            (a, v): density(scores.loc[(scores["arm"] == a) & (scores["view"] == v), "score"].to_numpy(float))
+            for a in chosen
+            for v in shown
+        }
         top = max(float(curve.max()) for curve in curves.values())
         for ax, arm in zip(axes, chosen, strict=True):
-            _panel(ax, {view: curves[arm, view] for view in shown}, top, fullest(known["view"]))
-            ax.set_title(palette.look(arm).label)
+            _panel(ax, {view: curves[arm, view] for view in shown}, top, tables.fullest(known["view"]))
+            ax.set_title(palette.style_of(arm)[0])
             ax.set_xlabel(label, fontsize=NOTE_SIZE)
         axes[0].set_ylabel("density")
         figure.headline(title or "What they say under full and missing modalities")
@@ -88,38 +90,12 @@ def density(values: Numbers) -> Numbers:
     return np.asarray(found / (BANDWIDTH * np.sqrt(2 * np.pi)))
 
 
-def _of(scores: pd.DataFrame, arm: str, view: str) -> Numbers:
-    return scores.loc[(scores["arm"] == arm) & (scores["view"] == view), "score"].to_numpy(dtype=float)
-
-
-def view_name(view: str, full: str) -> str:
-    """`full input`, `image only`, or where several of more are kept `without image`, from labels of views."""
-    kept, every = view.split("+"), full.split("+")
-    gone = [name for name in every if name not in kept]
-    if not gone:
-        return "full input"
-    return f"without {gone[0]}" if len(gone) == 1 and len(kept) > 1 else f"{' + '.join(kept)} only"
-
-
-def fullest(views: Sequence[str]) -> str:
-    """The label of the view that keeps what any of them keeps."""
-    return "+".join(sorted({name for view in views for name in view.split("+")}))
-
-
-def view_colour(i: int) -> str:
-    """The full input (i = 0) and the modalities, in the order of their names."""
-    return palette.FULL_VIEW if i == 0 else palette.VIEWS[(i - 1) % len(palette.VIEWS)]
-
-
 def _panel(ax: Axes, curves: dict[str, Numbers], top: float, full: str) -> None:
-    for i, curve in enumerate(curves.values()):
-        colour = view_colour(i)
+    named: Any = {"ha": "center", "va": "top", "fontsize": NOTE_SIZE, "transform": ax.transAxes}
+    for i, (view, curve) in enumerate(curves.items()):
+        colour = palette.view_colour(i)
         ax.fill_between(GRID, curve, color=colour, alpha=0.10, linewidth=0)
         ax.plot(GRID, curve, color=colour, linewidth=1.8)
-    heights = spread([-i * 0.09 for i in range(len(curves))], gap=0.09)
-    named: Any = {"ha": "center", "va": "top", "fontsize": NOTE_SIZE, "transform": ax.transAxes}
-    for i, (view, down) in enumerate(zip(curves, heights, strict=True)):
-        at = 0.98 + down - min(heights[0], 0)
-        ax.text(0.5, at, view_name(view, full), color=view_colour(i), **named)
+        ax.text(0.5, 0.98 - 0.09 * i, tables.view_name(view, full), color=colour, **named)
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1.08 * top)

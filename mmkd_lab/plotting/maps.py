@@ -51,10 +51,11 @@ def maps_figure(
             not go together, a kind that does not fit the shape, a number of labels or words that differs from
             the samples.
     """
-    maps = _planes("values", values)
+    maps = _planes(values)
     seen = None if inputs is None else _inputs(inputs, np.shape(values))
-    drawn = _kind(kind, maps)
-    _counted(maps, labels, tokens, drawn)
+    drawn = _checked(maps, kind, labels, tokens)
+    sound = drawn == "spectrogram"
+    picture = palette.SPECTROGRAM_MAP if sound else palette.PICTURE_MAP
     share = (100.0 if maps.ndim == 2 else 99.5) if clip is None else clip
     limit = float(np.percentile(np.abs(maps), real("clip", share, above=0.0, at_most=100.0))) or 1.0
     n, flat = len(maps), maps.ndim == 2
@@ -67,9 +68,11 @@ def maps_figure(
             if flat:
                 _bars(grid[0, i], maps[i], limit, None if tokens is None else tokens[i])
             else:
-                shown = _map(grid[-1, i], maps[i], limit, sound=drawn == "spectrogram")
+                shown = _image(
+                    grid[-1, i], maps[i], sound=sound, vmin=-limit, vmax=limit, cmap=palette.ATTRIBUTION_MAP
+                )
                 if seen is not None:
-                    _picture(grid[0, i], seen[i], sound=drawn == "spectrogram")
+                    _image(grid[0, i], seen[i], sound=sound, cmap=picture)
             if labels is not None:
                 grid[0, i].set_title(labels[i], loc="center" if not flat else "left")
         if shown is not None:
@@ -85,23 +88,19 @@ def maps_figure(
     return figure
 
 
-def _planes(name: str, values: npt.ArrayLike) -> Numbers:
-    found = _numbers(name, values)
-    require(
-        found.ndim in (2, 3, 4) and found.size > 0,
-        name,
-        found.shape,
-        "must be (N, D), (N, H, W) or (N, C, H, W)",
-    )
-    require(bool(np.isfinite(found).all()), name, "NaN or infinite values", "must be finite")
+def _planes(values: npt.ArrayLike) -> Numbers:
+    found = _numbers("values", values)
+    rule = "must be (N, D), (N, H, W) or (N, C, H, W)"
+    require(found.ndim in (2, 3, 4) and found.size > 0, "values", found.shape, rule)
+    require(bool(np.isfinite(found).all()), "values", "NaN or infinite values", "must be finite")
     return found.sum(1) if found.ndim == 4 else found
 
 
 def _numbers(name: str, values: npt.ArrayLike) -> Numbers:
-    way_out = f"Of attribution maps give maps.{name}."
     try:
         return np.asarray(values, dtype=float)
     except (TypeError, ValueError, RuntimeError) as error:  # the last is of a tensor that needs gradients
+        way_out = f"Of attribution maps give maps.{name}."
         raise LabError(name, type(values).__name__, "must be an array of numbers", way_out) from error
 
 
@@ -114,42 +113,31 @@ def _inputs(inputs: npt.ArrayLike, shape: tuple[int, ...]) -> Numbers:
     return found.mean(1) if found.ndim == 4 else found
 
 
-def _kind(kind: str | None, maps: Numbers) -> str:
-    if kind is None:
-        return "columns" if maps.ndim == 2 else "image"
+def _checked(
+    maps: Numbers, kind: str | None, labels: Sequence[str] | None, tokens: Sequence[Sequence[str]] | None
+) -> str:
+    """The kind, when labels and words go with it."""
+    n, flat = len(maps), maps.ndim == 2
+    require(n <= _MOST, "values", f"{n} samples", f"must hold at most {_MOST} samples", "Slice them first.")
+    require(labels is None or len(labels) == n, "labels", labels, f"must be {n}, one per sample")
+    kind = ("columns" if flat else "image") if kind is None else kind
     one_of("kind", kind, KINDS)
-    fits = (kind in ("columns", "tokens")) == (maps.ndim == 2)
-    require(fits, "kind", kind, f"does not fit {'(N, D)' if maps.ndim == 2 else '(N, H, W)'} values")
+    fits = (kind in ("columns", "tokens")) == flat
+    require(fits, "kind", kind, f"does not fit {'(N, D)' if flat else '(N, H, W)'} values")
+    if tokens is not None:
+        require(kind == "tokens", "tokens", "given", f"belongs to kind='tokens', and the kind is {kind!r}")
+        sound = len(tokens) == n and all(len(words) == maps.shape[1] for words in tokens)
+        rule = f"must be {n} lists of {maps.shape[1]} words"
+        require(sound, "tokens", [len(words) for words in tokens], rule)
     return kind
 
 
-def _counted(
-    maps: Numbers, labels: Sequence[str] | None, tokens: Sequence[Sequence[str]] | None, kind: str
-) -> None:
-    n = len(maps)
-    require(n <= _MOST, "values", f"{n} samples", f"must hold at most {_MOST} samples", "Slice them first.")
-    require(labels is None or len(labels) == n, "labels", labels, f"must be {n}, one per sample")
-    if tokens is None:
-        return
-    if kind != "tokens":
-        raise LabError("tokens", "given", f"belongs to kind='tokens', and the kind is {kind!r}")
-    sound = len(tokens) == n and all(len(words) == maps.shape[1] for words in tokens)
-    require(sound, "tokens", [len(words) for words in tokens], f"must be {n} lists of {maps.shape[1]} words")
-
-
-def _map(ax: Axes, one: Numbers, limit: float, *, sound: bool) -> AxesImage:
-    _bare(ax)
-    place: Any = {"origin": "lower" if sound else "upper", "aspect": "auto" if sound else "equal"}
-    return ax.imshow(
-        one, cmap=palette.ATTRIBUTION_MAP, vmin=-limit, vmax=limit, interpolation="nearest", **place
-    )
-
-
-def _picture(ax: Axes, one: Numbers, *, sound: bool) -> None:
-    _bare(ax)
-    place: Any = {"origin": "lower" if sound else "upper", "aspect": "auto" if sound else "equal"}
-    colours = palette.SPECTROGRAM_MAP if sound else palette.PICTURE_MAP
-    ax.imshow(one, cmap=colours, interpolation="nearest", **place)
+def _image(ax: Axes, one: Numbers, *, sound: bool, **colours: Any) -> AxesImage:  # noqa: ANN401
+    ax.grid(visible=False)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    place: Any = {"origin": "lower", "aspect": "auto"} if sound else {"origin": "upper", "aspect": "equal"}
+    return ax.imshow(one, interpolation="nearest", **place, **colours)
 
 
 def _bars(ax: Axes, one: Numbers, limit: float, words: Sequence[str] | None) -> None:
@@ -163,13 +151,6 @@ def _bars(ax: Axes, one: Numbers, limit: float, words: Sequence[str] | None) -> 
     ax.set_ylabel("attribution", fontsize=NOTE_SIZE)
     if words is not None:
         ax.set_xticks(places, list(words), rotation=0 if len(one) <= 10 else 60)
-
-
-def _bare(ax: Axes) -> None:
-    ax.grid(visible=False)
-    ax.set(xticks=[], yticks=[])
-    for side in ax.spines.values():
-        side.set_visible(False)
 
 
 def _note(maps: Numbers, limit: float) -> str:

@@ -1,24 +1,24 @@
 """The one place for colours and names in figures.
 
 A colour means the same thing in every figure. What the teacher modality alone carries is vermilion, what the
-student modality carries is blue, what both share is dark green. An arm has the colour
-of what its teacher sees.
+student modality carries is blue, what both share is dark green. An arm has the colour of what its teacher
+sees.
 Every colour has a contrast of at least 4.5 on white, so that it can colour text (WCAG 2.2, 1.4.3), and all of
 them stay apart for people without red or green cones; `tests/plotting/test_palette.py` measures both.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from mmkd_lab.core.check import LabError, listing
+from collections.abc import Iterable
 
 TEACHER = "#C85200"
 STUDENT = "#0072B2"
 SHARED = "#00564D"
+ALL = "#5B1A6E"  # what all modalities carry together
 
 INK = "#262626"  # text
 QUIET = "#6E6E6E"  # notes and axis text
+NEUTRAL = "#4A5560"  # arms and methods that have no colour of their own
 GRID = "#E6E6E6"
 PAPER = "#FFFFFF"
 
@@ -31,73 +31,67 @@ SPECTROGRAM_MAP = "magma"
 ATTRIBUTION_MAP = "PRGn"
 FOR, AGAINST = "#1B7837", "#762A83"
 
-
-@dataclass(frozen=True)
-class Look:
-    """How one arm looks: its colour, what figures call it, and its mark where many arms share a panel."""
-
-    colour: str
-    label: str
-    mark: str = "o"
-
-
-#: In the order in which arms are listed in every figure.
-ARMS: dict[str, Look] = {
-    "no_kd": Look("#737373", "no KD"),
-    "um_kd": Look(STUDENT, "unimodal KD"),
-    "cm_kd": Look(TEACHER, "crossmodal KD", "s"),
-    "mm_kd": Look("#5B1A6E", "multimodal KD"),
-    "kl_only": Look("#6E2500", "crossmodal KL only"),
-}
-
-#: The arms of a repaired teacher, listed after the others. What keeps the shared channels is dark green.
-REPAIRS: dict[str, Look] = {
-    "unaligned_kd": Look("#000088", "unaligned KD", "<"),
-    "aligned_kd": Look("#966E38", "aligned KD", "P"),
-    "mg_kd": Look(SHARED, "modality-general KD", "D"),
-    "ms_kd": Look("#9D004A", "modality-specific KD", "v"),
-    "random_kd": Look("#2F4BE0", "random-channel KD", "X"),
-    "weight_kd": Look("#CC00AA", "|W|-ranked KD", "^"),
-    "oracle_kd": Look("#101010", "oracle KD", "*"),
-}
-
-#: The arms of a comparison of KD and MSD, by kind: KD has the colour of a teacher that sees everything, MSD,
-#: its controls and the other methods one colour each. Their rows are labelled, so that kinds are enough.
-_MSD, _CONTROL, _OTHER = "#9D004A", "#966E38", "#5E6CD7"
-MSD: dict[str, Look] = {
-    "teacher": Look(INK, "teacher"),
-    "no_kd": ARMS["no_kd"],
-    "kd": Look(ARMS["mm_kd"].colour, "KD"),
-    "kd_drop": Look(_CONTROL, "KD + modality drop"),
-    "kd_views": Look(_CONTROL, "KD on all views"),
-    "msd_uniform": Look(_MSD, "MSD uniform"),
-    "msd_population": Look(_MSD, "MSD population"),
-    "msd_instance": Look(_MSD, "MSD by instance"),
-    "msd_global": Look(_MSD, "MSD learned"),
-    "msd_learned": Look(_MSD, "MSD learned by instance"),
-    "msd_shuffled": Look(_CONTROL, "MSD shuffled weights"),
-    "msd_wrong": Look(_CONTROL, "MSD wrong weights"),
-    "fitnet": Look(_OTHER, "FitNet"),
-    "rkd": Look(_OTHER, "RKD"),
-    "sp": Look(_OTHER, "SP"),
-    "gram": Look(_OTHER, "modality Gram"),
-    "dkd": Look(_OTHER, "DKD"),
-    "dist": Look(_OTHER, "DIST"),
-    "telme": Look(_OTHER, "TelME"),
-    "multi_teacher": Look(_OTHER, "several teachers"),
-    "pruned": Look(_OTHER, "pruned teacher"),
-}
-
 #: Views: everything, then one modality after the other in the order of their names.
-FULL_VIEW = ARMS["mm_kd"].colour
+FULL_VIEW = ALL
 VIEWS = (TEACHER, STUDENT, "#966E38", "#9D004A", "#5E6CD7", SHARED)
 
+#: Where many curves share a panel, one mark for each; a diamond is a teacher's.
+MARKS = ("o", "s", "^", "v", "X", "P", "*", "<", ">", "p", "h")
 
-def look(arm: str) -> Look:
-    """The look of an arm. Raises `LabError` for an arm that has none."""
-    known = {**MSD, **ARMS, **REPAIRS}
-    if arm not in known:
-        raise LabError(
-            "arm", arm, f"has no colour, unlike {listing(list(known))}", "Give it one in plot/palette.py."
-        )
-    return known[arm]
+_MSD, _CONTROL, _OTHER = "#9D004A", "#966E38", "#5E6CD7"
+_LOOKS = {
+    "teacher": ("teacher", INK),
+    "no_kd": ("no KD", "#737373"),
+    "um_kd": ("unimodal KD", STUDENT),
+    "cm_kd": ("crossmodal KD", TEACHER),
+    "mm_kd": ("multimodal KD", ALL),
+    "kl_only": ("crossmodal KL only", "#6E2500"),
+    "unaligned_kd": ("unaligned KD", "#000088"),
+    "aligned_kd": ("aligned KD", "#966E38"),
+    "mg_kd": ("modality-general KD", SHARED),
+    "ms_kd": ("modality-specific KD", "#9D004A"),
+    "random_kd": ("random-channel KD", "#2F4BE0"),
+    "weight_kd": ("|W|-ranked KD", "#CC00AA"),
+    "oracle_kd": ("oracle KD", "#101010"),
+    "kd": ("KD", ALL),
+    "kd_drop": ("KD + modality drop", _CONTROL),
+    "kd_views": ("KD on all views", _CONTROL),
+    "msd_uniform": ("MSD uniform", _MSD),
+    "msd_population": ("MSD population", _MSD),
+    "msd_instance": ("MSD by instance", _MSD),
+    "msd_global": ("MSD learned", _MSD),
+    "msd_learned": ("MSD learned by instance", _MSD),
+    "msd_shuffled": ("MSD shuffled weights", _CONTROL),
+    "msd_wrong": ("MSD wrong weights", _CONTROL),
+    "fitnet": ("FitNet", _OTHER),
+    "rkd": ("RKD", _OTHER),
+    "sp": ("SP", _OTHER),
+    "gram": ("modality Gram", _OTHER),
+    "dkd": ("DKD", _OTHER),
+    "dist": ("DIST", _OTHER),
+    "telme": ("TelME", _OTHER),
+    "multi_teacher": ("several teachers", _OTHER),
+    "pruned": ("pruned teacher", _OTHER),
+}
+
+
+def style_of(arm: str) -> tuple[str, str]:
+    """What figures call an arm, and its colour; an arm that nobody registered is called by its own name."""
+    return _LOOKS.get(arm, (arm, NEUTRAL))
+
+
+def ordered(arms: Iterable[str]) -> list[str]:
+    """Arms in the order of every figure: the lab's own first, then the others as they came."""
+    present = list(dict.fromkeys(str(arm) for arm in arms))
+    return [*(arm for arm in _LOOKS if arm in present), *(arm for arm in present if arm not in _LOOKS)]
+
+
+def view_colour(i: int) -> str:
+    """The full input (i = 0) and the modalities, in the order of their names."""
+    return FULL_VIEW if i == 0 else VIEWS[(i - 1) % len(VIEWS)]
+
+
+def soft(colour: str, share: float = 0.62) -> tuple[float, float, float]:
+    """Lighter, so that areas are calm and their labels carry the full colour."""
+    red, green, blue = (1 - share * (1 - int(colour[i : i + 2], 16) / 255) for i in (1, 3, 5))
+    return red, green, blue

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from mmkd_lab.core.check import require, whole
-from mmkd_lab.plotting import palette
-from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, style, zero_line
+from mmkd_lab.plotting import palette, tables
+from mmkd_lab.plotting.axes import zero_line
+from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, style
 
 
 def saliency_figure(table: pd.DataFrame, *, keep: int | None = None, title: str | None = None) -> LabFigure:
@@ -23,9 +26,7 @@ def saliency_figure(table: pd.DataFrame, *, keep: int | None = None, title: str 
     Raises:
         LabError: a column that is missing, no channels, more to keep than there are.
     """
-    for column in ("saliency", "rank"):
-        require(column in table.columns, "table", list(table.columns), f"lacks the column {column!r}")
-    require(len(table) > 0, "table", "no rows", "must hold at least one channel")
+    tables.has_columns(table, ("saliency", "rank"))
     kept = len(table) if keep is None else whole("keep", keep)
     require(kept <= len(table), "keep", keep, f"must be at most {len(table)}, the number of channels")
     ranked = table.sort_values("rank")
@@ -42,18 +43,10 @@ def saliency_figure(table: pd.DataFrame, *, keep: int | None = None, title: str 
             axes[1].scatter(ranked["magnitude"], ranked["saliency"], s=18, color=colours, linewidths=0)
             zero_line(axes[1], vertical=False)
             axes[1].set_xlabel("weight of the channel in the head, |W|")
-        if kept < len(table):
-            named = ((f"{kept} kept", palette.SHARED), (f"{len(table) - kept} removed", palette.TEACHER))
-            for i, (text, colour) in enumerate(named):
-                place = (0.97, 0.93 - 0.09 * i)
-                axes[0].text(
-                    *place,
-                    text,
-                    color=colour,
-                    fontsize=NOTE_SIZE + 1,
-                    ha="right",
-                    transform=axes[0].transAxes,
-                )
+        named = ((f"{kept} kept", palette.SHARED), (f"{len(table) - kept} removed", palette.TEACHER))
+        said: Any = {"fontsize": NOTE_SIZE + 1, "ha": "right", "transform": axes[0].transAxes}
+        for i, (text, colour) in enumerate(named if kept < len(table) else ()):
+            axes[0].text(0.97, 0.93 - 0.09 * i, text, color=colour, **said)
         below = int((ranked["saliency"] < 0).sum())
         figure.headline(title or "Channels of the teacher, by what they share with the student")
         figure.note(

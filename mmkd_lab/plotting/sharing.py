@@ -7,27 +7,23 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
-from mmkd_lab.core.check import one_of, require
-from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, style
-from mmkd_lab.plotting.palette import INK, QUIET, SHARED
+from mmkd_lab.core.check import one_of
+from mmkd_lab.plotting import tables
+from mmkd_lab.plotting.canvas import LabFigure, style
+from mmkd_lab.plotting.figures import register_figure
+from mmkd_lab.plotting.intervals import Panel, Row, Values, draw_panel
+from mmkd_lab.plotting.palette import QUIET, SHARED
+from mmkd_lab.plotting.studies import METHODS
 from mmkd_lab.plotting.venn import draw_diagram
 from mmkd_lab.plotting.venn_bar import bars_panel
 
-#: What figures call the methods, in their order.
-METHODS = {
-    "canonical": "canonical channels",
-    "commonality": "commonality",
-    "count": "decisive, counted",
-    "performance": "accuracies",
-    "information": "information (PID)",
-}
 _QUANTITIES = ("alpha", "beta", "gamma_union", "gamma_a", "gamma_b", "synergy", "unobserved")
 
 Rows = dict[str, dict[str, float]]
 
 
+@register_figure("sharing")
 def sharing_figure(
     table: pd.DataFrame,
     *,
@@ -51,18 +47,33 @@ def sharing_figure(
     Raises:
         LabError: columns or a method that the table lacks, values that are no shares.
     """
-    for column in ("arm", "metric", "seed", "value"):
-        require(column in table.columns, "table", list(table.columns), f"lacks the column {column!r}")
-    one_of("method", method, list(dict.fromkeys(table["arm"])))
-    by = {str(name): shares_by_quantity(table, str(name)) for name in dict.fromkeys(table["arm"])}
-    figure = LabFigure((10.6, 3.9))
+    tables.has_columns(table, ("arm", "metric", "seed", "value"))
+    present = [str(name) for name in dict.fromkeys(table["arm"])]
+    one_of("method", method, present)
+    by = {name: shares_by_quantity(table, name) for name in present}
+    called = METHODS.get(method, method)
+    figure = LabFigure((11.0, 3.9))
     with style():
-        left, middle, right = figure.subplots(1, 3, width_ratios=[1.15, 0.95, 0.9])
-        draw_diagram(left, by[method], names=(names[0], names[1]), room=0.33)
+        left, middle, right = figure.subplots(1, 3, width_ratios=[1.15, 0.95, 0.8])
+        draw_diagram(left, by[method], names=(names[0], names[1]), room=0.31)
         bars_panel(middle, by[method], (names[0], names[1]))
-        _methods(right, by, method)
-    figure.headline(title or f"What {names[0]} and {names[1]} share, by {METHODS.get(method, method)}")
-    figure.note(_note(table, by[method], method=method, n=n, layer=layer))
+        known = [
+            *(name for name in METHODS if name in by),
+            *(name for name in present if name not in METHODS),
+        ]
+        rows = [Row(name, METHODS.get(name, name), SHARED if name == method else QUIET) for name in known]
+        entries = {name: _gamma(by[name]["gamma_union"]) for name in known}
+        draw_panel(right, rows, Panel("", "", entries, limits=(-0.03, 1.03), digits=2))
+        right.set_xlabel("γ, share that both carry")
+        right.set_title("gamma, by method")
+    figure.headline(title or f"What {names[0]} and {names[1]} share, by {called}")
+    seeds = int(table["seed"].nunique())
+    size = f"{f', {n:,} samples' if n else ''}, {seeds} seed{'s' * (seeds > 1)}"
+    words = f"Diagram and bar: {called}, layer {layer}{size}."
+    words += " Areas to scale; brackets and lines: nominal 95 % intervals of one method's sampling error."
+    if all(math.isnan(by[method][name]["value"]) for name in ("synergy", "unobserved")):
+        words += " Synergy and the unobserved are not seen by this method."
+    figure.note(words)
     return figure
 
 
@@ -81,42 +92,7 @@ def shares_by_quantity(table: pd.DataFrame, method: str) -> Rows:
     }
 
 
-def _methods(ax: Axes, by: dict[str, Rows], chosen: str) -> None:
-    """gamma by every method, one row each, the one of the diagram in full colour."""
-    known = [name for name in METHODS if name in by] + [name for name in by if name not in METHODS]
-    for place, name in enumerate(known):
-        gamma, mine = by[name]["gamma_union"], name == chosen
-        colour = SHARED if mine else QUIET
-        label = METHODS.get(name, name)
-        if math.isnan(gamma["value"]):
-            ax.text(0.0, place, f"{label}: undefined", fontsize=NOTE_SIZE, color=QUIET, va="center")
-            continue
-        if not math.isnan(gamma["low"]):
-            ax.hlines(place, gamma["low"], gamma["high"], color=colour, linewidth=2.2)
-        ax.plot(gamma["value"], place, marker="o", markersize=6.5, color=colour)
-        ax.text(
-            0.0,
-            place - 0.2,
-            f"{label} {gamma['value']:.0%}",
-            fontsize=NOTE_SIZE,
-            color=SHARED if mine else INK,
-            va="bottom",
-            fontweight="bold" if mine else "normal",
-        )
-    ax.set_xlim(-0.03, 1.03)
-    ax.set_ylim(len(known) - 0.55, -0.75)
-    ax.set_yticks([])
-    ax.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0%", "25%", "50%", "75%", "100%"])
-    ax.spines["left"].set_visible(False)
-    ax.grid(visible=False, axis="y")
-    ax.set_title("gamma, by method")
-
-
-def _note(table: pd.DataFrame, rows: Rows, *, method: str, n: int | None, layer: str) -> str:
-    seeds = int(table["seed"].nunique())
-    words = [f"Diagram and bar: {METHODS.get(method, method)}, layer {layer}"]
-    words += [f", {n:,} samples" if n else "", f", {seeds} seed{'s' if seeds > 1 else ''}."]
-    words += [" Areas to scale; brackets and lines: nominal 95 % intervals of one method's sampling error."]
-    if all(math.isnan(rows[name]["value"]) for name in ("synergy", "unobserved")):
-        words += [" Synergy and the unobserved are not seen by this method."]
-    return "".join(words)
+def _gamma(found: dict[str, float]) -> Values | str:
+    if math.isnan(found["value"]):
+        return "undefined"
+    return Values(np.array([found["value"]]), ends=(found["low"], found["high"]))

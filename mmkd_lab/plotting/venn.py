@@ -18,8 +18,8 @@ from matplotlib.text import Annotation
 
 from mmkd_lab.core.check import LabError, require
 from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, style
-from mmkd_lab.plotting.palette import INK, PAPER
-from mmkd_lab.plotting.venn_bar import COLOURS, EMPTY, Rows, bars_panel, soft
+from mmkd_lab.plotting.palette import INK, PAPER, soft
+from mmkd_lab.plotting.venn_bar import COLOURS, EMPTY, Rows, bars_panel
 
 _NEEDED = ("quantity", "value", "low", "high", "method", "notes")
 _XOR_FROM = 0.5

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 
-from mmkd_lab.plotting.canvas import NOTE_SIZE, spread
-from mmkd_lab.plotting.palette import ARMS, PAPER, QUIET, SHARED, STUDENT, TEACHER
+from mmkd_lab.plotting.axes import spread
+from mmkd_lab.plotting.canvas import NOTE_SIZE
+from mmkd_lab.plotting.palette import ALL, PAPER, QUIET, SHARED, STUDENT, TEACHER, soft
 
 #: {quantity: {'value', 'low', 'high'}} of a table of shares.
 Rows = Mapping[str, Mapping[str, float]]
@@ -19,7 +19,7 @@ COLOURS = {
     "alpha": TEACHER,
     "gamma": SHARED,
     "beta": STUDENT,
-    "synergy": ARMS["mm_kd"].colour,
+    "synergy": ALL,
     "unobserved": QUIET,
 }
 _PARTS = ("alpha", "gamma", "beta", "synergy", "unobserved")
@@ -63,6 +63,7 @@ def bars_panel(ax: Axes, rows: Rows, names: tuple[str, str]) -> None:
                 "color": COLOURS[part],
                 "linewidth": 0.8,
                 "shrinkA": 0,
+                "relpos": (0.0, 0.5),
                 "shrinkB": 0,
             }
             if known and shares[part] >= EMPTY
@@ -75,12 +76,6 @@ def bars_panel(ax: Axes, rows: Rows, names: tuple[str, str]) -> None:
     ax.spines["bottom"].set_visible(False)
     ax.grid(visible=False)
     ax.set_title("all that this method sees" if "unobserved" in unseen else "all that decides the label")
-
-
-def soft(colour: str) -> tuple[float, float, float]:
-    """Lighter, so that regions are calm and their labels carry the full colour."""
-    red, green, blue = (0.62 * channel + 0.38 for channel in to_rgb(colour))
-    return red, green, blue
 
 
 def _within(places: list[float]) -> list[float]:

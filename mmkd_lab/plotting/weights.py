@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.text import Annotation
 
-from mmkd_lab.core.check import one_of, require
-from mmkd_lab.plotting import palette
-from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, spread, style
-from mmkd_lab.plotting.density import fullest, view_colour, view_name
+from mmkd_lab.core.check import one_of
+from mmkd_lab.plotting import palette, tables
+from mmkd_lab.plotting.axes import end_labels, part_labels
+from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, style
 
 BINS = 24
 #: The arm whose weights by sample are drawn where none is named: given by a formula, not learned.
@@ -29,19 +30,21 @@ def weights_figure(table: pd.DataFrame, *, title: str | None = None) -> LabFigur
     Raises:
         LabError: columns that are missing, or no rows (no arm learned its weights).
     """
-    _has(table, ("arm", "seed", "step", "view", "value"))
+    tables.has_columns(table, ("arm", "seed", "step", "view", "value"))
     arms, views = (list(dict.fromkeys(table[name])) for name in ("arm", "view"))
     figure = LabFigure((1.2 + 3.6 * len(arms), 3.4))
     with style():
         axes = figure.subplots(1, len(arms), squeeze=False, sharey=True)[0]
+        named = []
         for ax, arm in zip(axes, arms, strict=True):
-            _over_time(ax, table[table["arm"] == arm], views)
-            ax.set_title(palette.look(str(arm)).label)
+            named.append((ax, _over_time(ax, table[table["arm"] == arm], views)))
+            ax.set_title(palette.style_of(str(arm))[0])
             ax.set_xlabel("training step")
         axes[0].set_ylabel("weight")
         figure.headline(title or "What the look-ahead makes of the weights")
         seeds = table["seed"].nunique()
         figure.note(f"Faint: {seeds} seed{'s' if seeds > 1 else ''}. Bold: their mean. 1 is equal weights.")
+        part_labels(figure, named)
     return figure
 
 
@@ -67,7 +70,7 @@ def sample_weights_figure(
     Raises:
         LabError: columns or rows that are missing, an unknown arm or view.
     """
-    _has(table, ("arm", "view", "value", *([by] if by else [])))
+    tables.has_columns(table, ("arm", "view", "value", *([by] if by else [])))
     one_of("arm", arm, list(dict.fromkeys(table["arm"])))
     table = table[table["arm"] == arm]
     one_of("view", view, list(dict.fromkeys(table["view"])))
@@ -79,7 +82,7 @@ def sample_weights_figure(
     figure = LabFigure((7.2, 1.3 + 0.62 * len(kinds)))
     with style():
         ax = figure.subplots()
-        colour = view_colour(1 + sorted(dict.fromkeys(table["view"])).index(view))
+        colour = palette.view_colour(1 + sorted(dict.fromkeys(table["view"])).index(view))
         for y, kind in enumerate(kinds):
             values = (
                 mine.loc[mine[by] == kind, "value"].to_numpy(dtype=float) if by else mine["value"].to_numpy()
@@ -105,42 +108,22 @@ def sample_weights_figure(
         ax.spines["left"].set_visible(False)
         ax.set_ylim(len(kinds) - 0.9, -1.0)
         ax.set_xlim(0, edges[-1])
-        said = view_name(view, fullest(list(dict.fromkeys(table["view"]))))
+        said = tables.view_name(view, tables.fullest(list(dict.fromkeys(table["view"]))))
         ax.set_xlabel(f"weight of the term '{said}'")
-        whose = "" if arm == BY_FORMULA else f", {palette.look(arm).label}"
+        whose = "" if arm == BY_FORMULA else f", {palette.style_of(arm)[0]}"
         figure.headline(title or f"How the weight of '{said}' is spread over the samples{whose}")
         figure.note("Bars: share of the training samples, each row by itself. Black: the mean.")
     return figure
 
 
-def _over_time(ax: Axes, part: pd.DataFrame, views: list[str]) -> None:
+def _over_time(ax: Axes, part: pd.DataFrame, views: list[str]) -> list[Annotation]:
     ax.axhline(1.0, color=palette.QUIET, linewidth=0.8, linestyle=(0, (3, 3)))
     ends = []
     for i, view in enumerate(sorted(views)):
-        colour = view_colour(i + 1)
+        colour = palette.view_colour(i + 1)
         wide = part[part["view"] == view].pivot_table(index="step", columns="seed", values="value")
         ax.plot(wide.index, wide.to_numpy(), color=colour, alpha=0.25, linewidth=0.9)
         mean = wide.mean(axis=1)
         ax.plot(mean.index, mean.to_numpy(), color=colour, linewidth=2.2)
-        ends.append((float(mean.iloc[-1]), view, colour))
-    low, high = ax.get_ylim()
-    heights = spread([end for end, _, _ in ends], gap=0.09 * (high - low))
-    for (_, view, colour), y in zip(ends, heights, strict=True):
-        ax.annotate(
-            view_name(view, fullest(views)),
-            (1.0, y),
-            xycoords=ax.get_yaxis_transform(),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=NOTE_SIZE,
-            color=colour,
-        )
-
-
-def _has(table: pd.DataFrame, columns: Sequence[str]) -> None:
-    for column in columns:
-        require(column in table.columns, "table", list(table.columns), f"lacks the column {column!r}")
-    require(
-        len(table) > 0, "table", "no rows", "must hold at least one", "Train an MSD arm with such weights."
-    )
+        ends.append((tables.view_name(view, tables.fullest(views)), float(mean.iloc[-1]), colour))
+    return end_labels(ax, ends, size=NOTE_SIZE)

@@ -7,16 +7,25 @@ no room for: synergy and the unobserved.
 from mmkd_lab.shares.commonality import commonality_shares
 from mmkd_lab.shares.decisive import Decisive, decisive_channels
 from mmkd_lab.shares.discrete import discretise, normal_scores
+from mmkd_lab.shares.estimators import ESTIMATORS, Estimator, register_estimator
 from mmkd_lab.shares.gaussian import declared, gaussian_pid, world_pid
+from mmkd_lab.shares.hypotheses import RIVALS, Rival, Run, register_rival
 from mmkd_lab.shares.information import information_shares
 from mmkd_lab.shares.performance import performance_shares
 from mmkd_lab.shares.pid import PID, mutual_information, pid, pid_stack, table_of
 from mmkd_lab.shares.shares import ModalityShares, from_masses
+from mmkd_lab.shares.sides import Sides
 
 __all__ = [
+    "ESTIMATORS",
     "PID",
+    "RIVALS",
     "Decisive",
+    "Estimator",
     "ModalityShares",
+    "Rival",
+    "Run",
+    "Sides",
     "commonality_shares",
     "decisive_channels",
     "declared",
@@ -29,6 +38,8 @@ __all__ = [
     "performance_shares",
     "pid",
     "pid_stack",
+    "register_estimator",
+    "register_rival",
     "table_of",
     "world_pid",
 ]

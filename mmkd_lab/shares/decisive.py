@@ -9,12 +9,14 @@ section 3), or of the variance they explain (by energy).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from mmkd_lab.core.check import one_of, real, require, whole
+from mmkd_lab.core.config import Count, Fraction, Positive, config
 from mmkd_lab.shares import channels
 from mmkd_lab.shares.discrete import finite_columns, generator, labels, normal_scores, paired
 from mmkd_lab.shares.shares import ModalityShares, from_masses
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Test = Literal["probe", "marginal"]
+Basis = Literal["channels", "canonical"]
+Weight = Literal["count", "energy"]
 
 #: The R^2 from which a channel that the other modality predicts counts as shared.
 LEAST_SHARED = 0.1
@@ -40,11 +45,11 @@ class Decisive:
 
     Args:
         shares: see `ModalityShares`.
-        table: one row per channel: modality, channel, variance (share of the label's variance, freed of
-            chance), p, decisive, predicted (adjusted R^2 from the other modality), p_general, linked (more
-            predicted than chance makes), general (linked, and predicted by at least `least_shared`). In
-            canonical coordinates a channel is a canonical variate, and predicted its squared canonical
-            correlation.
+        table: one row per channel that is examined: modality, channel, variance (share of the label's
+            variance, freed of chance), p, decisive, predicted (adjusted R^2 from the other modality),
+            p_general, linked (more predicted than chance makes), general (linked, and predicted by at least
+            `least_shared`). In canonical coordinates a channel is a canonical variate, and predicted its
+            squared canonical correlation.
     """
 
     shares: ModalityShares
@@ -66,14 +71,20 @@ class Decisive:
         return f"decisive channels: {counts}\n{self.shares}"
 
 
-@dataclass(frozen=True)
+@config
 class _Plan:
-    test: str
-    basis: str
-    weight: str
-    rate: float
-    permutations: int
-    least_shared: float
+    test: Test
+    basis: Basis
+    weight: Weight
+    rate: Annotated[Positive, Field(le=0.5)]
+    permutations: Count
+    least_shared: Fraction
+
+    def __post_init__(self) -> None:
+        least = int(np.ceil(1.0 / self.rate))
+        rule = f"must be at least 1 / rate, {least}, for one channel to be discovered"
+        way_out = "Ask for more permutations or a higher rate."
+        require(self.permutations >= least, "permutations", self.permutations, rule, way_out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +105,9 @@ def decisive_channels(
     b: npt.ArrayLike,
     y: npt.ArrayLike,
     *,
-    test: str = "probe",
-    basis: str = "channels",
-    weight: str = "count",
+    test: Test = "probe",
+    basis: Basis = "channels",
+    weight: Weight = "count",
     ranks: bool = False,
     products: bool = True,
     rate: float = 0.01,
@@ -115,9 +126,10 @@ def decisive_channels(
         y: (n,) class numbers.
         test: 'probe' asks what a channel adds to the others in a linear probe, 'marginal' what it tells
             alone.
-        basis: 'channels' takes them as they are; 'canonical' turns both modalities into canonical coordinates
-            first, which undoes linear mixing of shared with specific latents (use it with weight 'energy':
-            after mixing, the number of decisive directions has no meaning).
+        basis: 'channels' takes them as they are, but for those that are linear combinations of the ones
+            before them, which are left out with a note; 'canonical' turns both modalities into canonical
+            coordinates first, which undoes linear mixing of shared with specific latents (use it with weight
+            'energy': after mixing, the number of decisive directions has no meaning).
         weight: 'count' counts decisive channels; 'energy' adds up explained variance over all channels,
             decisive or not, since each is freed of what chance explains.
         ranks: turn columns into normal scores first.
@@ -144,16 +156,31 @@ def decisive_channels(
             than 40 samples beyond them), fewer than three subjects, wrong options.
     """
     n = paired(a=a, b=b, y=y)
-    plan = _plan(test, basis, weight, rate, permutations, least_shared)
+    plan = _Plan(
+        test=test,
+        basis=basis,
+        weight=weight,
+        rate=rate,
+        permutations=permutations,
+        least_shared=least_shared,
+    )
     whole("resamples", resamples, at_least=0)
     real("level", level, above=0.0, at_most=0.9999)
     target = labels(y)
     sides = [finite_columns(name, x) for name, x in (("a", a), ("b", b))]
     if ranks:
         sides = [normal_scores(x) for x in sides]
+    kept = [np.arange(x.shape[1]) for x in sides]
+    if basis == "channels":
+        kept = [channels.independent(x) for x in sides]
+    left_out = [x.shape[1] - len(some) for x, some in zip(sides, kept, strict=True)]
+    sides = [x[:, some] for x, some in zip(sides, kept, strict=True)]
     found, _ = _examine(sides, target, plan, seed, None)
     masses, notes = _masses(found, weight)
     notes += _hanging(found, plan)
+    if any(left_out):
+        which = " and ".join(f"{k} of {name}" for name, k in zip(("a", "b"), left_out, strict=True) if k)
+        notes += (f"Channels that are combinations of others are left out: {which}.",)
     if products:
         masses[3] = _pairs(found, masses, product_variance(sides[0], sides[1], target, seed=seed))
     codes = subject_codes(subjects, n)
@@ -173,25 +200,7 @@ def decisive_channels(
     )
     # The search for products is not repeated on halves, so nothing is known of its spread.
     known = {name: ends for name, ends in shares.intervals.items() if name != "synergy"}
-    return Decisive(replace(shares, intervals=known), _table(found))
-
-
-def _plan(test: str, basis: str, weight: str, rate: float, permutations: int, least_shared: float) -> _Plan:
-    one_of("test", test, ("probe", "marginal"))
-    one_of("basis", basis, ("channels", "canonical"))
-    one_of("weight", weight, ("count", "energy"))
-    real("rate", rate, above=0.0, at_most=0.5)
-    whole("permutations", permutations)
-    least = int(np.ceil(1.0 / rate))
-    require(
-        permutations >= least,
-        "permutations",
-        permutations,
-        f"must be at least 1 / rate, {least}, for one channel to be discovered",
-        "Ask for more permutations or a higher rate.",
-    )
-    real("least_shared", least_shared, at_least=0.0, at_most=1.0)
-    return _Plan(test, basis, weight, rate, permutations, least_shared)
+    return Decisive(replace(shares, intervals=known), _table(found, kept if basis == "channels" else None))
 
 
 _Nulls = tuple[list[Floats], list[Floats], float]
@@ -219,14 +228,12 @@ def _examine(
         for x in sides
     ]
     if nulls is None:
-        predictions = (
-            [
+        predictions = [np.empty(0)] * 2
+        if correlations is None:
+            predictions = [
                 channels.prediction_null(x, other, permutations=plan.permutations, stream=stream)
                 for x, other in (sides, sides[::-1])
             ]
-            if correlations is None
-            else [np.empty(0)] * 2
-        )
         nulls = [effect.null for effect in effects], predictions, threshold
     found = []
     for side, (x, other, effect) in enumerate(zip(sides, sides[::-1], effects, strict=True)):
@@ -245,7 +252,7 @@ def _examine(
     return found, nulls
 
 
-def _masses(found: list[_Found], weight: str) -> tuple[Floats, tuple[str, ...]]:
+def _masses(found: list[_Found], weight: Weight) -> tuple[Floats, tuple[str, ...]]:
     """(4,) a's own, b's own, shared, 0: counts of decisive channels, or sums of explained variance."""
     own, shared = [], []
     if not any(one.decisive.any() for one in found):  # what variance there is, is chance
@@ -275,7 +282,7 @@ def _hanging(found: list[_Found], plan: _Plan) -> tuple[str, ...]:
     )
 
 
-def _gamma(found: list[_Found], weight: str, least: float) -> float:
+def _gamma(found: list[_Found], weight: Weight, least: float) -> float:
     """gamma with another threshold on R^2."""
     moved = [replace(one, general=one.linked & (one.predicted >= least)) for one in found]
     return from_masses(_masses(moved, weight)[0], method="gamma").gamma
@@ -316,11 +323,12 @@ def _replicates(
     return np.stack(drawn) if len(drawn) > 1 else None
 
 
-def _table(found: list[_Found]) -> pd.DataFrame:
+def _table(found: list[_Found], numbers: list[npt.NDArray[np.intp]] | None) -> pd.DataFrame:
     import pandas as pd
 
     parts = []
-    for name, one in zip(("a", "b"), found, strict=True):
+    for i, (name, one) in enumerate(zip(("a", "b"), found, strict=True)):
         columns = {field: getattr(one, field) for field in _Found.__dataclass_fields__}
-        parts.append(pd.DataFrame({"modality": name, "channel": np.arange(len(one.p)), **columns}))
+        known = np.arange(len(one.p)) if numbers is None else numbers[i]
+        parts.append(pd.DataFrame({"modality": name, "channel": known, **columns}))
     return pd.concat(parts, ignore_index=True)

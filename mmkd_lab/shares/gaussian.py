@@ -17,39 +17,14 @@ measure MFH's gamma there, and no better estimator of PID can.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 import numpy.typing as npt
 
 from mmkd_lab.core.check import one_of, require
-from mmkd_lab.data.gaussian_oracle import information
+from mmkd_lab.data.datasets.gaussian import World
+from mmkd_lab.data.datasets.gaussian_world import information
 from mmkd_lab.shares.pid import PID
 from mmkd_lab.shares.shares import ModalityShares, from_masses
-
-
-class World(Protocol):
-    """What a Gaussian world tells about itself (`mmkd_lab.data.gaussian.World`)."""
-
-    @property
-    def shared(self) -> int:
-        """Decisive latents that both modalities see."""
-        ...
-
-    @property
-    def specific_a(self) -> int:
-        """Decisive latents that only a sees."""
-        ...
-
-    @property
-    def specific_b(self) -> int:
-        """Decisive latents that only b sees."""
-        ...
-
-    @property
-    def hidden(self) -> int:
-        """Decisive latents that neither sees."""
-        ...
 
 
 def declared(world: World, *, hyperplane: npt.ArrayLike | None = None, by: str = "count") -> ModalityShares:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mmkd_lab.core.check import one_of, real, require, whole
 from mmkd_lab.shares.discrete import Codes, discretise, generator, labels, paired
-from mmkd_lab.shares.pid import PIDStack, mutual_information, pid_stack, table_of
+from mmkd_lab.shares.pid import PIDStack, pid_stack, table_of
 from mmkd_lab.shares.shares import ModalityShares, from_masses
 from mmkd_lab.shares.subjects import settled, subject_codes
 
@@ -108,37 +108,6 @@ def information_shares(
         masses, method=method, replicates=replicates, kind=interval, level=level, n=n, notes=notes
     )
     return shares if replicates is None else _reaching(shares, masses, replicates, level)
-
-
-def pairing_p_value(
-    a: npt.ArrayLike,
-    b: npt.ArrayLike,
-    y: npt.ArrayLike,
-    *,
-    bins: int = 5,
-    permutations: int = 200,
-    seed: int = 0,
-) -> float:
-    """How often I(A, B; Y) is as large when pairs are broken within each class: small when the pairing
-    matters.
-
-    A large value means that synergy beyond independent views was not found, or that the sets are not paired
-    at all. Arguments and errors as in `information_shares`.
-    """
-    paired(a=a, b=b, y=y)
-    whole("permutations", permutations)
-    target = labels(y)
-    one, two = (discretise(x, bins=bins, seed=seed, name=name) for x, name in ((a, "a"), (b, "b")))
-    stream, members = generator(seed, "pairs"), [np.flatnonzero(target == k) for k in range(target.max() + 1)]
-    tables = [table_of(one, two, target)]
-    for _ in range(permutations):
-        broken = two.copy()
-        for rows in members:
-            broken[rows] = two[stream.permutation(rows)]
-        tables.append(table_of(one, broken, target))
-    stacked = np.stack(tables)
-    total = mutual_information(stacked.reshape(len(stacked), -1, stacked.shape[-1]))
-    return float((1 + (total[1:] >= total[0] - 1e-9).sum()) / (1 + permutations))
 
 
 def _shuffled(

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mmkd_lab.core.check import LabError, one_of, real, require
-from mmkd_lab.data.gaussian_oracle import information
 from mmkd_lab.shares.shares import ModalityShares, from_masses
 
 Floats = npt.NDArray[np.float64]
@@ -56,9 +55,8 @@ def performance_shares(
     }
     top = real("entropy", entropy, above=0.0) if scale == "information" else 100.0
     for name, values in views.items():
-        require(
-            values.ndim == 1 and values.shape == views["a"].shape, name, values.shape, "must be one per seed"
-        )
+        paired = values.ndim == 1 and values.shape == views["a"].shape
+        require(paired, name, values.shape, "must be one per seed")
         good = bool(np.isfinite(values).all() and (values >= 0).all() and (values <= top + 1e-9).all())
         require(good, name, values, f"must lie between 0 and {top:g}")
     if scale == "latent" and chance != 50.0:
@@ -78,16 +76,6 @@ def performance_shares(
         n=n,
         notes=notes,
     )
-
-
-def latent_from_information(bits: float) -> float:
-    """rho^2 of a view that tells `bits` of the sign of a Gaussian score. Raises `LabError` outside [0, 1]."""
-    from scipy.optimize import brentq
-
-    real("bits", bits, at_least=0.0, at_most=1.0)
-    if bits in (0.0, 1.0):
-        return bits
-    return float(brentq(lambda rho: information(float(rho)) - bits, 0.0, 1.0, xtol=1e-12)) ** 2
 
 
 def _masses(views: Floats, scale: str, chance: float, top: float) -> Floats:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.core.check import LabError, one_of, real, require, whole
+from mmkd_lab.core.check import one_of, real, require
 from mmkd_lab.core.stats import Interval
 
 if TYPE_CHECKING:
@@ -245,10 +245,8 @@ def _warnings(known: Mapping[str, float], synergy: float | None) -> tuple[str, .
         some = "XOR-type: all of it is synergy." if synergy else "Nothing decisive was found."
         return (f"alpha, beta and gamma are undefined: no single modality tells about the label. {some}",)
     if synergy is not None and synergy > XOR_FROM:
-        return (
-            f"XOR-type: synergy dominates ({synergy:.0%} of what the pair carries); "
-            "alpha, beta and gamma describe only the rest.",
-        )
+        said = f"XOR-type: synergy dominates ({synergy:.0%} of what the pair carries)"
+        return (f"{said}; alpha, beta and gamma describe only the rest.",)
     return ()
 
 
@@ -258,25 +256,17 @@ def _ratio(shared: float, own: float) -> float:
 
 
 def _validate(shares: ModalityShares) -> None:
-    require(bool(shares.method), "method", shares.method, "must name what produced the shares")
     trio = {name: getattr(shares, name) for name in ("alpha", "beta", "gamma")}
-    missing = [name for name, value in trio.items() if isinstance(value, float) and math.isnan(value)]
-    if missing and len(missing) < 3:
-        raise LabError(missing[0], math.nan, "must be defined when the other two are")
+    missing = [name for name, value in trio.items() if math.isnan(value)]
     if missing:
-        require(
-            len(shares.notes) > 0, "notes", shares.notes, "must say why alpha, beta and gamma are undefined"
-        )
+        require(len(missing) == 3, missing[0], math.nan, "must be defined when the other two are")
+        why = "must say why alpha, beta and gamma are undefined"
+        require(len(shares.notes) > 0, "notes", shares.notes, why)
     else:
-        for name, value in trio.items():
-            real(name, value, at_least=-_SLIP, at_most=1.0 + _SLIP)
         total = sum(trio.values())
         require(abs(total - 1.0) < 1e-6, "alpha + beta + gamma", total, "must be 1")
-    for name in ("synergy", "unobserved"):
-        value = getattr(shares, name)
-        if value is not None:
-            real(name, value, at_least=-_SLIP, at_most=1.0 + _SLIP)
-    if shares.n is not None:
-        whole("n", shares.n)
+    for name in (*(() if missing else trio), "synergy", "unobserved"):
+        if getattr(shares, name) is not None:
+            real(name, getattr(shares, name), at_least=-_SLIP, at_most=1.0 + _SLIP)
     for name in shares.intervals:
         one_of("interval", name, QUANTITIES)

@@ -10,11 +10,10 @@ if TYPE_CHECKING:
     from mmkd_lab.study.failure import failure_cases
     from mmkd_lab.study.repair import repair_teachers
     from mmkd_lab.study.msd import kd_vs_msd
-    from mmkd_lab.study.ranking import table_2_channels
     from mmkd_lab.study.recovery import known_shares
     from mmkd_lab.study.rivals import rival_hypotheses
     from mmkd_lab.study.sharing import modality_shares
-    from mmkd_lab.study.table2 import table_2, table_2_controls, table_2_swap
+    from mmkd_lab.study.table2 import table_2, table_2_channels, table_2_controls, table_2_swap
     from mmkd_lab.study.worlds import figure2, figure3
 
 # A module must not be called as its function is: once imported, it would hide the function.
@@ -30,7 +29,7 @@ _WHERE = {
     "repair_teachers": "repair",
     "rival_hypotheses": "rivals",
     "table_2": "table2",
-    "table_2_channels": "ranking",
+    "table_2_channels": "table2",
     "table_2_controls": "table2",
     "table_2_swap": "table2",
 }

@@ -7,25 +7,22 @@ shares by count and by energy are one. Source: Xue et al. 2023 (MFH), section 3 
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from mmkd_lab import __version__
 from mmkd_lab.core import check
 from mmkd_lab.core.check import one_of, require
 from mmkd_lab.core.seed import derive
-from mmkd_lab.data.gaussian import World, worlds
+from mmkd_lab.data.datasets.gaussian import World, worlds
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.shares import declared, world_pid
-from mmkd_lab.study.estimators import ESTIMATORS, LABELS, Sides
-
-Floats = npt.NDArray[np.float64]
+from mmkd_lab.shares.estimators import ESTIMATORS
+from mmkd_lab.shares.sides import Floats, Sides
+from mmkd_lab.study.report import versions
 
 NAME = "known_shares"
 ENCODERS = ("none", "tanh")
@@ -35,7 +32,7 @@ UNION, SHARED, HIDDEN = 16, (0, 4, 8, 12, 16), 4
 
 def known_shares(
     *,
-    methods: Sequence[str] = tuple(ESTIMATORS),
+    methods: Sequence[str] = ("canonical", "commonality", "count", "performance", "information"),
     encoder: str = "none",
     seeds: Iterable[int] = range(4),
     samples: int = 2000,
@@ -43,7 +40,7 @@ def known_shares(
     """Every method's alpha, beta and gamma in worlds of declared gamma 0, 0.25, 0.5, 0.75 and 1.
 
     Args:
-        methods: names from `study.estimators.ESTIMATORS`.
+        methods: names from `shares.ESTIMATORS`.
         encoder: what the modalities look like. 'none': every latent is a column. 'tanh': tanh of a random
             rotation of the columns, drawn once a seed, so that no column is a latent any more.
         seeds: of the worlds; each draws its own samples.
@@ -77,7 +74,7 @@ def known_shares(
         for seed in numbers:
             sides = sides_of(spec, seed, encoder=encoder)
             for name in chosen:
-                found = ESTIMATORS[name](sides, seed, 0)
+                found = ESTIMATORS[name](sides, seed)
                 for quantity in ("gamma_union", "alpha", "beta"):
                     if found.defined:
                         head = (NAME, "gaussian", name, "shares", seed, "all", quantity)
@@ -87,7 +84,8 @@ def known_shares(
     for name in chosen:
         known = int(((table["arm"] == name) & (table["metric"] == "gamma_union")).sum())
         undefined[name] = tried - known
-    rule = f"leaves gamma undefined in all {tried} worlds by {', '.join(LABELS[name] for name in chosen)}"
+    labels = ", ".join(ESTIMATORS[name].label for name in chosen)
+    rule = f"leaves gamma undefined in all {tried} worlds by {labels}"
     require(len(errors) > 0, "samples", samples, rule, "Use more samples or other methods.")
     return Study(
         name=f"{NAME}_{'columns' if encoder == 'none' else encoder}",
@@ -105,11 +103,7 @@ def known_shares(
             "pid": truth,
             "errors": errors,
             "undefined": undefined,
-            "versions": {
-                "mmkd_lab": __version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
+            "versions": versions(),
             "seconds": round(time.perf_counter() - started, 3),
         },
     )
@@ -155,8 +149,8 @@ def _rotation(stream: np.random.Generator, width: int) -> Floats:
 
 def _title(errors: dict[str, float]) -> str:
     best, worst = min(errors, key=errors.__getitem__), max(errors, key=errors.__getitem__)
-    said = f"The declared gamma: {LABELS[best]} off by {errors[best]:.2f}"
-    return said if best == worst else f"{said}, {LABELS[worst]} by {errors[worst]:.2f}"
+    said = f"The declared gamma: {ESTIMATORS[best].label} off by {errors[best]:.2f}"
+    return said if best == worst else f"{said}, {ESTIMATORS[worst].label} by {errors[worst]:.2f}"
 
 
 def _verdict(errors: dict[str, float], undefined: dict[str, int], encoder: str, n: int, samples: int) -> str:
@@ -165,8 +159,8 @@ def _verdict(errors: dict[str, float], undefined: dict[str, int], encoder: str, 
     for name, missing in undefined.items():
         left = f" (undefined in {missing} world{'s' if missing > 1 else ''})" if missing else ""
         if name in errors:
-            said.append(f"{errors[name]:.3f} by {LABELS[name]}{left}")
+            said.append(f"{errors[name]:.3f} by {ESTIMATORS[name].label}{left}")
     head = f"In {n} Gaussian worlds of {samples:,} samples ({seen}), gamma is off by"
     sentence = f"{head} {', '.join(said)} on average"
-    never = [LABELS[name] for name in undefined if name not in errors]
+    never = [ESTIMATORS[name].label for name in undefined if name not in errors]
     return f"{sentence}; undefined in all of them by {', '.join(never)}." if never else f"{sentence}."

@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from mmkd_lab.core.check import require
+from mmkd_lab.core.check import LabError, require
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.experiments.summary import COLUMNS
-from mmkd_lab.study.hypotheses import COMPONENTS, RIVALS, Run, cannot
-from mmkd_lab.study.prediction import Prediction, predictions
+from mmkd_lab.shares.hypotheses import COMPONENTS, RIVALS, Run
+from mmkd_lab.shares.prediction import Prediction, predictions
 from mmkd_lab.study.report import file_name, versions
 
 
@@ -27,7 +27,7 @@ def rival_hypotheses(runs: Sequence[Run]) -> Study:
         a study of kind 'rivals'. The table has one row per run and rival (role 'teacher', the rival as
         metric) and one for the gain (role 'student', metric 'gain'), with the columns `ratio` (NaN where it
         does not apply), `loss` and `draw`. `provenance['prediction']` holds what
-        `study.prediction.predictions` found, `provenance['left_out']` what could not be computed and why:
+        `shares.prediction.predictions` found, `provenance['left_out']` what could not be computed and why:
         non-target divergence of two classes, and whatever is about features for a teacher whose channels are
         all constant.
 
@@ -46,12 +46,11 @@ def rival_hypotheses(runs: Sequence[Run]) -> Study:
         ratio = float("nan") if run.ratio is None else run.ratio
         head, at = ("rivals", run.dataset, run.arm), (ratio, run.loss, run.draw)
         rows.append((*head, "student", run.seed, "test", "gain", run.gain, *at))
-        for name, number in RIVALS.items():
-            why = cannot(name, run)
-            if why is None:
-                rows.append((*head, "teacher", run.seed, run.split, name, number(run), *at))
-            else:
-                left_out[f"{name}, {run.arm}, {run.ratio}, {run.draw}, seed {run.seed}"] = why
+        for name, rival in RIVALS.items():
+            try:
+                rows.append((*head, "teacher", run.seed, run.split, name, rival.number(run), *at))
+            except LabError as why:
+                left_out[f"{name}, {run.arm}, {run.ratio}, {run.draw}, seed {run.seed}"] = str(why)
     table = pd.DataFrame(rows, columns=[*COLUMNS, "ratio", "loss", "draw"])
     made = {
         "study": "rivals",
@@ -94,8 +93,15 @@ def _title(found: Sequence[Prediction], loss: str) -> str:
         return f"No rival is shown to order the gains within a seed ({loss})"
     most = max(abs(one.within.mean) for one in sure)
     best = [one for one in sure if abs(one.within.mean) > most - 1e-9]
-    named = [f"{'more' if one.within.mean > 0 else 'less'} {_words(one.rival)}" for one in best]
+    named = [f"{'more' if one.within.mean > 0 else 'less'} {_words(one.rival)}{_claim(one)}" for one in best]
     return f"Within a seed, the gain goes best with {' and '.join(named)} ({loss})"
+
+
+def _claim(one: Prediction) -> str:
+    """Whether the order is the one that the hypothesis claims."""
+    if one.claims is None:
+        return ""
+    return ", as claimed" if one.claims * one.within.mean > 0 else ", against its claim"
 
 
 def _verdict(found: Sequence[Prediction], where: str, runs: Mapping[str, int]) -> str:
@@ -104,13 +110,14 @@ def _verdict(found: Sequence[Prediction], where: str, runs: Mapping[str, int]) -
     parts = []
     for loss in dict.fromkeys(one.loss for one in found):
         mine = [one for one in found if one.loss == loss]
-        said = [f"{_words(one.rival)} {one.within.show(signed=True)}" for one in mine]
+        said = [f"{_words(one.rival)} {one.within.show(signed=True)}{_expected(one)}" for one in mine]
         used, all_runs = mine[0].pooled.n, runs[loss]
         which = f"{used} runs" if used == all_runs else f"the {used} of {all_runs} runs that all rivals have"
         parts.append(f"by {loss} ({which}, {_seeds(mine)}), {', '.join(said)}{_signs(mine)}")
     return (
         f"On {where}, Spearman's correlation with the gain within a seed, with its interval over seeds, "
-        f"uncorrected for the number of rivals: {'; '.join(parts)}. The runs of a seed share their control."
+        f"uncorrected for the number of rivals (in brackets the sign that each hypothesis claims): "
+        f"{'; '.join(parts)}. The runs of a seed share their control."
     )
 
 
@@ -120,12 +127,20 @@ def _seeds(found: Sequence[Prediction]) -> str:
     return f"{most} seed{'s' if most > 1 else ''}" if least == most else f"{least} to {most} seeds by rival"
 
 
+def _expected(one: Prediction) -> str:
+    return "" if one.claims is None else " (+)" if one.claims > 0 else " (−)"
+
+
 def _signs(found: Sequence[Prediction]) -> str:
     """CCH foretells the sign itself: KD helps where its margin is above 0."""
-    hits = [one.hits for one in found if one.hits is not None]
-    return f"; the margin's own sign is that of the gain in {hits[0]:.2f} of the runs" if hits else ""
+    said = [
+        f"; the {_words(one.rival)}'s own sign is that of the gain in {one.hits:.2f} of the runs, and always "
+        f"guessing a {'gain' if one.gained >= one.lost else 'loss'} is right in {one.base_rate:.2f}"
+        for one in found
+        if one.hits is not None
+    ]
+    return "".join(said)
 
 
 def _words(rival: str) -> str:
-    known = {"non_target_divergence": "non-target divergence", "cka": "CKA"}
-    return known.get(rival, rival.replace("_", " "))
+    return RIVALS[rival].words if rival in RIVALS else rival.replace("_", " ")

@@ -6,46 +6,38 @@ table has one. Source: Xue et al. 2023 (MFH), section 3, for the diagram.
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 import torch
 
-from mmkd_lab import __version__
 from mmkd_lab.core import check
-from mmkd_lab.core.check import LabError, one_of, require
+from mmkd_lab.core.check import one_of, require
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill import Objective
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.shares.decisive import LEAST_SHARED
+from mmkd_lab.shares.estimators import ESTIMATORS
 from mmkd_lab.shares.shares import ModalityShares
-from mmkd_lab.study.estimators import (
-    ESTIMATORS,
-    FOLDS,
-    Codes,
-    Floats,
-    Sides,
-    leading,
-    lively,
-    possible_folds,
-    probed,
-)
+from mmkd_lab.shares.sides import FOLDS, Floats, Sides, leading
 from mmkd_lab.study.networks import Network, Workshop
 from mmkd_lab.study.profiles import profile as profile_of
-from mmkd_lab.study.report import file_name, load_data
+from mmkd_lab.study.report import file_name, load_data, versions
 from mmkd_lab.study.setting import teacher_seed
 from mmkd_lab.study.sharing_verdict import ORDER, Notes, noted, sentence, title
 from mmkd_lab.training.device import resolve
 
+Layer = Literal["input", "predictions", "features", "given"]
 NAME = "modality_shares"
-LAYERS = ("input", "predictions", "features", "given")
 _RESAMPLES = 100
+#: So many samples make a split large enough to be looked at by itself.
+ENOUGH = 500
 
 
 def modality_shares(
@@ -53,8 +45,9 @@ def modality_shares(
     *,
     modalities: Sequence[str] | None = None,
     estimator: str = "canonical",
-    methods: Sequence[str] = tuple(ESTIMATORS),
-    layer: str = "input",
+    methods: Sequence[str] = ("canonical", "commonality", "count", "performance", "information"),
+    layer: Layer = "input",
+    split: str | None = None,
     seeds: Iterable[int] = (0,),
     least_shared: float = LEAST_SHARED,
     folds: int = FOLDS,
@@ -68,17 +61,22 @@ def modality_shares(
         dataset: a name for `data.load`, with the profile's parameters, or your own paired data.
         modalities: a, the teacher's, and b, the student's; may be left out when there are only two.
         estimator: whose shares the diagram shows, one of `methods`.
-        methods: names from `study.estimators.ESTIMATORS`.
-        layer: what is looked at. 'input': the columns of the inputs, or their first principal components
-            when there are more than 50 or more than a quarter of the samples; all samples. 'predictions':
-            class probabilities of linear probes of these, each from a probe that has not seen the sample's
-            fold (nor its group); all samples. 'features': what the head of a trained network reads, one
-            network a modality and seed, or its principal components likewise; the test split. 'given': the
-            modalities are class probabilities already (votes); all samples.
+        methods: names from `shares.ESTIMATORS`, where `shares.register_estimator` puts yours.
+        layer: what is looked at. 'input': the columns of the inputs, standardised as networks are given them
+            (vectors entry by entry, maps as a whole), or their first principal components when there are
+            more than 50 or more than a quarter of the samples; units do not matter. 'predictions': class
+            probabilities of linear probes of these, each from a probe that has not seen the sample's fold
+            (nor its group). 'features': what the head of a trained network reads, one network a modality
+            and seed, or its principal components likewise. 'given': the modalities are class probabilities
+            already (votes).
+        split: whose samples, or 'all'. None takes the test split, or the validation split, if it has 500
+            samples, and else all, which the verdict says; for 'features', which may be those of 'test' or
+            'val' only, the test split. Where another split of 500 samples gives a gamma by `estimator` whose
+            interval does not meet that of this one, the verdict says so.
         seeds: of probes, permutations and resamples, and of the networks of 'features'. The share is the mean
             over seeds, its interval reaches from the lowest end to the highest.
         least_shared: the R^2 from which 'canonical' and 'count' call a channel shared: a threshold, see
-            `venn.decisive_channels`. They note where gamma hangs on it.
+            `shares.decisive_channels`. They note where gamma hangs on it.
         folds: of the probes' cross-fitting; fewer, with a note, where the rarest class has fewer samples or
             there are fewer groups.
         profile: 'quick' or 'full', see `study.profiles`; the size of the networks of 'features'.
@@ -101,7 +99,7 @@ def modality_shares(
         DamagedFile: a file of the dataset is missing or damaged.
     """
     started = time.perf_counter()
-    one_of("layer", layer, LAYERS)
+    one_of("layer", layer, get_args(Layer))
     chosen = [str(name) for name in check.flat("methods", methods, "a list of methods")]
     for name in (*chosen, estimator):
         one_of("method", name, list(ESTIMATORS))
@@ -112,26 +110,26 @@ def modality_shares(
     require(store is None or isinstance(store, ResultStore), "store", store, "must be a ResultStore or None")
     data = load_data(dataset, size)
     names = _pair(data, modalities)
+    where, said = _split(data, split, layer)
+    asked = _Asked(data, names, layer, folds, least_shared, profile, store or ResultStore(), device)
     rows: list[tuple[object, ...]] = []
-    counted, notes, said = 0, Notes(), ""
+    counted, notes = 0, Notes()
     for seed in numbers:
-        if layer == "features":
-            sides = _trained(data, names, seed, folds, profile, store or ResultStore(), device)
-        else:
-            sides = _sides(data, names, layer, seed, folds)
-        sides = replace(sides, least_shared=least_shared)
-        counted, said = len(sides.y), "".join(f" {note}" for note in sides.notes)
+        sides = asked.sides(where, seed)
+        counted = len(sides.y)
         for name in chosen:
             found = ESTIMATORS[name](sides, seed, _RESAMPLES)
             if found.notes:
                 notes.setdefault(name, {})[str(seed)] = list(found.notes)
-            rows += _rows(found, (NAME, data.name, name, "shares", seed, _split(layer)))
+            rows += _rows(found, (NAME, data.name, name, "shares", seed, where))
+    said = (*sides.notes, *said, *_disagreement(asked, where, estimator, numbers[0], rows))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return Study(
         name=f"{NAME}_{file_name(data.name)}_{'_'.join(map(file_name, names))}_{layer}",
         title=title(table, estimator, names),
         table=table,
-        verdict=sentence(table, estimator, names, counted, layer) + said + noted(notes, len(numbers)),
+        verdict=" ".join((sentence(table, estimator, names, counted, layer), *said))
+        + noted(notes, len(numbers)),
         kind="sharing",
         options={"method": estimator, "names": list(names), "n": counted, "layer": layer},
         provenance={
@@ -140,6 +138,7 @@ def modality_shares(
             "fingerprint": data.fingerprint,
             "modalities": list(names),
             "layer": layer,
+            "split": where,
             "methods": chosen,
             "least_shared": least_shared,
             "folds": folds,
@@ -147,11 +146,7 @@ def modality_shares(
             "samples": counted,
             "subjects": None if data.group is None else len(torch.unique(data.group)),
             "notes": notes,
-            "versions": {
-                "mmkd_lab": __version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
+            "versions": versions(),
             "seconds": round(time.perf_counter() - started, 3),
         },
     )
@@ -161,71 +156,111 @@ def _pair(data: PairedData, modalities: Sequence[str] | None) -> tuple[str, str]
     single = data.task is Task.SINGLE_LABEL
     require(single, "dataset", data.task.value, "must have one label a sample: shares are those of a class")
     known = list(data.modalities)
-    if modalities is None:
-        rule = "must be named unless there are exactly two"
-        require(len(known) == 2, "modalities", known, rule, 'For example ["a", "b"].')
-        return known[0], known[1]
-    named = [str(one) for one in check.flat("modalities", modalities, "two names of modalities")]
-    require(len(named) == 2 and named[0] != named[1], "modalities", named, "must be two different names")
+    rule = "must be named unless there are exactly two"
+    require(modalities is not None or len(known) == 2, "modalities", known, rule, 'For example ["a", "b"].')
+    named = check.flat("modalities", known if modalities is None else modalities, "two names of modalities")
+    require(len(set(named)) == len(named) == 2, "modalities", named, "must be two different names")
     for name in named:
         one_of("modality", name, known)
-    return named[0], named[1]
+    return str(named[0]), str(named[1])
 
 
-def _columns(data: PairedData, name: str) -> Floats:
-    values = data.modalities[name]
-    rule = "must be floating: token numbers are no quantities"
-    require(values.is_floating_point(), f"modality {name!r}", values.dtype, rule, "Use layer='features'.")
-    return np.asarray(values.cpu().flatten(1).numpy(), dtype=float)
+def _inputs(data: PairedData, names: tuple[str, str], layer: Layer) -> list[Floats]:
+    """(n, d) columns of all samples, in units of the training split's deviation."""
+    found = []
+    for values, name in ((data.modalities[name].cpu(), name) for name in names):
+        rule = "must be floating: token numbers are no quantities"
+        require(values.is_floating_point(), f"modality {name!r}", values.dtype, rule, "Use layer='features'.")
+        x = np.asarray(values.flatten(1).numpy(), dtype=float)
+        if layer != "given":
+            train = x[data.positions("train").cpu().numpy()]
+            scale = train.std(0) if values.ndim == 2 else np.asarray(train.std())
+            x = x / np.where(scale > 0, scale, 1.0)
+        found.append(x)
+    return found
 
 
-def _titles(names: tuple[str, str]) -> tuple[str, str]:
-    """What errors call the modalities."""
-    return f"modality {names[0]!r}", f"modality {names[1]!r}"
+def _split(data: PairedData, split: str | None, layer: Layer) -> tuple[str, tuple[str, ...]]:
+    """Whose samples are looked at, and what must be said of them."""
+    held = [name for name in ("test", "val") if name in data.splits]
+    if layer == "features":
+        require("test" in held, "layer", layer, f"needs a test split, and {data.name} has none")
+    if split is not None:
+        one_of("split", split, held if layer == "features" else [*data.splits, "all"])
+        return split, ()
+    if layer == "features":
+        return "test", ()
+    for name in (name for name in held if len(data.positions(name)) >= ENOUGH):
+        return name, ()
+    return "all", (f"All samples are looked at, since no split that nothing is fitted on has {ENOUGH}.",)
 
 
-def _sides(data: PairedData, names: tuple[str, str], layer: str, seed: int, folds: int) -> Sides:
-    y = data.target.cpu().numpy()
-    subjects = None if data.group is None else data.group.cpu().numpy()
-    a, b = (_columns(data, name) for name in names)
-    if layer == "given":
-        return _given(a, b, y, subjects, data.num_classes, seed, folds)
-    one, two = (leading(x, name=title) for x, title in zip((a, b), _titles(names), strict=True))
-    sides = Sides.of(one, two, y, subjects=subjects, seed=seed, names=_titles(names), folds=folds)
-    if layer == "input":
-        return sides
-    return replace(sides, a=np.exp(sides.said_a)[:, :-1], b=np.exp(sides.said_b)[:, :-1])
+@dataclass(frozen=True)
+class _Asked:
+    """Where the two sides come from."""
+
+    data: PairedData
+    names: tuple[str, str]
+    layer: Layer
+    folds: int
+    least_shared: float
+    profile: str
+    store: ResultStore
+    device: str
+
+    def sides(self, split: str, seed: int) -> Sides:
+        """The columns of the samples of a split, with the predictions of probes."""
+        data, layer = self.data, self.layer
+        where = np.arange(len(data)) if split == "all" else data.positions(split).cpu().numpy()
+        if layer == "features":
+            columns = _trained_features(data, self.names, split, seed, self.profile, self.store, self.device)
+        else:
+            columns = [x[where] for x in _inputs(data, self.names, layer)]
+        y = data.target.cpu().numpy()[where]
+        subjects = None if data.group is None else data.group.cpu().numpy()[where]
+        titles = f"modality {self.names[0]!r}", f"modality {self.names[1]!r}"
+        a, b = columns
+        if layer != "given":
+            a, b = (leading(x, name=name) for x, name in zip(columns, titles, strict=True))
+        sides = Sides.of(
+            a, b, y, subjects=subjects, seed=seed, names=titles, folds=self.folds, given=layer == "given"
+        )
+        sides = replace(sides, least_shared=self.least_shared)
+        if layer != "predictions":
+            return sides
+        return replace(sides, a=np.exp(sides.said_a)[:, :-1], b=np.exp(sides.said_b)[:, :-1])
 
 
-def _given(
-    a: Floats, b: Floats, y: Codes, subjects: Codes | None, classes: int, seed: int, folds: int
-) -> Sides:
-    """Class probabilities as the columns and as what is said; a probe puts the pair together."""
-    for name, x in (("a", a), ("b", b)):
-        fine = x.shape[1] == classes and (x >= 0).all() and np.allclose(x.sum(1), 1.0, atol=1e-4)
-        rule = f"must be probabilities of the {classes} classes for layer='given'"
-        require(bool(fine), f"modality {name}", x.shape, rule, "Use layer='input'.")
-    used, notes = possible_folds(y, subjects, folds)
-    both = probed(np.column_stack([a, b]), y, subjects=subjects, folds=used, seed=seed)
-    said_a, said_b = (np.log(np.maximum(x, 1e-9)) for x in (a, b))  # nobody's vote is never certain
-    one, two = lively("modality a", a[:, :-1]), lively("modality b", b[:, :-1])
-    return Sides(one, two, y, said_a, said_b, both, subjects, notes=notes)
+def _disagreement(
+    asked: _Asked, split: str, estimator: str, seed: int, rows: Sequence[tuple[object, ...]]
+) -> list[str]:
+    """A sentence for every other large split whose gamma lies outside, interval against interval."""
+    mine = {str(row[6]): float(str(row[7])) for row in rows if row[2] == estimator and row[4] == seed}
+    low, high = (mine.get(f"gamma_union {end}", np.nan) for end in ("low", "high"))
+    found: list[str] = []
+    if split == "all" or asked.layer == "features":
+        return found
+    for name in (one for one in asked.data.splits if one != split):
+        if len(asked.data.positions(name)) < ENOUGH:
+            continue
+        shares = ESTIMATORS[estimator](asked.sides(name, seed), seed, _RESAMPLES)
+        there = shares.intervals.get("gamma_union")
+        if there is not None and (there.low > high or there.high < low):
+            found.append(f"The splits disagree: gamma is {there.show()} on {name}, outside that on {split}.")
+    return found
 
 
-def _trained(
+def _trained_features(
     data: PairedData,
     names: tuple[str, str],
+    split: str,
     seed: int,
-    folds: int,
     profile: str,
     store: ResultStore,
     device: str,
-) -> Sides:
-    """Features of two trained networks on the test split, which neither was fitted or selected on."""
-    size = profile_of(profile)
-    if "test" not in data.splits:
-        raise LabError("layer", "features", f"needs a test split, and {data.name} has none")
-    found = []
+) -> list[Floats]:
+    """[(n, F), (n, F)] features of two trained networks on a split."""
+    size, found = profile_of(profile), []
     for name in names:
         workshop = Workshop(
             data=data,
@@ -233,20 +268,13 @@ def _trained(
             recipe=size.recipe,
             device=resolve(device),
             store=store,
-            keep=("test",),
-            features=("test",),
+            keep=(split,),
+            features=(split,),
         )
         one = Network("teacher", name, seed, teacher_seed(seed), Objective(task=data.task))
         (result,) = workshop.train([one], done=lambda network, how: None)
-        found.append(leading(result.tensors["features/test"], name=f"features of {name!r}"))
-    where = data.positions("test").cpu()
-    subjects = None if data.group is None else data.group.cpu()[where].numpy()
-    y, titles = data.target.cpu()[where].numpy(), _titles(names)
-    return Sides.of(found[0], found[1], y, subjects=subjects, seed=seed, names=titles, folds=folds)
-
-
-def _split(layer: str) -> str:
-    return "test" if layer == "features" else "all"
+        found.append(np.asarray(result.tensors[f"features/{split}"], dtype=float))
+    return found
 
 
 def _rows(found: ModalityShares, head: tuple[object, ...]) -> list[tuple[object, ...]]:

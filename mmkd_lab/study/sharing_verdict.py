@@ -7,8 +7,8 @@ import pandas as pd
 
 from mmkd_lab.core.check import one_of
 from mmkd_lab.core.stats import Interval
+from mmkd_lab.shares.estimators import ESTIMATORS
 from mmkd_lab.shares.shares import QUANTITIES, XOR_FROM
-from mmkd_lab.study.estimators import LABELS
 
 #: gamma comes first: it is what a study of shares is about.
 ORDER = ("gamma_union", *(name for name in QUANTITIES if name != "gamma_union"))
@@ -38,13 +38,13 @@ def title(table: pd.DataFrame, estimator: str, names: tuple[str, str]) -> str:
     synergy = found["synergy"].mean if "synergy" in found else 0.0
     if "gamma_union" not in found:
         what = "XOR-type label" if synergy else "nothing decisive"
-        return f"{head}, by {LABELS[estimator]}: {what}, {names[0]} and {names[1]} by themselves tell nothing"
+        return f"{head}, by {_label(estimator)}: {what}, {names[0]} and {names[1]} by themselves tell nothing"
     if synergy > XOR_FROM:
-        return f"{head}, by {LABELS[estimator]}: XOR-type, {synergy:.0%} of what the pair carries is synergy"
+        return f"{head}, by {_label(estimator)}: XOR-type, {synergy:.0%} of what the pair carries is synergy"
     shown = found["gamma_union"]
     ends = "" if np.isnan(shown.low) else f" [{100 * shown.low:.0f}, {100 * shown.high:.0f}]"
     share = f"{shown.mean:.0%}{ends}"
-    return f"{head}, by {LABELS[estimator]}: {share} of what {names[0]} or {names[1]} carries is in both"
+    return f"{head}, by {_label(estimator)}: {share} of what {names[0]} or {names[1]} carries is in both"
 
 
 def sentence(table: pd.DataFrame, estimator: str, names: tuple[str, str], n: int, layer: str) -> str:
@@ -61,9 +61,9 @@ def sentence(table: pd.DataFrame, estimator: str, names: tuple[str, str], n: int
     else:
         said = ["alpha, beta and gamma are undefined"]
     said += [f"{name} {_shown(mine[name], seeds)}" for name in ("synergy", "unobserved") if name in mine]
-    sentence = f"{head}, by {LABELS[estimator]}: {', '.join(said)}"
+    sentence = f"{head}, by {_label(estimator)}: {', '.join(said)}"
     others = [
-        f"{_shown(one['gamma_union'], seeds) if 'gamma_union' in one else 'undefined'} by {LABELS[method]}"
+        f"{_shown(one['gamma_union'], seeds) if 'gamma_union' in one else 'undefined'} by {_label(method)}"
         for method, one in by.items()
     ]
     return f"{sentence}; gamma is {', '.join(others)}." if others else f"{sentence}."
@@ -80,8 +80,12 @@ def noted(notes: Notes, seeds: int) -> str:
         for note in (one for one in texts if not one.startswith("alpha, beta and gamma are undefined")):
             where = [seed for seed, each in by_seed.items() if note in each]
             which = f" (seed{'s' if len(where) > 1 else ''} {', '.join(where)})" if len(where) < seeds else ""
-            said.append(f" By {LABELS[method]}{which}: {note}")
+            said.append(f" By {_label(method)}{which}: {note}")
     return "".join(said)
+
+
+def _label(method: str) -> str:
+    return ESTIMATORS[method].label
 
 
 def _shown(found: Interval, seeds: int) -> str:

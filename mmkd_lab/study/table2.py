@@ -1,30 +1,34 @@
-"""Table 2 of MFH, the controls that it lacks, and the swapped arguments of the released code.
+"""Table 2 of MFH, the controls that it lacks, the swapped arguments of the released code, and its channels.
 
 In these worlds the teacher sees what it shares with the student, what is its own, and noise. The modality-
-general teacher sees the shared part alone: it is weaker, and its student better. Source: Xue et al. 2023
-(MFH), table 2.
+general teacher sees the shared part alone. Source: Xue et al. 2023 (MFH), table 2 and Algorithm 1.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
+import torch
 
-from mmkd_lab.core.check import require
+from mmkd_lab.attribution import align_linear, closed_form, top_k_precision, weight_magnitude
 from mmkd_lab.core.stats import Interval, mean_interval
-from mmkd_lab.data.gaussian import TABLE2, World, Worlds, worlds
+from mmkd_lab.data.datasets.gaussian import TABLE2, World, Worlds, worlds
+from mmkd_lab.experiments.report import words
 from mmkd_lab.experiments.result import Study
-from mmkd_lab.experiments.summary import COLUMNS
-from mmkd_lab.study.report import versions
-from mmkd_lab.study.verdict import words
-from mmkd_lab.training.worlds import WorldsFit, WorldsRecipe, fit_worlds, student_accuracy, teach_worlds
-
-Numbers = npt.NDArray[np.float64]
+from mmkd_lab.study.worlds import provenance, rows
+from mmkd_lab.training.worlds import (
+    WorldsFit,
+    WorldsRecipe,
+    fit_worlds,
+    logits,
+    recipe_of,
+    student_accuracy,
+    teach_worlds,
+)
 
 #: The seeds of the re-run that reproduces the published table, and its first fifty.
 SEEDS, FIRST = range(42, 142), range(42, 92)
@@ -36,13 +40,13 @@ CONTROLS: dict[str, tuple[str, ...]] = {
     "specific": ("specific",),
     "specific + noise": ("specific", "noise"),
 }
-#: The controls of the verdict in words: shared, shared + noise, shared + specific, specific.
-_NAMED = (
-    "a teacher that keeps the shared part alone",
-    "one that only loses its own part",
-    "one that only loses its noise",
-    "one with nothing but its own part",
-)
+#: The controls of the verdict, in words.
+_NAMED = {
+    "shared": "a teacher that keeps the shared part alone",
+    "shared + noise": "one that only loses its own part",
+    "shared + specific": "one that only loses its noise",
+    "specific": "one with nothing but its own part",
+}
 EVERYTHING, SWAPPED = "everything", "everything, swapped"
 #: The published cells by rising gamma: (arm, role) -> percent.
 PUBLISHED: Mapping[tuple[str, str], tuple[float, ...]] = {
@@ -52,12 +56,16 @@ PUBLISHED: Mapping[tuple[str, str], tuple[float, ...]] = {
     ("cm_kd", "student"): (59.46, 62.16, 67.86, 73.60, 76.53),
     ("mg_kd", "student"): (61.01, 64.50, 70.25, 75.43, 77.70),
 }
-_SWEEP = ("gamma", "teacher_sees")
+#: Ways to rank the channels of the teacher, in words.
+SALIENCY, ALIGNED, ALONE, SKIPPED = RANKINGS = (
+    "Algorithm 1",
+    "|W|, trained jointly",
+    "|W|, trained alone",
+    "Algorithm 1 without step 1",
+)
 
 
-def table_2(
-    seeds: Iterable[int] = SEEDS, *, recipe: WorldsRecipe | None = None, path: str = "kernel"
-) -> Study:
+def table_2(seeds: Iterable[int] = SEEDS, *, recipe: WorldsRecipe | None = None) -> Study:
     """The 25 cells of Table 2: regular and modality-general teacher, and the students without KD and of both.
 
     The published rows name their gamma only; the worlds behind them were inferred (`data.gaussian.TABLE2`).
@@ -66,7 +74,6 @@ def table_2(
     Args:
         seeds: distinct whole numbers.
         recipe: how every network is trained; MFH's when None.
-        path: 'kernel', 'bmm' or 'loop', see `train.worlds`.
 
     Returns:
         a study of kind 'sweep' over gamma with the arms no_kd, cm_kd (the regular teacher) and mg_kd, the
@@ -76,39 +83,53 @@ def table_2(
     Raises:
         LabError: bad seeds, and what `fit_worlds` refuses.
     """
-    started, recipe = time.perf_counter(), recipe or WorldsRecipe()
-    drawn = worlds(TABLE2, seeds)
-    regular = fit_worlds(drawn, recipe=recipe, path=path)
-    general = fit_worlds(drawn.only("a", "shared"), arms=("cm_kd",), recipe=recipe, path=path)
-    rows = _rows(drawn, "table2", "no_kd", "student", regular.accuracy("no_kd"))
-    for arm, fit in (("cm_kd", regular), ("mg_kd", general)):
-        for role in ("teacher", "student"):
-            rows += _rows(drawn, "table2", arm, role, fit.accuracy("cm_kd", role=role))
-    table = pd.DataFrame(rows).drop(columns="teacher_sees")
-    gains = [_gain(table, at) for at in _gammas(TABLE2)]
-    worst = max(abs(mean - told) for mean, told in _cells(table))
-    curves = {arm: PUBLISHED[arm, "student"] for arm in ("no_kd", "cm_kd", "mg_kd")}
-    drawn_as = {"teacher": PUBLISHED["cm_kd", "teacher"], **curves}
-    points = _gammas(TABLE2)
-    published = {name: list(zip(points, cells, strict=True)) for name, cells in drawn_as.items()}
-    known = {"published": published} if recipe == WorldsRecipe() else {}
+    started, recipe, drawn = time.perf_counter(), recipe_of(recipe), worlds(TABLE2, seeds)
+    regular, general = fit_worlds(drawn, recipe=recipe), _edited(drawn, "shared", recipe=recipe)
+    fits = {"no_kd": regular, "cm_kd": regular, "mg_kd": general}
+    cells = {
+        (arm, role): fits[arm].accuracy("no_kd" if arm == "no_kd" else "cm_kd", role=role)
+        for arm, role in PUBLISHED
+    }
+    table = pd.concat(
+        [rows(drawn, "table2", *which, value) for which, value in cells.items()], ignore_index=True
+    )
+    by_world = {which: value.reshape(len(TABLE2), -1) for which, value in cells.items()}
+    gains = [mean_interval(each) for each in by_world["mg_kd", "student"] - by_world["cm_kd", "student"]]
+    weaker = mean_interval((by_world["mg_kd", "teacher"] - by_world["cm_kd", "teacher"]).mean(axis=0))
+    worst = max(np.abs(by_world[which].mean(axis=1) - told).max() for which, told in PUBLISHED.items())
+    gammas = [spec.gamma_union for spec in TABLE2]
+    lines = {"teacher": ("cm_kd", "teacher"), **{arm: (arm, "student") for arm in fits}}
+    beside = {line: list(zip(gammas, PUBLISHED[which], strict=True)) for line, which in lines.items()}
+    said = [f"{gain.show(signed=True)} at gamma {at:.2f}" for gain, at in zip(gains, gammas, strict=True)]
     return Study(
         name="table2",
-        title=_title(gains),
+        title=(
+            "The modality-general teacher's student is shown to be better in "
+            f"{sum(gain.side > 0 for gain in gains)} of {len(gains)} worlds"
+        ),
         table=table,
-        verdict=_verdict(table, gains, worst),
+        verdict=(
+            f"The modality-general teacher {_against(weaker, 'the regular one', 'stronger', 'weaker')} "
+            f"points), and its student differs from the regular one's by {', '.join(said)} points "
+            f"({gains[0].n} paired seeds); the 25 cells lie within {worst:.2f} points of the published ones."
+        ),
         kind="sweep",
-        options={"x": "gamma", "reference": "cm_kd", **known},
-        provenance={
-            **_provenance(drawn, TABLE2, recipe, path, started),
-            "largest_distance_from_published": round(worst, 4),
+        options={
+            "x": "gamma",
+            "reference": "cm_kd",
+            **({"published": beside} if recipe == WorldsRecipe() else {}),
         },
+        provenance=provenance(
+            "table 2",
+            drawn,
+            started,
+            recipe=asdict(recipe),
+            largest_distance_from_published=round(float(worst), 4),
+        ),
     )
 
 
-def table_2_controls(
-    seeds: Iterable[int] = FIRST, *, recipe: WorldsRecipe | None = None, path: str = "kernel"
-) -> Study:
+def table_2_controls(seeds: Iterable[int] = FIRST, *, recipe: WorldsRecipe | None = None) -> Study:
     """What causes the gain of Table 2: teachers that keep some parts of their modality, all else equal.
 
     The published edit drops the noise columns along with the teacher's own part. 'shared + noise' drops only
@@ -121,40 +142,31 @@ def table_2_controls(
     Raises:
         LabError: as `table_2`.
     """
-    started, recipe = time.perf_counter(), recipe or WorldsRecipe()
-    specs = TABLE2[1:]
-    drawn = worlds(specs, seeds)
-    fits = {EVERYTHING: fit_worlds(drawn, recipe=recipe, path=path)}
-    for sees, parts in CONTROLS.items():
-        fits[sees] = fit_worlds(drawn.only("a", *parts), arms=("cm_kd",), recipe=recipe, path=path)
-    table = _by_teacher(drawn, "table2_controls", fits)
-    worth = {
-        sees: _over_all(table, sees) for sees in ("shared", "shared + noise", "shared + specific", "specific")
-    }
+    started, recipe, drawn = time.perf_counter(), recipe_of(recipe), worlds(TABLE2[1:], seeds)
+    edited = {sees: _edited(drawn, *parts, recipe=recipe) for sees, parts in CONTROLS.items()}
+    table = _by_teacher(drawn, "table2_controls", {EVERYTHING: fit_worlds(drawn, recipe=recipe), **edited})
+    worth = {sees: _over_all(table, sees) for sees in _NAMED}
+    regular = "the regular teacher's"
+    said = [f"of {_NAMED[sees]} {_against(found, regular)})" for sees, found in worth.items()]
     only = worth["shared + noise"]
-    named = dict(zip(worth, _NAMED, strict=True))
-    said = [
-        f"of {named[sees]} {words(found, 'is better than', 'is worse than')} the regular teacher's "
-        f"({found.show(signed=True)})"
-        for sees, found in worth.items()
-    ]
     return Study(
         name="table2_controls",
-        title=_controls_title(only),
+        title=(
+            "Dropping only what is the teacher's own "
+            f"{'helps' if only.side > 0 else 'is not shown to help'} its student"
+        ),
         table=table,
         verdict=(
-            f"In points of test accuracy, the student {', '.join(said)} ({only.n} paired seeds, means over "
-            f"{len(specs)} worlds)."
+            f"In points of test accuracy, the student {', '.join(said)} ({only.n} paired seeds, means over 4 "
+            "worlds)."
         ),
         kind="controls",
         options={"baseline": EVERYTHING},
-        provenance=_provenance(drawn, specs, recipe, path, started),
+        provenance=provenance("table 2", drawn, started, recipe=asdict(recipe)),
     )
 
 
-def table_2_swap(
-    seeds: Iterable[int] = FIRST, *, recipe: WorldsRecipe | None = None, path: str = "kernel"
-) -> Study:
+def table_2_swap(seeds: Iterable[int] = FIRST, *, recipe: WorldsRecipe | None = None) -> Study:
     """What the swapped arguments of the released code do to the column of the regular teacher.
 
     The released `main_modify_gamma.py` gives the two modalities of the regular distillation in the wrong
@@ -171,145 +183,117 @@ def table_2_swap(
     Raises:
         LabError: as `table_2`.
     """
-    started, recipe = time.perf_counter(), recipe or WorldsRecipe()
     fifteen = World(15, 10, 0, hidden=0, width_a=50, width_b=50, hyperplane="ones", stream="table2")
-    specs = (TABLE2[1], TABLE2[2], fifteen, TABLE2[3], TABLE2[4])
-    drawn = worlds(specs, seeds)
-    regular = fit_worlds(drawn, recipe=recipe, path=path)
-    shared = fit_worlds(drawn.only("a", "shared"), arms=("cm_kd",), recipe=recipe, path=path)
-    table = _by_teacher(drawn, "table2_swap", {EVERYTHING: regular, "shared": shared})
-    rows = drawn.rows("train")
-    teacher = regular.teachers["a"]
-    mistaken = teach_worlds(
-        drawn,
-        inputs=drawn.a[:, rows],
-        teacher=(drawn.b[:, rows] @ teacher[:, :-1, None])[..., 0] + teacher[:, -1:],
-        recipe=recipe,
-        path=path,
-    )
-    swapped = _rows(drawn, "table2_swap", "cm_kd", "student", student_accuracy(drawn, mistaken), sees=SWAPPED)
-    table = pd.concat([table, pd.DataFrame(swapped)], ignore_index=True)
+    specs = (*TABLE2[1:3], fifteen, *TABLE2[3:])
+    started, recipe, drawn = time.perf_counter(), recipe_of(recipe), worlds(specs, seeds)
+    regular, train = fit_worlds(drawn, recipe=recipe), drawn.rows("train")
+    fits = {EVERYTHING: regular, "shared": _edited(drawn, "shared", recipe=recipe)}
+    answers = logits(drawn.b[:, train], regular.teachers["a"])
+    mistaken = teach_worlds(drawn, inputs=drawn.a[:, train], teacher=answers, recipe=recipe)
+    swapped = student_accuracy(drawn, mistaken)
+    tables = [
+        _by_teacher(drawn, "table2_swap", fits),
+        rows(drawn, "table2_swap", "cm_kd", "student", swapped, teacher_sees=SWAPPED),
+    ]
+    table = pd.concat(tables, ignore_index=True)
     error, gain = _over_all(table, SWAPPED), _over_all(table, "shared")
-    left = _over_all(table, "shared", SWAPPED)
+    flatter = "flatter" if error.side > 0 else "are not shown to flatter"
     return Study(
         name="table2_swap",
-        title="Swapped arguments flatter the regular teacher"
-        if error.side > 0
-        else "Swapped arguments are not shown to flatter the regular teacher",
+        title=f"Swapped arguments {flatter} the regular teacher",
         table=table,
         verdict=(
-            f"With the arguments swapped the regular student comes out {error.show(signed=True)} points "
-            f"above the one that was meant, and the modality-general teacher's worth of "
-            f"{gain.show(signed=True)} points becomes {left.show(signed=True)} ({gain.n} paired seeds, means "
-            f"over {len(specs)} worlds)."
+            f"With the arguments swapped the regular student {_against(error, 'the one that was meant')} "
+            f"points), and the modality-general teacher's worth of {gain.show(signed=True)} points is then "
+            f"{_over_all(table, 'shared', SWAPPED).show(signed=True)} ({gain.n} paired seeds, means over "
+            f"{len(specs)} worlds)."
         ),
         kind="controls",
         options={"baseline": EVERYTHING},
-        provenance=_provenance(drawn, specs, recipe, path, started),
+        provenance=provenance("table 2", drawn, started, recipe=asdict(recipe)),
     )
 
 
-def _gammas(specs: Sequence[World]) -> list[float]:
-    return [spec.gamma_union for spec in specs]
+def table_2_channels(seeds: Iterable[int] = FIRST) -> Study:
+    """How many of the k channels ranked highest are truly shared, k being their true number.
+
+    Four rankings of the 50 input channels of linear teachers: saliency in closed form after joint training
+    (Algorithm 1), |W| of the same teacher, |W| of one that was trained alone, and saliency of the pair that
+    was trained alone (step 1 left out). Chance gives the share of shared channels, 10 to 60 %.
+
+    Returns:
+        a study without a figure. Role 'teacher', metric 'precision' in percent, with the columns gamma and
+        `ranked_by`.
+
+    Raises:
+        LabError: bad seeds.
+    """
+    started, drawn = time.perf_counter(), worlds(TABLE2, seeds)
+    train = drawn.rows("train")
+    a, b = (torch.from_numpy(values[:, train]) for values in (drawn.a, drawn.b))
+    joint, alone = (
+        align_linear(a, b, drawn.target[:, train], seeds=drawn.seeds, agreement=weight)
+        for weight in (1.0, 0.0)
+    )
+    ranked = {
+        SALIENCY: closed_form(a, joint.weight_a, joint.logits_a(a) - joint.logits_b(b)),
+        ALIGNED: weight_magnitude(joint.weight_a),
+        ALONE: weight_magnitude(alone.weight_a),
+        SKIPPED: closed_form(a, alone.weight_a, alone.logits_a(a) - alone.logits_b(b)),
+    }
+    each = len(drawn) // len(TABLE2)
+    tables, found = [], {}
+    for name, values in ranked.items():
+        precision = []
+        for spec, mine in zip(TABLE2, torch.split(values, each), strict=True):
+            truth = torch.zeros(mine.shape, dtype=torch.bool)
+            truth[:, spec.columns("a", "shared")] = True
+            precision.append(100.0 * top_k_precision(mine, truth).numpy().astype(float))
+        value, how = np.concatenate(precision), {"metric": "precision", "ranked_by": name}
+        tables.append(rows(drawn, "table2_channels", "mg_kd", "teacher", value, "train", **how))
+        found[name] = mean_interval(np.mean(precision, axis=0))
+    return Study(
+        name="table2_channels",
+        title=(
+            f"Algorithm 1 finds {found[SALIENCY].mean:.0f} % of the shared channels, "
+            f"{found[SKIPPED].mean:.0f} % without joint training"
+        ),
+        table=pd.concat(tables, ignore_index=True),
+        verdict=(
+            f"Of the channels ranked highest, {found[SALIENCY].show()} % are truly shared by Algorithm 1, "
+            f"{found[ALIGNED].show()} % by |W| of the same teacher, {found[ALONE].show()} % by |W| of a "
+            f"teacher trained alone, and {found[SKIPPED].show()} % by Algorithm 1 without joint training "
+            f"({found[SALIENCY].n} seeds, means over {len(TABLE2)} worlds)."
+        ),
+        kind="none",
+        provenance=provenance("table 2, channels", drawn, started),
+    )
 
 
-def _rows(
-    drawn: Worlds, study: str, arm: str, role: str, accuracy: Numbers, *, sees: str = ""
-) -> list[dict[str, object]]:
-    fixed = {"study": study, "dataset": "gaussian", "arm": arm, "role": role}
-    return [
-        {
-            **fixed,
-            "seed": seed,
-            "split": "test",
-            "metric": "accuracy",
-            "value": float(value),
-            "gamma": spec.gamma_union,
-            "teacher_sees": sees,
-        }
-        for spec, seed, value in zip(drawn.specs, drawn.seeds, accuracy, strict=True)
-    ]
+def _edited(drawn: Worlds, *parts: str, recipe: WorldsRecipe) -> WorldsFit:
+    """Teachers that see some parts of their modality, and their students."""
+    return fit_worlds(drawn.only("a", *parts), arms=("cm_kd",), recipe=recipe)
 
 
 def _by_teacher(drawn: Worlds, study: str, fits: Mapping[str, WorldsFit]) -> pd.DataFrame:
     """Arm cm_kd under every teacher, and no_kd, which has none, at the side of each."""
     alone = fits[EVERYTHING].accuracy("no_kd")
-    rows = []
+    tables = []
     for sees, fit in fits.items():
-        rows += _rows(drawn, study, "no_kd", "student", alone, sees=sees)
+        tables.append(rows(drawn, study, "no_kd", "student", alone, teacher_sees=sees))
         for role in ("teacher", "student"):
-            rows += _rows(drawn, study, "cm_kd", role, fit.accuracy("cm_kd", role=role), sees=sees)
-    return pd.DataFrame(rows, columns=[*COLUMNS, *_SWEEP])
-
-
-def _student(table: pd.DataFrame, arm: str, **where: object) -> pd.Series[float]:
-    here = (table["arm"] == arm) & (table["role"] == "student")
-    for name, value in where.items():
-        here &= table[name] == value
-    return table[here].set_index(["gamma", "seed"])["value"].astype(float).sort_index()
-
-
-def _gain(table: pd.DataFrame, gamma: float) -> Interval:
-    """The modality-general teacher's student minus the regular one's, at one gamma."""
-    difference = _student(table, "mg_kd", gamma=gamma) - _student(table, "cm_kd", gamma=gamma)
-    return mean_interval(difference.to_numpy())
+            tables.append(
+                rows(drawn, study, "cm_kd", role, fit.accuracy("cm_kd", role=role), teacher_sees=sees)
+            )
+    return pd.concat(tables, ignore_index=True)
 
 
 def _over_all(table: pd.DataFrame, sees: str, base: str = EVERYTHING) -> Interval:
     """A control minus the regular teacher's student: a seed's mean over the worlds, then over seeds."""
-    difference = _student(table, "cm_kd", teacher_sees=sees) - _student(table, "cm_kd", teacher_sees=base)
-    return mean_interval(difference.groupby("seed").mean().to_numpy())
+    students = table[(table["arm"] == "cm_kd") & (table["role"] == "student")]
+    means = students.pivot_table(index="seed", columns="teacher_sees", values="value")
+    return mean_interval((means[sees] - means[base]).to_numpy())
 
 
-def _cells(table: pd.DataFrame) -> list[tuple[float, float]]:
-    """(ours, published) of the 25 cells."""
-    found = []
-    for (arm, role), cells in PUBLISHED.items():
-        part = table[(table["arm"] == arm) & (table["role"] == role)]
-        means = part.groupby("gamma")["value"].mean().sort_index()
-        found += list(zip(means.tolist(), cells, strict=True))
-    require(len(found) == 25, "table", len(found), "must hold 25 cells")
-    return found
-
-
-def _title(gains: Sequence[Interval]) -> str:
-    better = sum(gain.side > 0 for gain in gains)
-    return f"The modality-general teacher's student is shown to be better in {better} of {len(gains)} worlds"
-
-
-def _controls_title(only: Interval) -> str:
-    head = "Dropping only what is the teacher's own"
-    return f"{head} {'helps' if only.side > 0 else 'is not shown to help'} its student"
-
-
-def _verdict(table: pd.DataFrame, gains: Sequence[Interval], worst: float) -> str:
-    said = [
-        f"{gain.show(signed=True)} at gamma {at:.2f}" for gain, at in zip(gains, _gammas(TABLE2), strict=True)
-    ]
-    teachers = [
-        table[(table["arm"] == arm) & (table["role"] == "teacher")]["value"].mean()
-        for arm in ("cm_kd", "mg_kd")
-    ]
-    return (
-        f"The modality-general teacher is weaker than the regular one ({teachers[1]:.2f} against "
-        f"{teachers[0]:.2f} % on average), and its student differs from the regular one's by "
-        f"{', '.join(said)} points ({gains[0].n} paired seeds); the 25 cells lie within {worst:.2f} points "
-        f"of the published ones."
-    )
-
-
-def _provenance(
-    drawn: Worlds, specs: Sequence[World], recipe: WorldsRecipe, path: str, started: float
-) -> dict[str, object]:
-    return {
-        "study": "table 2",
-        "dataset": "gaussian",
-        "fingerprint": drawn.fingerprint,
-        "worlds": [asdict(spec) for spec in specs],
-        "seeds": list(dict.fromkeys(drawn.seeds)),
-        "recipe": asdict(recipe),
-        "path": path,
-        "device": "cpu",
-        "versions": versions("numba"),
-        "seconds": round(time.perf_counter() - started, 3),
-    }
+def _against(found: Interval, other: str, above: str = "better", below: str = "worse") -> str:
+    return f"{words(found, f'is {above} than', f'is {below} than')} {other} ({found.show(signed=True)}"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from mmkd_lab.distill.method import Outputs
+from mmkd_lab.training.data_parallel import DataParallel
 from mmkd_lab.training.lessons import part_of
 from mmkd_lab.training.outputs import Question
-from mmkd_lab.training.share import Share
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Batch:
     shared: bool = False
     weight: float = 1.0
 
-    def part(self, share: Share) -> Batch:
+    def part(self, share: DataParallel) -> Batch:
         """The rows of one process out of several."""
         if share.world == 1:
             return self

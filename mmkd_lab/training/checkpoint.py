@@ -70,7 +70,8 @@ def load(
     if not _are_seeds(seeds) or not all(value.shape[:1] == (len(seeds),) for value in tensors.values()):
         raise DamagedFile(str(path), seeds, "its seeds do not go with its tensors", _REMEDY)
     net = _own(module, path) if meta.get("spec") is None else _net(meta, path)
-    one = Replicas.of([net], device="cpu")
+    kinds = [value.dtype for value in parameters.values() if value.is_floating_point()]
+    one = Replicas.of([net], device="cpu", dtype=kinds[0] if kinds else None)
     here, there = _kinds({**one.parameters, **one.buffers}), _kinds({**parameters, **buffers})
     if here != there:
         odd = sorted(name for name in {*here, *there} if here.get(name) != there.get(name))

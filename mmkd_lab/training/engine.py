@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +10,9 @@ from torch.func import functional_call, vmap
 
 from mmkd_lab.core.check import LabError
 from mmkd_lab.models.shared_parts import SharedParts
-from mmkd_lab.training.both import Alone, Both
 from mmkd_lab.training.flat import Flat
 from mmkd_lab.training.replicas import Replicas
-from mmkd_lab.training.stacking import Named
-
-#: What torch.compile puts before every name.
-_COMPILED = "_orig_mod."
+from mmkd_lab.training.stacking import Asked, Found, Named
 
 
 class Stacked(nn.Module):
@@ -37,19 +32,18 @@ class Stacked(nn.Module):
         for i, value in enumerate(replicas.buffers.values()):
             self.register_buffer(f"buffer_{i}", value.clone())
         # In a list, so that its own parameters are not taken for this module's.
-        self.net, self.both = [replicas.net], [Both(replicas.net)]
+        self.asked = [Asked(replicas.net)]
         self.extras = _learning(extras)
         self.flat = Flat([*self.values, *self.extras.values()])
 
     @property
-    def plain(self) -> nn.Module | None:
+    def plain(self) -> nn.Module:
         """The network, for a look at what it is."""
-        return self.net[0]
+        return self.asked[0].net
 
     def forward(self, x: dict[str, Tensor], shared: bool = False, parts: SharedParts | None = None) -> Tensor:
         """{modality: (R, B, ...)}, or (B, ...) when shared, -> (R, B, K); with `parts` (R, V * B, K)."""
-        logits: Tensor = self._run(self._one(parts), self._parameters_by_name(), x, shared)
-        return logits
+        return self.with_features(x, shared, parts)[0]
 
     def with_features(
         self,
@@ -58,12 +52,9 @@ class Stacked(nn.Module):
         parts: SharedParts | None = None,
         *,
         layers: Sequence[str] = (),
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The same, and the features {layer: (R, B, F)}."""
-        if not layers:
-            return self(x, shared, parts), {}
-        logits, features = self._run(self._both(parts), self._parameters_by_name(), x, shared)
-        return logits, dict.fromkeys(layers, features)
+    ) -> Found:
+        """The same, and {layer: (R, rows, F)}: `HEAD` has a row per row of logits, see `Asked` for others."""
+        return self._run(self._parameters_by_name(), x, shared, layers, parts)
 
     def function(
         self, x: dict[str, Tensor], shared: bool, parts: SharedParts | None = None
@@ -76,26 +67,37 @@ class Stacked(nn.Module):
                 name: next(learnt) if value.requires_grad else value
                 for name, value in self._parameters_by_name().items()
             }
-            logits: Tensor = self._run(self._one(parts), named, x, shared)
-            return logits
+            return self._run(named, x, shared, (), parts)[0]
 
         return run
 
     def _run(
-        self, one: Callable[..., Any], parameters: dict[str, Tensor], x: dict[str, Tensor], shared: bool
-    ) -> Any:  # noqa: ANN401 - a tensor, or two
-        run = vmap(one, in_dims=(0, 0, None if shared else 0))
+        self,
+        parameters: Named,
+        x: dict[str, Tensor],
+        shared: bool,
+        layers: Sequence[str],
+        parts: SharedParts | None,
+    ) -> Found:
+        def one(parameters: Named, buffers: Named, x: Named) -> Found:
+            named = ({f"net.{name}": value for name, value in part.items()} for part in (parameters, buffers))
+            found: Found = functional_call(self.asked[0], tuple(named), (x, layers, parts))
+            return found
+
         try:
-            return run(parameters, self._buffers_by_name(), x)
+            found: Found = vmap(one, in_dims=(0, 0, None if shared else 0))(
+                parameters, self._buffers_by_name(), x
+            )
         except RuntimeError as error:
             if "randomness" not in str(error):
                 raise
             rule = "the network draws random numbers as it runs, which cannot be stacked"
             raise LabError("mode", "stacked", rule, "Use mode='looped'.") from error
+        return found
 
     def train(self, mode: bool = True) -> Stacked:
         """Training or evaluation mode, also for the network that is kept out of this module's sight."""
-        self.net[0].train(mode)
+        self.plain.train(mode)
         super().train(mode)
         return self
 
@@ -107,25 +109,6 @@ class Stacked(nn.Module):
         """(R, ...) each."""
         known = [*self.values, *self.extras.values()]
         return [value.grad for value in known if value.grad is not None]
-
-    def _both(self, parts: SharedParts | None) -> Callable[[Named, Named, Named], tuple[Tensor, Tensor]]:
-        def one(parameters: Named, buffers: Named, x: Named) -> tuple[Tensor, Tensor]:
-            named = tuple(prefixed(part, "net.") for part in (parameters, buffers))
-            both: tuple[Tensor, Tensor] = functional_call(self.both[0], named, (x, parts))
-            return both
-
-        return one
-
-    def _one(self, parts: SharedParts | None) -> Callable[[Named, Named, Named], Tensor]:
-        if parts is not None:
-            both = self._both(parts)
-            return lambda parameters, buffers, x: both(parameters, buffers, x)[0]
-
-        def one(parameters: Named, buffers: Named, x: Named) -> Tensor:
-            out: Tensor = functional_call(self.net[0], (dict(parameters), dict(buffers)), (x,))
-            return out
-
-        return one
 
     def _parameters_by_name(self) -> dict[str, Tensor]:
         return dict(zip(self.names, self.values, strict=True))
@@ -141,30 +124,20 @@ class Direct(nn.Module):
         self, replicas: Replicas, net: nn.Module, extras: Mapping[str, Tensor] | None = None
     ) -> None:
         super().__init__()
-        self.net = net
+        self.plain = net
         with torch.no_grad():
             for name, parameter in net.named_parameters():
-                parameter.copy_(replicas.parameters[name.removeprefix(_COMPILED)][0])
+                parameter.copy_(replicas.parameters[name][0])
             for name, buffer in net.named_buffers():
-                buffer.copy_(replicas.buffers[name.removeprefix(_COMPILED)][0])
-        # A fifth to a third faster for the lab's convolutions. (torch's stubs lack this overload of `to`.)
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                buffer.copy_(replicas.buffers[name][0])
         # In a list, so that its parameters are not taken for more of this module's.
-        self.both = [Both(getattr(net, "_orig_mod", net))]
+        self.asked = [Asked(net)]
         self.extras = _learning(extras)
         self.flat = Flat([*net.parameters(), *self.extras.values()])
 
-    @property
-    def plain(self) -> nn.Module | None:
-        """The network, for a look at what it is; None when it is compiled and must be called as it is."""
-        return None if hasattr(self.net, "_orig_mod") else self.net
-
     def forward(self, x: dict[str, Tensor], shared: bool = False, parts: SharedParts | None = None) -> Tensor:
         """{modality: (1, B, ...)}, or (B, ...) when shared, -> (1, B, K); with `parts` (1, V * B, K)."""
-        if parts is not None:
-            return self.with_features(x, shared, parts)[0]
-        out: Tensor = self.net(x if shared else _first(x))
-        return out[None]
+        return self.with_features(x, shared, parts)[0]
 
     def with_features(
         self,
@@ -173,38 +146,33 @@ class Direct(nn.Module):
         parts: SharedParts | None = None,
         *,
         layers: Sequence[str] = (),
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The same, and the features {layer: (1, B, F)}."""
-        if not layers and parts is None:
-            return self(x, shared), {}
-        logits, features = self.both[0](x if shared else _first(x), parts)
-        return logits[None], dict.fromkeys(layers, features[None])
+    ) -> Found:
+        """The same, and {layer: (1, rows, F)}: `HEAD` has a row per row of logits, see `Asked` for others."""
+        logits, seen = self.asked[0](x if shared else _first(x), layers, parts)
+        return logits[None], {layer: values[None] for layer, values in seen.items()}
 
     def function(
         self, x: dict[str, Tensor], shared: bool, parts: SharedParts | None = None
     ) -> Callable[[list[Tensor]], Tensor]:
         """The logits (1, B, K) as a function of what is trained, shaped as `flat.views` gives it."""
-        net = self.both[0].net
-        names = [f"net.{name}" for name, parameter in net.named_parameters() if parameter.requires_grad]
-        of = self.both[0] if parts is not None else Alone(net)
+        names = [f"net.{name}" for name, one in self.plain.named_parameters() if one.requires_grad]
 
         def run(values: list[Tensor]) -> Tensor:
             # What a method trains beside the network is left out.
             named = dict(zip(names, values, strict=False))
-            found = functional_call(of, named, (x if shared else _first(x), parts))
-            logits: Tensor = found[0]
-            return logits[None]
+            found: Found = functional_call(self.asked[0], named, (x if shared else _first(x), (), parts))
+            return found[0][None]
 
         return run
 
     def state(self) -> dict[str, Tensor]:
         """{name: (1, ...)}: live parameters and buffers, not copies."""
-        named = (*self.net.named_parameters(), *self.net.named_buffers())
-        return {name.removeprefix(_COMPILED): value[None] for name, value in named}
+        named = (*self.plain.named_parameters(), *self.plain.named_buffers())
+        return {name: value[None] for name, value in named}
 
     def gradients(self) -> list[Tensor]:
         """(1, ...) each."""
-        own = [value.grad[None] for value in self.net.parameters() if value.grad is not None]
+        own = [value.grad[None] for value in self.plain.parameters() if value.grad is not None]
         return own + [value.grad for value in self.extras.values() if value.grad is not None]
 
 
@@ -214,11 +182,6 @@ Engine = Stacked | Direct
 def _learning(extras: Mapping[str, Tensor] | None) -> dict[str, nn.Parameter]:
     """In a plain dict: names may hold dots, and the result of training must not hold them."""
     return {name: nn.Parameter(value.detach().clone()) for name, value in (extras or {}).items()}
-
-
-def prefixed(named: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The same under longer names."""
-    return {f"{prefix}{name}": value for name, value in named.items()}
 
 
 def _first(x: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +15,12 @@ from mmkd_lab.core.progress import watched
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.distillation import Distillation
 from mmkd_lab.distill.teacher_outputs import TeacherOutputs
+from mmkd_lab.models.layers import Wrapper
 from mmkd_lab.models.removal import Removal
-from mmkd_lab.training import strategy
 from mmkd_lab.training.device import deterministic
 from mmkd_lab.training.engine import Direct, Stacked
 from mmkd_lab.training.fabric import make_fabric
-from mmkd_lab.training.inputs import Resident, datasets
+from mmkd_lab.training.inputs import TrainingSplit, datasets
 from mmkd_lab.training.lesson_plan import (
     history,
     own_parameters,
@@ -33,8 +32,9 @@ from mmkd_lab.training.lesson_plan import (
 from mmkd_lab.training.lessons import Lessons
 from mmkd_lab.training.loop import Job, run
 from mmkd_lab.training.own_loss import LossFunction, as_distillation
-from mmkd_lab.training.recipe import Recipe
+from mmkd_lab.training.recipe import Precision, Recipe, dtype_of, resolve_precision
 from mmkd_lab.training.replicas import Replicas
+from mmkd_lab.training.stacking import Mode, choose, obstacles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,15 +45,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
+class TrainingResult:
     """What training gives.
 
     Attributes:
-        replicas: the networks with the selected weights.
+        replicas: the networks with the selected weights, in the precision they were trained in.
         history: tidy, one row per replica, epoch, split and metric: replica, seed, epoch, split, metric,
             value. On 'train' the loss's own terms, meaned over the epoch; on 'val' the task's metrics.
         best_epoch: (R,), the epoch (from 1) whose weights were selected.
-        mode: 'stacked', 'looped' or 'compiled', as it was run.
+        mode: 'stacked' or 'looped', as it was run.
         weights: where the weights of views were learned, their means over time: replica, seed, step, view,
             value. None otherwise.
         weights_by_sample: what these weights are in the end for every training sample: (R, V, N) on the CPU,
@@ -80,12 +80,12 @@ def fit(
     recipe: Recipe,
     *,
     teacher: TeacherOutputs | None = None,
-    mode: str = "auto",
+    mode: Mode = "auto",
     dropout_removal: Removal | None = None,
     fabric: Fabric | None = None,
     progress: bool = True,
     label: str = "",
-) -> Fit:
+) -> TrainingResult:
     """Train replicas on the training split; the validation split selects; the test split is never read.
 
     A replica's result depends on its own seed, data, teacher and loss, not on who is trained beside it:
@@ -93,15 +93,16 @@ def fit(
     scale is shared, so that one replica's overflow makes all skip a step.)
 
     Args:
-        replicas: R networks; they are left as they are, the trained ones are in the result.
+        replicas: R networks; they are left as they are, the trained ones are in the result. Parameters,
+            inputs and teacher outputs are brought to the recipe's precision.
         data: one dataset for all, or one per replica, of equal shapes and split sizes.
         loss: a `distill.Distillation`, such as `distill.labels_only()`; or a function of logits (R, B, K),
             target and the teacher's logits (or None) that gives {'loss': (R,), term: (R,), ...}.
         recipe: the hyper-parameters.
         teacher: what one teacher for all replicas, or R teachers, say by sample index.
-        mode: 'stacked' (all replicas in one call), 'looped' (one after another), 'compiled' (looped through
-            torch.compile), or 'auto' (the recorded measurement for this architecture and device).
-        dropout_removal: how `recipe.modality_dropout` removes; an operator of `nets.removal`.
+        mode: 'stacked' (all replicas in one call), 'looped' (one after another), or 'auto': stacked on CUDA
+            where the network allows, else looped.
+        dropout_removal: how `recipe.modality_dropout` removes; an operator of `models.removal`.
         fabric: a Lightning Fabric you have launched on several devices: each process then takes its share of
             every batch and gradients are averaged, which gives what one process would. One device otherwise.
         progress: show a progress bar.
@@ -109,52 +110,59 @@ def fit(
 
     Raises:
         LabError: a split that is missing, numbers of replicas that differ, a teacher that has not seen a
-            training sample, an architecture that cannot run in this mode, or a loss that is no longer finite.
+            training sample, a network that cannot run in this mode or on a batch of one sample, or a loss
+            that is no longer finite.
     """
     of_type("replicas", replicas, Replicas, "Replicas", "See Replicas.build and Replicas.of.")
     of_type("recipe", recipe, Recipe, "a Recipe")
     sets = datasets(data, len(replicas))
-    how = strategy.choose(replicas.net, replicas.device, mode)
-    _validate(replicas, sets, recipe, dropout_removal, how)
+    precision = resolve_precision(recipe, replicas.size, replicas.device)
+    replicas = replicas.to(dtype=dtype_of(precision))
+    how = choose(replicas.net, replicas.device, mode)
+    _validate(replicas, sets, recipe, dropout_removal)
     loss = as_distillation(loss)
     _validate_loss(loss, teacher, len(replicas))
-    rule = "drops its graph after one backward pass, and learned weights need two"
-    require(how != "compiled" or loss.learned is None, "mode", how, rule, "Use mode='looped'.")
-    resident = Resident(sets, replicas.modalities, device=replicas.device)
-    soft = None if teacher is None else Lessons.of(teacher, sets, resident, len(replicas))
-    fabric = make_fabric(replicas.device, recipe.precision) if fabric is None else fabric
-    _validate_fabric(fabric, replicas, recipe)
-    total = recipe.length(resident.samples)[1] * (1 if how == "stacked" else len(replicas))
+    x = replicas.prepare(sets[0], again=True)
+    if how == "stacked" and mode == "auto" and isinstance(replicas.net, Wrapper) and not _stacks(replicas, x):
+        how = "looped"
+    split = TrainingSplit(sets, replicas.modalities, device=replicas.device, dtype=replicas.dtype)
+    soft = None if teacher is None else Lessons.of(teacher, sets, split, len(replicas))
+    fabric = make_fabric(replicas.device, precision) if fabric is None else fabric
+    _validate_fabric(fabric, replicas, precision)
+    _no_lone_sample(replicas.net, split.samples, recipe)
+    total = recipe.length(split.samples)[1] * (1 if how == "stacked" else len(replicas))
     with deterministic(replicas.device), _bar(total, label, shown=progress and fabric.is_global_zero) as bar:
-        job = Job(replicas, resident, sets, loss, soft, recipe, dropout_removal, fabric, bar)
+        job = Job(replicas, split, sets, loss, soft, recipe, dropout_removal, fabric, bar)
         require_fits(job)
         if how == "stacked":
             trained, best = run(prepared(job), Stacked(replicas, own_parameters(job)))
             return _told([job], trained, best, how)
-        return _one_by_one(job, how)
+        return _one_by_one(job)
 
 
-def _one_by_one(job: Job, how: str) -> Fit:
+def _one_by_one(job: Job) -> TrainingResult:
     net = copy.deepcopy(job.replicas.net)
-    runner = _compiled(net) if how == "compiled" else net
     jobs = [_alone(job, r) for r in range(len(job.replicas))]
     parts, epochs = [], []
     for one in jobs:
-        trained, best = run(prepared(one), Direct(one.replicas, runner, own_parameters(one)))
+        trained, best = run(prepared(one), Direct(one.replicas, net, own_parameters(one)))
         parts.append(trained)
         epochs.append(best)
-    return _told(jobs, Replicas.join(parts), torch.cat(epochs), how)
+    return _told(jobs, Replicas.join(parts), torch.cat(epochs), "looped")
 
 
-def _told(jobs: Sequence[Job], trained: Replicas, best: Tensor, how: str) -> Fit:
-    return Fit(trained, history(jobs), best.numpy(), how, weights_over_time(jobs), weights_by_sample(jobs))
+def _told(jobs: Sequence[Job], trained: Replicas, best: Tensor, how: str) -> TrainingResult:
+    told = weights_over_time(jobs), weights_by_sample(jobs)
+    return TrainingResult(trained, history(jobs), best.numpy(), how, *told)
 
 
-def _compiled(net: nn.Module) -> nn.Module:
-    with warnings.catch_warnings():
-        # torch's own compiler uses what torch itself has deprecated.
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
-        return cast(nn.Module, torch.compile(net))
+def _stacks(replicas: Replicas, x: dict[str, Tensor]) -> bool:
+    """Whether a network of yours runs under vmap: tried on two samples, forward and backward."""
+    try:
+        Stacked(replicas[[0]])(x, True).sum().backward()
+    except Exception:  # whatever vmap, or somebody else's code, raises
+        return False
+    return True
 
 
 def _alone(job: Job, r: int) -> Job:
@@ -173,7 +181,7 @@ def _alone(job: Job, r: int) -> Job:
 
 
 def _validate(
-    replicas: Replicas, sets: Sequence[PairedData], recipe: Recipe, dropout: Removal | None, how: str
+    replicas: Replicas, sets: Sequence[PairedData], recipe: Recipe, dropout: Removal | None
 ) -> None:
     for one in sets:
         one.positions("train")
@@ -193,9 +201,17 @@ def _validate(
     )
     looks = sorted({len(one.splits.get("val", ())) for one in sets})
     require(len(looks) == 1, "data", looks, "every dataset must have as many validation samples")
-    stuck = strategy.obstacles(replicas.net)
-    if how == "stacked" and stuck:
-        raise LabError("mode", how, f"the module {stuck[0]!r} cannot be stacked", "Use mode='looped'.")
+
+
+def _no_lone_sample(net: nn.Module, samples: int, recipe: Recipe) -> None:
+    size = recipe.batch_size or samples
+    batch_norm = [
+        name for name, one in net.named_modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)
+    ]
+    if batch_norm and (size == 1 or samples % size == 1):
+        better = next((s for s in range(max(size, 2), 2 * size + 2) if samples % s != 1), None)
+        rule = f"leaves a batch of one sample of {samples}, which {batch_norm[0]!r} cannot normalise"
+        raise LabError("recipe.batch_size", size, rule, f"Use batch_size={better}.")
 
 
 def _validate_loss(loss: Distillation, teacher: object, replicas: int) -> None:
@@ -204,14 +220,13 @@ def _validate_loss(loss: Distillation, teacher: object, replicas: int) -> None:
     of_type("teacher", teacher, (TeacherOutputs, type(None)), "TeacherOutputs", "See teacher_outputs().")
 
 
-def _validate_fabric(fabric: Fabric, replicas: Replicas, recipe: Recipe) -> None:
+def _validate_fabric(fabric: Fabric, replicas: Replicas, precision: Precision) -> None:
     rule = f"must be on the device of the replicas, {replicas.device}"
     here, there = ((device.type, device.index or 0) for device in (fabric.device, replicas.device))
     require(here == there, "fabric", fabric.device, rule, "Use replicas.to(fabric.device).")
     found = fabric.strategy.precision.precision
-    rule = f"must have the recipe's precision, {recipe.precision}"
-    require(found == recipe.precision, "fabric", found, rule)
-    stuck = strategy.obstacles(replicas.net)
+    require(found == precision, "fabric", found, f"must have the recipe's precision, {precision}")
+    stuck = obstacles(replicas.net)
     if fabric.world_size > 1 and stuck:
         rule = f"the module {stuck[0]!r} mixes samples or draws numbers, which several processes cannot share"
         raise LabError("fabric", f"{fabric.world_size} processes", rule, "Train it in one process.")

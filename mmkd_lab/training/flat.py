@@ -13,9 +13,8 @@ from mmkd_lab.core.check import require
 class Flat:
     """Moves parameters, and their gradients, into one buffer each; the parameters become views of it.
 
-    Frozen parameters are left where they are.
-
-    For networks this small, walking the list of parameters costs more than the arithmetic of the step.
+    Frozen parameters are left where they are. For networks this small, walking the list of parameters costs
+    more than the arithmetic of the step.
 
     Args:
         parameters: those of all replicas, (R, ...) each, or of one network alone.
@@ -25,20 +24,14 @@ class Flat:
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
-        parameters = [parameter for parameter in parameters if parameter.requires_grad]
-        require(len(parameters) > 0, "replicas", "no parameter", "at least one must take a gradient")
-        values = [_in_memory_order(parameter.data) for parameter in parameters]
-        self.parameter = nn.Parameter(torch.cat([value.reshape(-1) for value in values]))
+        learning = [parameter for parameter in parameters if parameter.requires_grad]
+        require(len(learning) > 0, "replicas", "no parameter", "at least one must take a gradient")
+        self._shapes = [parameter.shape for parameter in learning]
+        self.parameter = nn.Parameter(torch.cat([parameter.data.reshape(-1) for parameter in learning]))
         self.parameter.grad = torch.zeros_like(self.parameter)
-        self._parts: list[tuple[slice, torch.Size, bool]] = []
-        start = 0
-        for parameter, value in zip(parameters, values, strict=True):
-            part = slice(start, start + value.numel())
-            last = _channels_last(parameter.data)
-            parameter.data = _view(self.parameter.data[part], value.shape, last=last)
-            parameter.grad = _view(self.parameter.grad[part], value.shape, last=last)
-            self._parts.append((part, value.shape, last))
-            start = part.stop
+        pieces = zip(self.views(self.parameter.data), self.views(self.gradient), strict=True)
+        for parameter, (value, gradient) in zip(learning, pieces, strict=True):
+            parameter.data, parameter.grad = value, gradient
 
     @property
     def gradient(self) -> Tensor:
@@ -52,24 +45,8 @@ class Flat:
 
     def views(self, flat: Tensor) -> list[Tensor]:
         """A buffer of this layout, cut into pieces shaped like the parameters, in their order."""
-        return [_view(flat[part], shape, last=last) for part, shape, last in self._parts]
-
-    def plain(self, flat: Tensor) -> list[Tensor]:
-        """The same pieces in the memory order of their shapes: forward mode wants no other."""
-        return [value.contiguous() for value in self.views(flat)]
-
-
-def _channels_last(value: Tensor) -> bool:
-    return (
-        value.ndim == 4
-        and value.is_contiguous(memory_format=torch.channels_last)
-        and not value.is_contiguous()
-    )
-
-
-def _in_memory_order(value: Tensor) -> Tensor:
-    return value.permute(0, 2, 3, 1) if _channels_last(value) else value.contiguous()
-
-
-def _view(flat: Tensor, shape: torch.Size, *, last: bool) -> Tensor:
-    return flat.view(shape).permute(0, 3, 1, 2) if last else flat.view(shape)
+        pieces, start = [], 0
+        for shape in self._shapes:
+            pieces.append(flat[start : start + shape.numel()].view(shape))
+            start += shape.numel()
+        return pieces

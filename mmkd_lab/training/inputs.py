@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ def standardise(nets: Sequence[MultimodalNet], data: PairedData) -> None:
         mean, deviation = _moments(data, name, positions, per_entry=len(data.shapes[name]) == 1)
         scale = torch.where(deviation > 0, 1 / deviation.clamp(min=1e-12), torch.ones_like(deviation))
         for net in nets:
-            net.set_scale(name, mean.float(), scale.float())
+            net.set_scale(name, mean, scale)
 
 
 def vocabulary(data: PairedData) -> dict[str, int]:
@@ -85,6 +86,7 @@ def eval_inputs(
     *,
     size: int,
     device: torch.device,
+    dtype: torch.dtype = torch.float32,
 ) -> Iterator[dict[str, Tensor]]:
     """Batches {modality: (B, ...)} in the order of the split, with the view's removal applied.
 
@@ -106,14 +108,14 @@ def eval_inputs(
     positions = torch.arange(len(data)) if split is None else data.positions(split)
     positions = positions.to(data.target.device)
     for part in torch.split(positions, size if view is None else ROWS):
-        x = {name: value.to(device) for name, value in data.batch(part, names).items()}
+        x = {name: value.to(device) for name, value in data.batch(part, names, dtype=dtype).items()}
         if view is not None:
             x = operator.apply(x, keep)
         for start in range(0, len(part), size):
             yield {name: value[start : start + size] for name, value in x.items()}
 
 
-class Resident:
+class TrainingSplit:
     """The training split on the device, once: batches are picked by slot, 0 .. N - 1, for R replicas at a
     time.
 
@@ -121,59 +123,58 @@ class Resident:
         sets: one dataset for all replicas, or one per replica (all of the same shapes and split sizes).
         modalities: those the networks read; None for all.
         device: where it stays.
+        dtype: of the floating values that it gives; they are kept as the data stores them.
     """
 
     def __init__(
-        self, sets: Sequence[PairedData], modalities: Sequence[str] | None, *, device: torch.device
+        self,
+        sets: Sequence[PairedData],
+        modalities: Sequence[str] | None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.each = len(sets) > 1
-        self.task = sets[0].task
-        self.classes = sets[0].num_classes
-        names = list(sets[0].modalities) if modalities is None else list(modalities)
+        first = sets[0]
+        self.each, self.dtype = len(sets) > 1, dtype
+        self.task, self.classes = first.task, first.num_classes
+        names = list(first.modalities) if modalities is None else list(modalities)
         for name in names:
-            one_of("modality", name, list(sets[0].modalities))
-        for one in sets:
-            same = (one.task, one.classes) == (sets[0].task, sets[0].classes)
-            require(same, "data", one.classes, f"every dataset must have the classes {sets[0].classes}")
-            require(
-                one.shapes == sets[0].shapes,
-                "data",
-                one.shapes,
-                f"every dataset must have shapes {sets[0].shapes}",
-            )
+            one_of("modality", name, list(first.modalities))
+        for one in sets[1:]:
+            same = (one.task, one.classes) == (first.task, first.classes)
+            require(same, "data", one.classes, f"every dataset must have the classes {first.classes}")
+            rule = f"every dataset must have shapes {first.shapes}"
+            require(one.shapes == first.shapes, "data", one.shapes, rule)
         rows = [one.positions("train") for one in sets]
         sizes = {len(row) for row in rows}
         require(len(sizes) == 1, "data", sorted(sizes), "every dataset must have as many training samples")
         self.samples = sizes.pop()
-        self.x = {
-            name: self._pile([one.modalities[name][row] for one, row in zip(sets, rows, strict=True)], device)
-            for name in names
-        }
-        self.target = self._pile([one.target[row] for one, row in zip(sets, rows, strict=True)], device)
-        self.sample_index = self._pile(
-            [one.sample_index[row] for one, row in zip(sets, rows, strict=True)], device
-        )
 
-    def _pile(self, parts: list[Tensor], device: torch.device) -> Tensor:
-        return (torch.stack(parts) if self.each else parts[0]).to(device)
+        def pile(of: Callable[[PairedData], Tensor]) -> Tensor:
+            parts = [of(one)[row] for one, row in zip(sets, rows, strict=True)]
+            return (torch.stack(parts) if self.each else parts[0]).to(device)
 
-    def of(self, r: int) -> Resident:
+        self.x = {name: pile(lambda one, name=name: one.modalities[name]) for name in names}  # type: ignore[misc]
+        self.target = pile(lambda one: one.target)
+        self.sample_index = pile(lambda one: one.sample_index)
+
+    def of(self, r: int) -> TrainingSplit:
         """The data of replica `r` alone."""
         if not self.each:
             return self
-        one = object.__new__(Resident)
-        one.each, one.task, one.classes, one.samples = False, self.task, self.classes, self.samples
+        one = copy.copy(self)
+        one.each = False
         one.x = {name: values[r] for name, values in self.x.items()}
         one.target, one.sample_index = self.target[r], self.sample_index[r]
         return one
 
     def whole(self) -> tuple[dict[str, Tensor], Tensor]:
         """The whole split as one batch, without a leading axis unless each replica has its own data."""
-        return {name: _widen(values) for name, values in self.x.items()}, self.target
+        return {name: self._widen(values) for name, values in self.x.items()}, self.target
 
     def pick(self, slots: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Slots (R, B) -> ({modality: (R, B, ...)}, target (R, B, ...))."""
-        x = {name: _widen(self.take(values, slots)) for name, values in self.x.items()}
+        x = {name: self._widen(self.take(values, slots)) for name, values in self.x.items()}
         return x, self.take(self.target, slots)
 
     def take(self, values: Tensor, slots: Tensor) -> Tensor:
@@ -182,14 +183,13 @@ class Resident:
             return rows_of(values, slots)
         return values.index_select(0, slots.reshape(-1)).view(*slots.shape, *values.shape[1:])
 
+    def _widen(self, values: Tensor) -> Tensor:
+        return values.to(self.dtype) if values.is_floating_point() else values
+
 
 def rows_of(values: Tensor, slots: Tensor) -> Tensor:
     """(R, N, ...) and slots (R, B) -> (R, B, ...)."""
     return values[torch.arange(len(slots), device=slots.device)[:, None], slots]
-
-
-def _widen(values: Tensor) -> Tensor:
-    return values.float() if values.is_floating_point() else values
 
 
 def _moments(data: PairedData, name: str, positions: Tensor, *, per_entry: bool) -> tuple[Tensor, Tensor]:

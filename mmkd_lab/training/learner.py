@@ -67,6 +67,7 @@ class WeightLearner:
         seeds: Sequence[int],
         modalities: Sequence[str] | None,
         device: torch.device,
+        dtype: torch.dtype = torch.float32,
         autocast: Any,  # noqa: ANN401 - a context manager of Fabric
     ) -> None:
         assert loss.learned is not None
@@ -74,9 +75,9 @@ class WeightLearner:
         self.loss, self.how, self.autocast = loss, loss.learned, autocast
         self.factor, self.msd = loss.learning
         self.views, self.task = self.msd.views, sets[0].task
-        self.meta_x, self.meta_target = _meta(sets, modalities, device)
+        self.meta_x, self.meta_target = _meta(sets, modalities, device, dtype)
         self.generators = [torch.Generator().manual_seed(derive(seed, "meta")) for seed in seeds]
-        self.phi = _phi(self.how, len(self.views), seeds, device)
+        self.phi = _phi(self.how, len(self.views), seeds, device, dtype)
         self.final = [value.detach().clone() for value in self.phi]
         self.stepper = torch.optim.Adam(self.phi, lr=self.how.learning_rate)
         self.steps, self.looks = 0, list[Look]()
@@ -141,7 +142,7 @@ class WeightLearner:
         ahead = self._meta_gradient(engine, here - eta * flat.gradient)
         run = logits_of_views(engine, said.question)
         # In single precision whatever the recipe's: autocast does not know of forward mode.
-        moves: dict[View, Tensor] = jvp(run, (flat.plain(here),), (flat.plain(ahead),))[1]
+        moves: dict[View, Tensor] = jvp(run, (flat.views(here),), (flat.views(ahead),))[1]
         slope = torch.stack([self._slope(view, said.outputs, teacher, moves[view]) for view in self.views], 1)
         size = 1 if self.how.level == "global" else batch.target.shape[1]
         return -eta / size * self._factor(slope) * slope
@@ -197,8 +198,8 @@ class WeightLearner:
         """(R, B, 3 V): what can be known about a sample's views from the teacher and the label."""
         found = []
         for view in self.views:
-            alone = teacher.under(view).float()
-            moved = difference(teacher.logits.float(), alone, delta="js", task=self.task)
+            alone = full(teacher.under(view))
+            moved = difference(full(teacher.logits), alone, delta="js", task=self.task)
             cost = _cost(alone, target, self.task)
             found += [moved.clamp(min=0).sqrt(), torch.exp(-cost), _sureness(alone, self.task)]
         return torch.stack(found, dim=-1)
@@ -213,10 +214,12 @@ def _load_forward_mode() -> None:
         jvp(torch.sin, (one,), (one,))
 
 
-def _phi(how: LearnedWeights, views: int, seeds: Sequence[int], device: torch.device) -> list[nn.Parameter]:
+def _phi(
+    how: LearnedWeights, views: int, seeds: Sequence[int], device: torch.device, dtype: torch.dtype
+) -> list[nn.Parameter]:
     """All weights equal at the start: the last layer is 0."""
     if how.level == "global":
-        return [nn.Parameter(torch.zeros(len(seeds), views, device=device))]
+        return [nn.Parameter(torch.zeros(len(seeds), views, device=device, dtype=dtype))]
     clues, parts = CLUES * views, []
     for seed in seeds:
         generator = torch.Generator().manual_seed(derive(seed, "init", "weights"))
@@ -224,11 +227,11 @@ def _phi(how: LearnedWeights, views: int, seeds: Sequence[int], device: torch.de
     r = len(seeds)
     first = (torch.stack(parts), torch.zeros(r, how.hidden))
     last = (torch.zeros(r, how.hidden, views), torch.zeros(r, views))
-    return [nn.Parameter(value.to(device)) for value in (*first, *last)]
+    return [nn.Parameter(value.to(device, dtype)) for value in (*first, *last)]
 
 
 def _meta(
-    sets: Sequence[PairedData], modalities: Sequence[str] | None, device: torch.device
+    sets: Sequence[PairedData], modalities: Sequence[str] | None, device: torch.device, dtype: torch.dtype
 ) -> tuple[dict[str, Tensor], Tensor]:
     """{modality: (1 or R, N, ...)} and targets (1 or R, N, ...) of the split 'meta'."""
     for one in sets:
@@ -244,7 +247,9 @@ def _meta(
     names = list(sets[0].modalities) if modalities is None else list(modalities)
     where = [one.positions(META) for one in sets]
     x = {
-        name: torch.stack([one.batch(p, [name])[name] for one, p in zip(sets, where, strict=True)]).to(device)
+        name: torch.stack(
+            [one.batch(p, [name], dtype=dtype)[name] for one, p in zip(sets, where, strict=True)]
+        ).to(device)
         for name in names
     }
     return x, torch.stack([one.target[p] for one, p in zip(sets, where, strict=True)]).to(device)

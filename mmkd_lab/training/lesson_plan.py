@@ -12,9 +12,9 @@ from torch import Tensor
 from mmkd_lab.core.check import listing, require
 from mmkd_lab.distill.distillation import Distillation
 from mmkd_lab.models.removal import Permutation, modality_names
-from mmkd_lab.training import strategy
 from mmkd_lab.training.learner import WeightLearner
 from mmkd_lab.training.lessons import Lessons
+from mmkd_lab.training.stacking import obstacles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +36,7 @@ def prepared(job: Job) -> Job:
             seeds=job.replicas.seeds,
             modalities=job.replicas.modalities,
             device=job.replicas.device,
+            dtype=job.replicas.dtype,
             autocast=job.fabric.autocast,
         )
     return job
@@ -49,18 +50,19 @@ def own_parameters(job: Job) -> dict[str, Tensor]:
     student = job.replicas.feature_lengths(job.sets[0], needs.student_layers)
     teacher = {layer: int(values.shape[-1]) for layer, values in job.teacher.outputs.features.items()}
     made = job.loss.parameters(student, teacher, seeds=job.replicas.seeds)
-    return {name: value.to(job.replicas.device) for name, value in made.items()}
+    return {name: value.to(job.replicas.device, job.replicas.dtype) for name, value in made.items()}
 
 
 def require_fits(job: Job) -> None:
     """Raise `LabError` unless the teacher said, and the students can say, what the loss compares."""
     loss, task = job.loss, job.resident.task
     known = job.teacher is not None or not loss.needs_teacher
-    require(
-        known, "teacher", None, "must be given, since the loss compares with it", "See teacher_outputs()."
-    )
+    rule = "must be given, since the loss compares with it"
+    require(known, "teacher", None, rule, "See training.teacher_outputs().")
     rule = f"must be that of {job.sets[0].name}, {task.value}"
     require(loss.task in (None, task), "loss.task", loss.task and loss.task.value, rule)
+    for _, method in loss.terms:
+        require(task in method.tasks, "loss", method.name, f"is not for a {task.value} task")
     if job.teacher is not None:
         _teacher_knows(job.teacher, loss)
     names = modality_names(job.resident.x)
@@ -93,7 +95,7 @@ def _teacher_knows(teacher: Lessons, loss: Distillation) -> None:
 
 
 def _can_learn(job: Job) -> None:
-    learned, stuck = job.loss.learned, strategy.obstacles(job.replicas.net)
+    learned, stuck = job.loss.learned, obstacles(job.replicas.net)
     alone = job.fabric.world_size == 1
     require(alone, "learned", learned, "needs one process, and there are several")
     rule = "scales gradients, which learned weights compare"
@@ -105,7 +107,7 @@ def _can_learn(job: Job) -> None:
 
 
 def history(jobs: Sequence[Job]) -> pd.DataFrame:
-    """See `Fit.history`."""
+    """See `TrainingResult.history`."""
     import pandas as pd
 
     table, first = [], 0
@@ -119,7 +121,7 @@ def history(jobs: Sequence[Job]) -> pd.DataFrame:
 
 
 def weights_over_time(jobs: Sequence[Job]) -> pd.DataFrame | None:
-    """See `Fit.weights`."""
+    """See `TrainingResult.weights`."""
     import pandas as pd
 
     table, first = [], 0
@@ -138,7 +140,7 @@ def weights_over_time(jobs: Sequence[Job]) -> pd.DataFrame | None:
 
 
 def weights_by_sample(jobs: Sequence[Job]) -> Tensor | None:
-    """See `Fit.weights_by_sample`."""
+    """See `TrainingResult.weights_by_sample`."""
     parts = []
     for job in jobs:
         if job.learner is not None and job.teacher is not None:

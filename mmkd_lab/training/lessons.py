@@ -1,4 +1,4 @@
-"""What teachers say about the training split, on the device, by slot; `Resident` has the inputs."""
+"""What teachers say about the training split, on the device, by slot; `TrainingSplit` has the inputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmkd_lab.core.check import require
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.method import Outputs, changed
 from mmkd_lab.distill.teacher_outputs import TeacherOutputs
-from mmkd_lab.training.inputs import Resident, rows_of
+from mmkd_lab.training.inputs import TrainingSplit, rows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,24 +27,24 @@ class Lessons:
 
     @classmethod
     def of(
-        cls, teacher: TeacherOutputs, sets: Sequence[PairedData], resident: Resident, replicas: int
+        cls, teacher: TeacherOutputs, sets: Sequence[PairedData], resident: TrainingSplit, replicas: int
     ) -> Lessons:
         """The rows of the training split, in its order.
 
         Raises `LabError` for another number of teachers, and what `TeacherOutputs.for_data` refuses. (Where
         every replica has data of its own, the outputs of all have no one identity, and none is looked at.)
         """
-        count, device = len(teacher), resident.target.device
+        count, where = len(teacher), (resident.target.device, resident.dtype)
         rule = f"must be 1 for all, or {replicas}, one per replica"
         require(count in (1, replicas), "teacher", f"{count} teachers", rule)
         if not resident.each:
             said = teacher.for_data(sets[0]).rows(resident.sample_index)
-            return cls(Outputs(**changed(lambda values: values[0].to(device), said)), teacher.removal)
+            return cls(Outputs(**changed(lambda values: values[0].to(*where), said)), teacher.removal)
         fits = teacher.num_classes == resident.classes
         require(fits, "teacher", f"{teacher.num_classes} classes", f"must have {resident.classes}")
         # One dataset's samples at a time, so that never more than two rows of R are held.
         each = [teacher[0 if count == 1 else r].rows(index) for r, index in enumerate(resident.sample_index)]
-        return cls(Outputs(**changed(lambda values: torch.cat(values).to(device), *each)), teacher.removal)
+        return cls(Outputs(**changed(lambda values: torch.cat(values).to(*where), *each)), teacher.removal)
 
     def __len__(self) -> int:
         return len(self.outputs.logits)

@@ -16,19 +16,19 @@ from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.distillation import Distillation
 from mmkd_lab.models.removal import Removal
 from mmkd_lab.training.batch import Batch, Said
+from mmkd_lab.training.data_parallel import DataParallel
 from mmkd_lab.training.engine import Engine, clip_each
 from mmkd_lab.training.fabric import optimiser
-from mmkd_lab.training.inputs import Resident, eval_inputs
+from mmkd_lab.training.inputs import TrainingSplit, eval_inputs
 from mmkd_lab.training.learner import WeightLearner
 from mmkd_lab.training.lessons import Lessons
 from mmkd_lab.training.metrics import score
 from mmkd_lab.training.order import Order, ViewDraw
-from mmkd_lab.training.outputs import answered, asked
+from mmkd_lab.training.outputs import answered, asked, full
 from mmkd_lab.training.recipe import Recipe
 from mmkd_lab.training.replicas import CHUNK, Replicas
 from mmkd_lab.training.schedule import rates
 from mmkd_lab.training.select import Selection
-from mmkd_lab.training.share import Share
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Job:
     """What one run of the loop trains, on what, and how. A looped fit has one job per replica."""
 
     replicas: Replicas
-    resident: Resident
+    resident: TrainingSplit
     sets: Sequence[PairedData]
     loss: Distillation
     teacher: Lessons | None
@@ -61,7 +61,7 @@ class Job:
     def __post_init__(self) -> None:
         rate = self.recipe.modality_dropout
         self.views = ViewDraw(self.replicas.seeds, sorted(self.resident.x), rate) if self.dropout else None
-        self.share = Share(self.fabric.global_rank, self.fabric.world_size)
+        self.share = DataParallel(self.fabric.global_rank, self.fabric.world_size)
 
 
 def run(job: Job, engine: Engine) -> tuple[Replicas, Tensor]:
@@ -169,27 +169,32 @@ def _look(job: Job, engine: Engine, selection: Selection, epoch: int) -> None:
         return
     engine.eval()
     alive = ~selection.stopped
-    named = _score(job, engine)
+    named = _score(job, engine, alive)
     job.rows += [Row(epoch, "val", name, value, alive) for name, value in named.items()]
     first = next(iter(named))
     selection.see(epoch, named[first], named["nll"], engine.state())
 
 
-def _score(job: Job, engine: Engine) -> dict[str, Tensor]:
+def _score(job: Job, engine: Engine, alive: Tensor) -> dict[str, Tensor]:
     replicas, device = job.replicas, job.replicas.device
     size = max(64, CHUNK // len(replicas))
     each = [
-        eval_inputs(one, replicas.modalities, "val", None, None, size=size, device=device) for one in job.sets
+        eval_inputs(
+            one, replicas.modalities, "val", None, None, size=size, device=device, dtype=replicas.dtype
+        )
+        for one in job.sets
     ]
     parts = []
     with torch.inference_mode(), job.fabric.autocast():
         for xs in zip(*each, strict=True):
             shared = len(xs) == 1
             x = xs[0] if shared else {name: torch.stack([one[name] for one in xs]) for name in xs[0]}
-            parts.append(engine(x, shared).float())
+            parts.append(full(engine(x, shared)))
     targets = [one.target[one.positions("val")].to(device) for one in job.sets]
     target = targets[0] if len(targets) == 1 else torch.stack(targets)
-    return score(torch.cat(parts, dim=1), target, task=job.resident.task)
+    logits = torch.cat(parts, dim=1)
+    logits[~alive.to(device)] = 0.0  # training was stopped: what has become of them since is of no matter
+    return score(logits, target, task=job.resident.task)
 
 
 def _one_logit_a_class(logits: Tensor, job: Job) -> None:

@@ -54,7 +54,7 @@ def asked(
     # A view without what this student does not read anyway.
     every = (View(names), *(View(view.kept & names) for view in views))
     axis = 0 if shared else 1
-    if engine.plain is not None and can_share(engine.plain, removal, x):
+    if can_share(engine.plain, removal, x):
         rows, parts = with_removed(x, every, removal, axis=axis)
         return Question(rows, shared, views, parts)
     return Question(view_rows(x, every, removal, axis=axis), shared, views)
@@ -66,12 +66,12 @@ def answered(engine: Engine, question: Question, needs: Needs) -> Outputs:
     said, seen = engine.with_features(question.x, question.shared, question.parts, layers=layers)
     logits = split_views(full(said), 1 + len(question.views), axis=1)
     rows = logits[0].shape[1]
-    at_head = split_views(full(seen[HEAD]), len(logits), axis=1) if needs.view_features else ()
+    at_head = split_views(full(seen[HEAD]), len(logits), axis=1)[1:] if needs.view_features else None
     return Outputs(
         logits[0],
         dict(zip(question.views, logits[1:], strict=True)),
         {layer: full(values)[:, :rows] for layer, values in seen.items()},
-        dict(zip(question.views, at_head[1:], strict=True)) if at_head else {},
+        {} if at_head is None else dict(zip(question.views, at_head, strict=True)),
     )
 
 

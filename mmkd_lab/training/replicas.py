@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
-from torch.func import vmap
+from torch.func import functional_call, vmap
+from torch.nn.parameter import UninitializedParameter
 
-from mmkd_lab.core.check import LabError, flat, of_type, require, whole
+from mmkd_lab.core.check import flat, of_type, require, whole
+from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
+from mmkd_lab.models.adapter import ModelAdapter
+from mmkd_lab.models.layers import HEAD, Wrapper, named_layers
 from mmkd_lab.models.network import MultimodalNet, build
-from mmkd_lab.models.own import OwnNet
 from mmkd_lab.models.removal import Removal
 from mmkd_lab.models.spec import NetSpec
 from mmkd_lab.models.views import View
-from mmkd_lab.training import strategy
 from mmkd_lab.training.device import resolve
 from mmkd_lab.training.inputs import eval_inputs, fill_vocabulary, standardise
-from mmkd_lab.training.stacking import (
-    Call,
-    Named,
-    alike,
-    call_features,
-    call_logits,
-    join_rows,
-    known_seeds,
-    stack_rows,
-)
+from mmkd_lab.training.stacking import Asked, Named, alike, join_rows, known_seeds, row_of, stack_rows
 
 #: Samples times replicas that pass through the networks at once outside training.
 CHUNK = 4096
@@ -60,7 +54,13 @@ class Replicas:
 
     @classmethod
     def build(
-        cls, spec: NetSpec, data: PairedData, *, seeds: Iterable[int], device: str | torch.device = "auto"
+        cls,
+        spec: NetSpec,
+        data: PairedData,
+        *,
+        seeds: Iterable[int],
+        device: str | torch.device = "auto",
+        dtype: torch.dtype = torch.float32,
     ) -> Replicas:
         """One untrained network per seed, for the modalities and classes of `data`.
 
@@ -70,7 +70,7 @@ class Replicas:
         of_type("data", data, PairedData, "a PairedData")
         known = known_seeds(seeds)
         spec = fill_vocabulary(spec, data)
-        nets = [build(spec, data.shapes, data.num_classes, seed=seed) for seed in known]
+        nets = [build(spec, data.shapes, data.num_classes, seed=seed).to(dtype) for seed in known]
         if spec.standardise:
             standardise(nets, data)
         return cls.of(nets, seeds=known, device=device)
@@ -80,26 +80,37 @@ class Replicas:
         cls,
         modules: Sequence[nn.Module],
         *,
+        data: PairedData | None = None,
         seeds: Iterable[int] | None = None,
         device: str | torch.device = "auto",
+        dtype: torch.dtype | None = None,
     ) -> Replicas:
-        """Your own networks: R modules of one architecture, each taking {modality: tensor} and giving logits
-        (B, K).
+        """Your own networks: R modules of one architecture, see `ModelAdapter` for what they may be.
 
         The weights are copied; a parameter that takes no gradient in the first module stays frozen in `fit`.
-        Raises `LabError` when the modules differ in more than their weights.
+
+        Args:
+            modules: the networks.
+            data: the samples on which each is tried, which otherwise happens at the first question. Lazy
+                layers need it: this try gives them their shapes, and their weights under each seed.
+            seeds: R seeds; by default 0 .. R - 1.
+            device: where the replicas go.
+            dtype: their precision; None for that of the modules, where half precision becomes single.
+
+        Raises:
+            LabError: modules that differ in more than their weights, or that cannot be used.
         """
         listed = flat("modules", modules, "a list of networks", "For one network give [network].")
         require(len(listed) > 0, "modules", modules, "must hold at least one network")
-        modules = [one if isinstance(one, (MultimodalNet, OwnNet)) else OwnNet(one) for one in listed]  # type: ignore[arg-type]
-        for r, one in enumerate(modules):
-            require(alike(one, modules[0]), f"modules[{r}]", one, "must be built like the first network")
-        known = known_seeds(range(len(modules)) if seeds is None else seeds)
-        require(len(known) == len(modules), "seeds", known, f"must be {len(modules)}, one per network")
-        parameters = stack_rows([dict(module.named_parameters()) for module in modules])
+        known = known_seeds(range(len(listed)) if seeds is None else seeds)
+        require(len(known) == len(listed), "seeds", known, f"must be {len(listed)}, one per network")
+        nets = [_ready(one, data, seed, dtype) for one, seed in zip(listed, known, strict=True)]
+        for r, one in enumerate(nets):
+            require(alike(one, nets[0]), f"modules[{r}]", one, "must be built like the first network")
+        parameters = stack_rows([dict(net.named_parameters()) for net in nets])
         require(len(parameters) > 0, "modules", modules, "must have parameters")
-        buffers = stack_rows([dict(module.named_buffers()) for module in modules])
-        return cls(copy.deepcopy(modules[0]), parameters, buffers, known).to(device)
+        buffers = stack_rows([dict(net.named_buffers()) for net in nets])
+        return cls(copy.deepcopy(nets[0]), parameters, buffers, known).to(device)
 
     @classmethod
     def join(cls, parts: Sequence[Replicas]) -> Replicas:
@@ -147,15 +158,15 @@ class Replicas:
         return (self[r] for r in range(len(self)))
 
     def __repr__(self) -> str:
-        count = sum(value[0].numel() for value in self.parameters.values())
         reads = f", reading {' + '.join(self.modalities)}" if self.modalities else ""
-        what = f"{len(self)} × {self.name} of {count:,} parameters{reads}"
-        return f"{what}, seeds {list(self.seeds)}, on {self.device}"
+        what = f"{len(self)} × {self.name} of {self.size:,} parameters{reads}"
+        kind = ", in double precision" if self.dtype == torch.float64 else ""
+        return f"{what}, seeds {list(self.seeds)}, on {self.device}{kind}"
 
     @property
     def name(self) -> str:
-        """The architecture in a word or two, as the table of strategies has it."""
-        return strategy.architecture(self.net)
+        """The architecture in a word or two: 'lenet', 'mlp + resnet', or the name of your module's class."""
+        return str(getattr(self.net, "architecture", type(self.net).__name__))
 
     @property
     def spec(self) -> NetSpec | None:
@@ -173,15 +184,43 @@ class Replicas:
         """Where the parameters are."""
         return next(iter(self.parameters.values())).device
 
-    def to(self, device: str | torch.device) -> Replicas:
-        """The same replicas on a device; 'auto' takes a GPU when there is one."""
-        where = resolve(device)
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the parameters, and so of what is read and said."""
+        return next(iter(self.parameters.values())).dtype
+
+    @property
+    def size(self) -> int:
+        """Parameters of one network."""
+        return sum(value[0].numel() for value in self.parameters.values())
+
+    def to(self, device: str | torch.device | None = None, *, dtype: torch.dtype | None = None) -> Replicas:
+        """The same replicas on a device, 'auto' takes a GPU when there is one; or in another precision."""
+        where = self.device if device is None else resolve(device)
+        kind = dtype or self.dtype
+        same = (where, kind) == (self.device, self.dtype)
+
+        def moved(value: Tensor) -> Tensor:
+            return value.to(where, kind) if value.is_floating_point() else value.to(where)
+
         return Replicas(
-            self.net if where == self.device else copy.deepcopy(self.net).to(where),
-            {name: value.to(where) for name, value in self.parameters.items()},
-            {name: value.to(where) for name, value in self.buffers.items()},
+            self.net if same else copy.deepcopy(self.net).to(where, kind),
+            {name: moved(value) for name, value in self.parameters.items()},
+            {name: moved(value) for name, value in self.buffers.items()},
             self.seeds,
         )
+
+    def prepare(self, data: PairedData, *, again: bool = False) -> dict[str, Tensor]:
+        """Let a network of yours find out, on two samples, how it is called; returns these samples.
+
+        Raises `LabError` as `ModelAdapter` does.
+        """
+        known = data.splits.get("train", torch.arange(len(data)))[:2]
+        x = data.batch(known.to(data.target.device), self.modalities, dtype=self.dtype)
+        x = {name: value.to(self.device) for name, value in x.items()}
+        if isinstance(self.net, Wrapper) and (again or getattr(self.net, "calling", True) is None):
+            self.net.prepare(x)
+        return x
 
     def with_state(self, state: Mapping[str, Tensor], *, seeds: Sequence[int] | None = None) -> Replicas:
         """The same architecture with other parameters and buffers, {name: (R, ...)}, and maybe seeds."""
@@ -208,15 +247,10 @@ class Replicas:
         require(isinstance(x, Mapping), "x", type(x).__name__, "must be {modality: tensor}")
         for name, values in x.items():
             fits = shared or (values.ndim > 0 and len(values) == len(self))
-            require(
-                fits,
-                f"x[{name!r}]",
-                tuple(values.shape),
-                f"must be ({len(self)}, batch, ...)",
-                "Or shared=True.",
-            )
+            rule = f"must be ({len(self)}, batch, ...)"
+            require(fits, f"x[{name!r}]", tuple(values.shape), rule, "Or shared=True.")
         self.net.eval()
-        return self._call(x, shared, call_logits)
+        return self._call(x, shared, None)
 
     def predict(
         self,
@@ -226,8 +260,8 @@ class Replicas:
         view: View | None = None,
         removal: Removal | str | None = None,
     ) -> Tensor:
-        """Logits (R, N, K), float32 on the CPU, in the order of the split, or of all samples when `split` is
-        None.
+        """Logits (R, N, K) on the CPU, in the networks' precision, in the order of the split, or of all
+        samples when `split` is None.
 
         Args:
             data: the samples.
@@ -236,34 +270,50 @@ class Replicas:
             removal: how the others go: an operator, or its name ('zeros' by default).
 
         Raises:
-            LabError: an unknown split or modality, or a removal this network cannot do.
+            LabError: an unknown split or modality, a removal this network cannot do, or logits that are not
+                finite.
         """
-        return self._over(data, split, view, removal, call_logits)
-
-    def feature_lengths(self, data: PairedData, layers: Iterable[str] = ()) -> dict[str, int]:
-        """{layer: F}, by asking one of the networks about two samples."""
-        x = next(eval_inputs(data, self.modalities, "train", None, None, size=2, device=self.device))
-        first, rest = (
-            {name: value[0] for name, value in part.items()} for part in (self.parameters, self.buffers)
-        )
-        with torch.inference_mode():
-            return dict.fromkeys(layers, int(call_features(self.net, first, rest, x).shape[-1]))
+        return self._over(data, split, view, removal, None)
 
     def features(
         self,
         data: PairedData,
         *,
         split: str | None = None,
+        layer: str | None = None,
         view: View | None = None,
         removal: Removal | str | None = None,
     ) -> Tensor:
-        """Features (R, N, F), what the head reads; arguments and errors as `predict`'s.
+        """Features (R, N, F): what a layer puts out, flattened, by default what the head reads.
 
-        Your own module needs a method `features` for this.
+        Layers have the names that their author gave, see `models.named_layers`; arguments and errors as
+        `predict`'s.
         """
-        if not callable(getattr(self.net, "features", None)):
-            raise LabError("net", type(self.net).__name__, "has no method features(x)")
-        return self._over(data, split, view, removal, call_features)
+        return self._over(data, split, view, removal, layer or HEAD)
+
+    def head_weight(self) -> Tensor | None:
+        """(R, K, F), what makes logits of the features, but for a bias; None where the head is not linear."""
+        head = getattr(self.net, "head_name", None)
+        if not isinstance(named_layers(self.net).get(head or ""), nn.Linear):
+            return None
+        return self.parameters[f"{'module.' * isinstance(self.net, Wrapper)}{head}.weight"]
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The layers that `features` can read, beside `HEAD`; by the names that their author gave."""
+        return tuple(named_layers(self.net))
+
+    @property
+    def has_features(self) -> bool:
+        """Whether it is known what the head reads; of a network of yours, once it has been tried."""
+        return getattr(self.net, "head_name", None) is not None
+
+    def feature_lengths(self, data: PairedData, layers: Iterable[str] = (HEAD,)) -> dict[str, int]:
+        """{layer: F}, by asking one of the networks about two samples."""
+        x, one = self.prepare(data), self[0]
+        one.net.eval()
+        with torch.inference_mode():
+            return {layer: int(one._call(x, True, layer).shape[-1]) for layer in layers}
 
     def _over(
         self,
@@ -271,33 +321,64 @@ class Replicas:
         split: str | None,
         view: View | None,
         removal: Removal | str | None,
-        run: Call,
+        layer: str | None,
     ) -> Tensor:
+        of_type("data", data, PairedData, "a PairedData")
         size = max(64, CHUNK // len(self))
         parts = []
+        batches = eval_inputs(
+            data, self.modalities, split, view, removal, size=size, device=self.device, dtype=self.dtype
+        )
+        first = next(batches)
+        self.prepare(data)
         self.net.eval()
         with torch.inference_mode():
-            for x in eval_inputs(data, self.modalities, split, view, removal, size=size, device=self.device):
-                parts.append(self._call(x, True, run).float().cpu())
-        return torch.cat(parts, dim=1).clone()
+            for x in chain([first], batches):
+                parts.append(self._call(x, True, layer).cpu())
+        found = torch.cat(parts, dim=1).clone()
+        bad = (~found.isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
+        what = f"{self.name} of seed {self.seeds[bad[0]]}" if bad else ""
+        require(not bad, "replicas", what, f"gives NaN or infinite values for {data.name}")
+        return found
 
-    def _call(self, x: Mapping[str, Tensor], shared: bool, run: Call) -> Tensor:
-        if len(self) > 1 and strategy.stacks(self.net, self.device):
+    def _call(self, x: Mapping[str, Tensor], shared: bool, layer: str | None) -> Tensor:
+        """Logits (R, B, K), or what passes a layer, (R, B, F)."""
+        asked = Asked(self.net)
 
-            def one(parameters: Named, buffers: Named, x: Named) -> Tensor:
-                return run(self.net, parameters, buffers, x)
+        def one(parameters: Named, buffers: Named, x: Named) -> Tensor:
+            named = ({f"net.{name}": value for name, value in part.items()} for part in (parameters, buffers))
+            logits, seen = functional_call(asked, tuple(named), (x, () if layer is None else (layer,)))
+            found: Tensor = logits if layer is None else seen[layer]
+            return found
 
+        if len(self) > 1 and isinstance(self.net, MultimodalNet) and self.device.type == "cuda":
             stacked: Tensor = vmap(one, in_dims=(0, 0, None if shared else 0))(
                 self.parameters, self.buffers, dict(x)
             )
             return stacked
         rows = [
-            run(
-                self.net,
-                {name: value[r] for name, value in self.parameters.items()},
-                {name: value[r] for name, value in self.buffers.items()},
-                dict(x) if shared else {name: value[r] for name, value in x.items()},
-            )
+            one(row_of(self.parameters, r), row_of(self.buffers, r), dict(x) if shared else row_of(x, r))
             for r in range(len(self))
         ]
         return torch.stack(rows)
+
+
+def _ready(one: object, data: PairedData | None, seed: int, dtype: torch.dtype | None) -> nn.Module:
+    """A module as a network of the lab, in its precision and with the shapes of all its parameters."""
+    net = one if isinstance(one, (MultimodalNet, Wrapper)) else ModelAdapter(one)  # type: ignore[arg-type]
+    lazy = any(isinstance(value, UninitializedParameter) for value in net.parameters())
+    rule = "has layers without a shape, which need samples to find it"
+    require(
+        data is not None or not lazy, "modules", type(one).__name__, rule, "Replicas.of(modules, data=data)."
+    )
+    kinds = {value.dtype for value in net.parameters() if value.is_floating_point()}
+    kind = dtype or (torch.float64 if torch.float64 in kinds else torch.float32)
+    if lazy or kinds - {kind}:
+        net = copy.deepcopy(net).to(kind)  # yours stays as it is
+    if data is not None and isinstance(net, Wrapper):
+        where = next(iter(net.parameters()), torch.zeros(())).device
+        x = data.batch(data.positions("train")[:2], net.modalities, dtype=kind)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "init"))
+            net.prepare({name: value.to(where) for name, value in x.items()}, argument="modules")
+    return net

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from math import cos, pi
 
-from mmkd_lab.core.check import one_of, real, whole
-from mmkd_lab.training.recipe import SCHEDULES, Recipe
+from mmkd_lab.training.recipe import Recipe
 
 #: One-cycle: share of the steps that rise, and the rates at both ends (Smith and Topin 2019, torch's
 # defaults).
@@ -20,14 +19,7 @@ def factor(name: str, step: int, *, total: int, warmup: float = 0.0) -> float:
         step: the step about to be taken.
         total: steps in all.
         warmup: share of the steps that rise linearly before the schedule proper runs over the rest.
-
-    Raises:
-        LabError: an unknown schedule, or a step outside the range.
     """
-    one_of("schedule", name, SCHEDULES)
-    whole("total", total)
-    whole("step", step, at_least=0)
-    real("step", step, at_most=total - 1)
     rising = round(warmup * total)
     if step < rising:
         return (step + 1) / (rising + 1)

@@ -1,43 +1,78 @@
-"""Stack, join and call the parameters of replicas."""
+"""Stacked or one after another: what the parameters of replicas are put into, and who can be stacked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from mmkd_lab.core.check import LabError, require, whole
+from mmkd_lab.core.check import LabError, one_of, require, whole
+from mmkd_lab.models.layers import watched
+from mmkd_lab.models.network import MultimodalNet
+from mmkd_lab.models.shared_parts import SharedParts, features_of_views
 
 Named = dict[str, Tensor]
-#: (network, parameters, buffers, inputs) of one replica -> what it gives, (B, ...).
-Call = Callable[[nn.Module, Named, Named, Named], Tensor]
+#: Logits, and {layer: features}.
+Found = tuple[Tensor, dict[str, Tensor]]
+Mode = Literal["auto", "looped", "stacked"]
 
 
-def call_logits(net: nn.Module, parameters: Named, buffers: Named, x: Named) -> Tensor:
-    """Logits (B, K) of one replica."""
-    found: Tensor = functional_call(net, (parameters, buffers), (x,))
-    return found
-
-
-def call_features(net: nn.Module, parameters: Named, buffers: Named, x: Named) -> Tensor:
-    """Features (B, F) of one replica."""
-    prefixed = tuple({f"net.{name}": value for name, value in part.items()} for part in (parameters, buffers))
-    found: Tensor = functional_call(_Features(net), prefixed, (x,))
-    return found
-
-
-class _Features(nn.Module):
-    """A network's `features` as its `forward`, which is all that functional_call can call."""
+class Asked(nn.Module):
+    """A network asked for its logits and for what passes some layers, under one view or several."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, x: Named) -> Tensor:
-        run: Callable[[Named], Tensor] = getattr(self.net, "features")  # noqa: B009 (Module's type has no features)
-        return run(x)
+    def forward(
+        self, x: Mapping[str, Tensor], layers: Sequence[str] = (), parts: SharedParts | None = None
+    ) -> Found:
+        """{modality: (B, ...)} -> (logits (B, K), {layer: (B, F)}).
+
+        With `parts`, `x` is as `with_removed` gave it, logits and what the head reads have V * B rows, and
+        every layer's first B rows are those of the first view.
+        """
+        if not layers and parts is None:
+            return self.net(x), {}
+        with watched(self.net, layers) as seen:
+            if parts is None:
+                logits: Tensor = self.net(x)
+            else:
+                assert isinstance(self.net, MultimodalNet)
+                logits = self.net.head(features_of_views(self.net, x, parts))
+        return logits, seen
+
+
+def choose(net: nn.Module, device: torch.device, mode: str = "auto") -> Literal["looped", "stacked"]:
+    """How replicas of a network are run: 'stacked' on CUDA where the network allows, else 'looped'.
+
+    Raises `LabError` for an unknown mode, or a network that cannot be stacked and is to be.
+    """
+    one_of("mode", mode, ("auto", "looped", "stacked"))
+    stuck = obstacles(net)
+    if mode == "stacked":
+        rule = f"the module {stuck[0] if stuck else ''!r} cannot be stacked"
+        require(not stuck, "mode", mode, rule, "Use mode='looped'.")
+        return "stacked"
+    return "stacked" if mode == "auto" and device.type == "cuda" and not stuck else "looped"
+
+
+def obstacles(net: nn.Module) -> list[str]:
+    """The submodules that cannot be stacked: dropout and batch statistics live outside the parameters.
+
+    Dropout at rate 0, also that of attention, drops nothing and is no obstacle.
+    """
+    return [name or type(part).__name__ for name, part in net.named_modules() if _in_the_way(part)]
+
+
+def _in_the_way(part: nn.Module) -> bool:
+    if isinstance(part, nn.MultiheadAttention):
+        return float(part.dropout) > 0
+    if isinstance(part, nn.modules.dropout._DropoutNd):
+        return part.p > 0
+    return isinstance(part, nn.modules.batchnorm._BatchNorm)
 
 
 def alike(one: nn.Module, other: nn.Module) -> bool:
@@ -57,12 +92,9 @@ def stack_rows(parts: Sequence[Mapping[str, Tensor]]) -> Named:
     """{name: (...)} of R networks -> {name: (R, ...)}. Raises `LabError` when they do not agree."""
     shapes = [{name: tuple(value.shape) for name, value in part.items()} for part in parts]
     for r, shape in enumerate(shapes):
-        require(
-            shape == shapes[0],
-            f"modules[{r}]",
-            sorted(set(shape.items()) ^ set(shapes[0].items())),
-            "its parameters must have the names and shapes of the first network's",
-        )
+        odd = sorted(set(shape.items()) ^ set(shapes[0].items()))
+        rule = "its parameters must have the names and shapes of the first network's"
+        require(shape == shapes[0], f"modules[{r}]", odd, rule)
     return {name: torch.stack([part[name].detach() for part in parts]) for name in parts[0]}
 
 
@@ -73,6 +105,11 @@ def join_rows(parts: Sequence[Mapping[str, Tensor]]) -> Named:
         same = {name: value.shape[1:] for name, value in part.items()} == first
         require(same, "parts", sorted(part), "all parts must have the same architecture")
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def row_of(named: Mapping[str, Tensor], r: int) -> Named:
+    """{name: (R, ...)} -> {name: (...)}, those of one replica."""
+    return {name: value[r] for name, value in named.items()}
 
 
 def known_seeds(seeds: object) -> tuple[int, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +11,6 @@ from torch import Tensor
 from mmkd_lab.core.check import listing, of_type, require, whole
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.task import Task
-from mmkd_lab.distill.method import HEAD
 from mmkd_lab.distill.teacher_outputs import TeacherOutputs, identity_of
 from mmkd_lab.models.removal import Permutation, Removal, removal_named
 from mmkd_lab.models.views import View
@@ -68,16 +66,11 @@ def teacher_outputs(
         data.sample_index.cpu(),
         replicas.predict(data),
         named,
-        {layer: _features(replicas, data, layer) for layer in layers},
+        {layer: replicas.features(data, layer=layer) for layer in layers},
         felt,
         removal=operator.name,
         identity=identity_of(data),
     )
-
-
-def _features(replicas: Replicas, data: PairedData, layer: str) -> Tensor:
-    more: dict[str, Any] = {} if layer == HEAD else {"layer": layer}
-    return replicas.features(data, **more)
 
 
 @dataclass(frozen=True)

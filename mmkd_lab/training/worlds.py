@@ -1,17 +1,21 @@
 """Train the teachers and students of many Gaussian worlds at once.
 
 Linear networks with two logits and a bias, torch's default initialisation, full-batch SGD: the protocol of
-Xue et al. 2023 (MFH), Gaussian worlds, in three paths that give the same weights:
+Xue et al. 2023 (MFH), Gaussian worlds. On a CPU they are trained by a compiled loop, on CUDA by batched
+products in double precision.
 
-    kernel   compiled, one input after the other inside the cache (the fastest on a CPU)
-    bmm      batched torch, CPU or CUDA
-    loop     one network after the other, plain autograd
+A two-class softmax with logits h0, h1 is one logit w . x + b with w = w1 - w0 and p1 = sigmoid(w . x + b);
+plain gradient descent on the two logits moves it by twice the step. With p the student and q the teacher,
+the slope of ce * CE + kd * KL in that logit is (ce + kd) p - (ce y + kd q): labels and teacher merge into
+one fixed target.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +23,15 @@ import torch
 
 from mmkd_lab.core import check
 from mmkd_lab.core.check import one_of, require
+from mmkd_lab.core.config import Count, NonNegative, Positive, config
 from mmkd_lab.core.seed import derive
-from mmkd_lab.data.gaussian import Worlds
+from mmkd_lab.data.datasets.gaussian import Worlds
 from mmkd_lab.distill.arms import ARMS, Arm, check_arms
-from mmkd_lab.training import worlds_bmm, worlds_loop
 from mmkd_lab.training.device import resolve
-from mmkd_lab.training.worlds_runs import Lesson, LinearRuns, merge
 
-Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.floating]
 
-PATHS = ("kernel", "bmm", "loop")
-CONVENTIONS = ("kl", "released")
 #: No network that learnt anything has a weight of this size; logits would soon overflow.
 _DIVERGED = 1e18
 #: What an arm's teacher sees, in the views of a world.
@@ -38,7 +40,7 @@ _TEACHER_VIEW = {"other": "a", "student": "b", "all": "ab"}
 _ARMS = ("no_kd", "um_kd", "cm_kd", "mm_kd", "kl_only")
 
 
-@dataclass(frozen=True)
+@config
 class WorldsRecipe:
     """How every network is trained. The defaults are MFH's.
 
@@ -49,23 +51,24 @@ class WorldsRecipe:
             not.
         steps: full-batch steps.
         lr: step size of plain SGD.
+        precision: of the compiled loop. On other processors weights agree to 1e-6 in '32-true', so that one
+            sample in millions may fall to the other side, and to 1e-14 in '64-true', in twice the time.
 
     Raises:
-        LabError: a negative or non-finite weight, an unknown convention, steps below 1, lr not above 0.
+        LabError: a field out of its range.
     """
 
-    ce: float = 1.0
-    kd: float = 1.0
-    convention: str = "released"
-    steps: int = 1000
-    lr: float = 0.1
+    ce: NonNegative = 1.0
+    kd: NonNegative = 1.0
+    convention: Literal["kl", "released"] = "released"
+    steps: Count = 1000
+    lr: Positive = 0.1
+    precision: Literal["32-true", "64-true"] = "32-true"
 
-    def __post_init__(self) -> None:
-        check.real("ce", self.ce, at_least=0.0)
-        check.real("kd", self.kd, at_least=0.0)
-        one_of("convention", self.convention, CONVENTIONS)
-        check.whole("steps", self.steps)
-        check.real("lr", self.lr, above=0.0)
+    @property
+    def pull(self) -> float:
+        """The weight of the teacher in the slope of the one logit."""
+        return self.kd / 2.0 if self.convention == "released" else self.kd
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +84,12 @@ class WorldsFit:
     """
 
     worlds: Worlds
-    teachers: Mapping[str, Floats]
-    students: Mapping[str, Floats]
+    teachers: Mapping[str, Doubles]
+    students: Mapping[str, Doubles]
     asked: int
     trained: int
 
-    def accuracy(self, arm: str, *, role: str = "student", split: str = "test") -> npt.NDArray[np.float64]:
+    def accuracy(self, arm: str, *, role: str = "student", split: str = "test") -> Doubles:
         """(W,) percent. Role 'teacher' is the teacher of that arm.
 
         Raises `LabError` for an arm that was not trained, a role other than 'student' and 'teacher', an arm
@@ -94,15 +97,12 @@ class WorldsFit:
         """
         one_of("arm", arm, list(self.students))
         one_of("role", role, ("student", "teacher"))
-        view = _TEACHER_VIEW.get(ARMS[arm].sees)
-        require(
-            role == "student" or view is not None, "arm", arm, "has no teacher", "Ask for role='student'."
-        )
-        if role == "student" or view is None:
+        if role == "student":
             return student_accuracy(self.worlds, self.students[arm], split=split)
-        rows = self.worlds.rows(split)
-        weights, x = self.teachers[view], self.worlds.modality(view)[:, rows]
-        return np.asarray(100.0 * ((_logits(x, weights) > 0) == self.worlds.target[:, rows]).mean(axis=1))
+        view = _TEACHER_VIEW.get(ARMS[arm].sees)
+        if view is None:
+            raise check.LabError("arm", arm, "has no teacher", "Ask for role='student'.")
+        return _accuracy(self.worlds, view, self.teachers[view], split)
 
 
 def fit_worlds(
@@ -110,48 +110,45 @@ def fit_worlds(
     *,
     arms: Sequence[str] = ("no_kd", "cm_kd"),
     recipe: WorldsRecipe | None = None,
-    path: str = "kernel",
     device: torch.device | str = "cpu",
+    threads: int = 1,
 ) -> WorldsFit:
     """Train the teachers that the arms need, then the students of all arms, in every world.
 
     All students of a seed start from the same weights, so arms differ in their teacher alone; equal runs
-    (no_kd of one seed at every point of a sweep) are trained once, except by the loop.
+    (no_kd of one seed at every point of a sweep) are trained once.
 
     Args:
         worlds: W worlds of one shape.
         arms: the student's arms; its modality is b, the other one a.
         recipe: how to train; MFH's when None.
-        path: 'kernel', 'bmm' or 'loop', see the module.
-        device: where 'bmm' computes; the other paths are for the CPU.
+        device: where to train, the CPU or a CUDA device.
+        threads: on the CPU, inputs that are trained on side by side. The networks are the same.
 
     Raises:
-        LabError: worlds, a recipe or a device of another kind, an unknown arm or path, a device other than
-            the CPU for a path that cannot use it, an arm whose weights are all 0, a step size at which
-            training diverges.
+        LabError: worlds, a recipe or a device of another kind, an unknown arm, an arm whose weights are all
+            0, a step size at which training diverges.
     """
     check.of_type("worlds", worlds, Worlds, "Worlds", "Draw them with data.gaussian.worlds().")
-    recipe = WorldsRecipe() if recipe is None else recipe
-    check.of_type("recipe", recipe, WorldsRecipe, "a WorldsRecipe or None")
-    check.of_type("device", device, (str, torch.device), "a torch device such as 'cpu'")
+    work = _Work(worlds, recipe, device, threads)
     chosen = check_arms(arms, available=_ARMS)
-    where = resolve(device)
-    _validate(chosen, recipe, path, where)
-    work = _Work(worlds, recipe, path, where)
-    views = dict.fromkeys(_TEACHER_VIEW[arm.sees] for arm in chosen if arm.sees in _TEACHER_VIEW)
-    teachers = {view: work.teachers(view) for view in views}
-    students = work.students(chosen, teachers)
-    return WorldsFit(worlds, teachers, students, work.asked, work.trained)
+    kinds = dict.fromkeys(_TEACHER_VIEW[arm.sees] for arm in chosen if arm.sees in _TEACHER_VIEW)
+    teachers = {view: work.teachers(view) for view in kinds}
+    lessons = [work.lesson(arm, teachers) for arm in chosen]
+    target, scale = (np.concatenate(parts) for parts in zip(*lessons, strict=True))
+    students = np.split(work.train(worlds.b[:, work.rows], target, scale, work.starts("b")), len(chosen))
+    by_arm = dict(zip((arm.name for arm in chosen), students, strict=True))
+    return WorldsFit(worlds, teachers, by_arm, work.asked, work.trained)
 
 
 def teach_worlds(
     worlds: Worlds,
     *,
-    inputs: Floats,
-    teacher: Floats,
+    inputs: Numbers,
+    teacher: Numbers,
     recipe: WorldsRecipe | None = None,
-    path: str = "kernel",
-) -> Floats:
+    device: torch.device | str = "cpu",
+) -> Doubles:
     """(W, d + 1) students of teachers whose outputs are given, on any training inputs.
 
     `fit_worlds` gives every network its own inputs; here a control may not.
@@ -161,111 +158,158 @@ def teach_worlds(
         inputs: (W, n_train, width_b) what the students learn from.
         teacher: (W, n_train) the teachers' logit differences.
         recipe: how to train; MFH's when None.
-        path: 'kernel', 'bmm' or 'loop', see the module.
+        device: where to train, the CPU or a CUDA device.
 
     Raises:
-        LabError: inputs or a teacher of another shape, an unknown path, and what training refuses.
+        LabError: inputs or a teacher of another shape, and what training refuses.
     """
-    recipe = recipe or WorldsRecipe()
-    rows = worlds.rows("train")
-    w, n = worlds.target[:, rows].shape
+    work = _Work(worlds, recipe, device, 1)
+    w, n = work.labels.shape
     shape = (w, n, worlds.b.shape[2])
     require(inputs.shape == shape, "inputs", inputs.shape, f"must be {shape}")
     require(teacher.shape == (w, n), "teacher", teacher.shape, f"must be {(w, n)}")
-    where = torch.device("cpu")
-    _validate(check_arms(["cm_kd"]), recipe, path, where)
-    work = _Work(worlds, recipe, path, where)
-    starts = starts_of(worlds, "b", role="student")
-    lessons = [
-        replace(work.lesson(i, np.ascontiguousarray(inputs[i]), starts[i]), teacher=teacher[i], ce=recipe.ce)
-        for i in range(w)
-    ]
-    return work.train(lessons)
+    return work.train(inputs, *work.taught(ARMS["cm_kd"], teacher), work.starts("b"))
 
 
-def student_accuracy(worlds: Worlds, weights: Floats, *, split: str = "test") -> npt.NDArray[np.float64]:
+def recipe_of(given: WorldsRecipe | None) -> WorldsRecipe:
+    """MFH's recipe when None. Raises `LabError` for anything else that is no recipe."""
+    if given is None:
+        return WorldsRecipe()
+    return check.of_type("recipe", given, WorldsRecipe, "a WorldsRecipe or None")
+
+
+def student_accuracy(worlds: Worlds, weights: Numbers, *, split: str = "test") -> Doubles:
     """(W,) percent of (W, width_b + 1) students on their own modality."""
-    rows = worlds.rows(split)
-    right = (_logits(worlds.b[:, rows], weights) > 0) == worlds.target[:, rows]
-    return np.asarray(100.0 * right.mean(axis=1))
+    return _accuracy(worlds, "b", weights, split)
+
+
+def logits(x: Numbers, weights: Numbers) -> Doubles:
+    """(W, N) logit differences of (W, N, d) inputs under (W, d + 1) weights."""
+    return np.asarray(np.einsum("wnd,wd->wn", x, weights[:, :-1], dtype=float) + weights[:, -1:])
 
 
 class _Work:
-    """Turns worlds and arms into lessons, trains them on one path, and counts."""
+    """Turns worlds and arms into what the trainers take, and counts."""
 
-    def __init__(self, worlds: Worlds, recipe: WorldsRecipe, path: str, device: torch.device) -> None:
-        self.worlds, self.recipe, self.path, self.device = worlds, recipe, path, device
-        self.rows = worlds.rows("train")
+    def __init__(
+        self, worlds: Worlds, recipe: WorldsRecipe | None, device: torch.device | str, threads: int
+    ) -> None:
+        self.worlds, self.rows = worlds, worlds.rows("train")
+        self.recipe = recipe_of(recipe)
+        self.device = resolve(check.of_type("device", device, (str, torch.device), "a torch device"))
+        require(self.device.type in ("cpu", "cuda"), "device", str(device), "must be the CPU or CUDA")
+        self.threads = check.whole("threads", threads)
+        self.labels = worlds.target[:, self.rows].astype(float)
         self.asked = self.trained = 0
 
-    def teachers(self, view: str) -> Floats:
+    def teachers(self, view: str) -> Doubles:
         """(W, d + 1) teachers of a view, from the labels alone."""
         x = self.worlds.modality(view)[:, self.rows]
-        starts = starts_of(self.worlds, view, role="teacher")
-        return self.train([self.lesson(w, x[w], starts[w]) for w in range(len(self.worlds))])
+        return self.train(x, self.labels, np.ones(len(x)), self.starts(view, role="teacher"))
 
-    def students(self, chosen: Sequence[Arm], teachers: Mapping[str, Floats]) -> dict[str, Floats]:
-        """Arm -> (W, width_b + 1), all arms in one call so that they share inputs."""
-        x = self.worlds.b[:, self.rows]
-        starts = starts_of(self.worlds, "b", role="student")
-        lessons = []
-        for arm in chosen:
-            logits = self.teacher_logits(arm, teachers)
-            for w in range(len(self.worlds)):
-                lesson = self.lesson(w, x[w], starts[w])
-                ce = self.recipe.ce if arm.labels else 0.0
-                lessons.append(lesson if logits is None else replace(lesson, teacher=logits[w], ce=ce))
-        return dict(
-            zip((arm.name for arm in chosen), np.split(self.train(lessons), len(chosen)), strict=True)
-        )
-
-    def teacher_logits(self, arm: Arm, teachers: Mapping[str, Floats]) -> Floats | None:
+    def lesson(self, arm: Arm, teachers: Mapping[str, Doubles]) -> tuple[Doubles, Doubles]:
+        """What the students of an arm are pulled to (W, N), and the weight of their own probability (W,)."""
         view = _TEACHER_VIEW.get(arm.sees)
-        return None if view is None else _logits(self.worlds.modality(view)[:, self.rows], teachers[view])
+        if view is None:
+            return self.labels, np.ones(len(self.labels))
+        return self.taught(arm, logits(self.worlds.modality(view)[:, self.rows], teachers[view]))
 
-    def lesson(self, w: int, x: Floats, start: Floats) -> Lesson:
-        """From the labels alone, whose weight is then 1."""
-        kd, convention = self.recipe.kd, self.recipe.convention
-        return Lesson(x, self.worlds.target[w, self.rows], start, kd=kd, convention=convention)
+    def taught(self, arm: Arm, teacher: Numbers) -> tuple[Doubles, Doubles]:
+        """The same from a teacher's logit differences (W, N)."""
+        ce, pull = self.recipe.ce if arm.labels else 0.0, self.recipe.pull
+        rule = f"leaves the arm {arm.name!r} nothing to learn from"
+        require(ce + pull > 0, "kd", self.recipe.kd, rule)
+        soft = 0.5 + 0.5 * np.tanh(0.5 * teacher.astype(float))
+        return ce * self.labels + pull * soft, np.full(len(soft), ce + pull)
 
-    def train(self, lessons: Sequence[Lesson]) -> Floats:
-        self.asked += len(lessons)
-        if self.path == "loop":
-            self.trained += len(lessons)
-            weights = worlds_loop.train(lessons, steps=self.recipe.steps, lr=self.recipe.lr)
-        else:
-            runs, answer = merge(lessons)
-            self.trained += len(runs)
-            weights = self.train_merged(runs)[answer]
+    def starts(self, view: str, *, role: str = "student") -> Doubles:
+        """(W, width + 1) where the one logit starts."""
+        return np.stack([start[1] - start[0] for start in starts_of(self.worlds, view, role=role)])
+
+    def train(self, x: Numbers, target: Doubles, scale: Doubles, start: Doubles) -> Doubles:
+        """(L, d + 1) networks of L lessons, lesson l on input and from start l modulo W; equal ones once."""
+        inputs: dict[bytes, int] = {}
+        runs: dict[tuple[object, ...], int] = {}
+        groups = [inputs.setdefault(each.tobytes(), len(inputs)) for each in x]
+        begin = [each.tobytes() for each in start]
+        answer = []
+        for one, (pulled, weight) in enumerate(zip(target, scale, strict=True)):
+            w = one % len(x)
+            key = groups[w], begin[w], weight, pulled.tobytes()
+            answer.append(runs.setdefault(key, len(runs)))
+        _, first = np.unique(answer, return_index=True)
+        group = np.array(groups)[first % len(x)]
+        members = [np.flatnonzero(group == g) for g in range(len(inputs))]
+        distinct = x[np.unique(groups, return_index=True)[1]]
+        values = target[first], scale[first], start[first % len(x)]
+        weights = (
+            _compiled(distinct, members, values, self.recipe, self.threads)
+            if self.device.type == "cpu"
+            else _batched(distinct, members, values, self.recipe, self.device)
+        )
+        self.asked, self.trained = self.asked + len(answer), self.trained + len(runs)
         sane = bool((np.abs(weights) < _DIVERGED).all())
         require(sane, "lr", self.recipe.lr, "must be small enough for training to converge", "Lower it.")
-        return weights
-
-    def train_merged(self, runs: LinearRuns) -> Floats:
-        steps, lr = self.recipe.steps, self.recipe.lr
-        if self.path == "bmm":
-            return worlds_bmm.train(runs, steps=steps, lr=lr, device=self.device)
-        from mmkd_lab.training import worlds_kernel  # numba; the other paths do without
-
-        return worlds_kernel.train(runs, steps=steps, lr=lr)
+        return weights[answer]
 
 
-def _validate(chosen: Sequence[Arm], recipe: WorldsRecipe, path: str, device: torch.device) -> None:
-    one_of("path", path, PATHS)
-    on_cpu = device.type == "cpu"
-    require(
-        on_cpu or path == "bmm",
-        "device",
-        str(device),
-        f"path {path!r} computes on the CPU",
-        "Use path='bmm'.",
-    )
-    for arm in chosen:
-        weight = recipe.kd + (recipe.ce if arm.labels else 0.0) if arm.teacher is not None else 1.0
-        require(weight > 0, "kd", recipe.kd, f"leaves the arm {arm.name!r} nothing to learn from")
+def _compiled(
+    x: Numbers,
+    members: Sequence[npt.NDArray[np.int64]],
+    runs: tuple[Doubles, Doubles, Doubles],
+    recipe: WorldsRecipe,
+    threads: int,
+) -> Doubles:
+    """(R, d + 1) networks: `members` are the runs on each of the inputs x (G, N, d)."""
+    from mmkd_lab.training import linear_kernel  # numba takes a second to import
+
+    target, scale, start = runs
+    weights, dtype = np.empty_like(start), np.float64 if recipe.precision == "64-true" else np.float32
+
+    def one_input(g: int) -> None:
+        packed, mine = linear_kernel.by_feature(x[g], dtype), members[g]
+        w = np.zeros((len(mine), len(packed)), dtype)
+        w[:, : start.shape[1]] = start[mine]
+        pulled, weight = target[mine].astype(dtype), scale[mine].astype(dtype)
+        linear_kernel.descend(packed, w, pulled, weight, 2.0 * recipe.lr, recipe.steps)
+        weights[mine] = w[:, : start.shape[1]]
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(one_input, range(len(x))))
+    return weights
 
 
-def starts_of(worlds: Worlds, view: str, *, role: str) -> list[Floats]:
+@torch.no_grad()
+def _batched(
+    x: Numbers,
+    members: Sequence[npt.NDArray[np.int64]],
+    runs: tuple[Doubles, Doubles, Doubles],
+    recipe: WorldsRecipe,
+    device: torch.device,
+) -> Doubles:
+    """The same by two batched products a step; inputs with fewer runs get columns that stay at 0."""
+    slots = max(map(len, members))
+    group = np.repeat(np.arange(len(x)), [len(each) for each in members])
+    slot = np.concatenate([np.arange(len(each)) for each in members])
+    order = np.concatenate(members)
+
+    def columns(values: Doubles) -> torch.Tensor:  # (R, M) -> (G, M, slots)
+        stacked = np.zeros((len(x), values.shape[1], slots))
+        stacked[group, :, slot] = values[order]
+        return torch.from_numpy(stacked).to(device)
+
+    target, scale, weights = columns(runs[0]), columns(runs[1][:, None]), columns(runs[2])
+    padded = torch.nn.functional.pad(torch.from_numpy(x).double(), (0, 1), value=1.0).to(device)
+    backward = padded.mT.contiguous()
+    for _ in range(recipe.steps):
+        slope = torch.bmm(padded, weights).sigmoid_().mul_(scale).sub_(target)
+        weights.baddbmm_(backward, slope, alpha=-2.0 * recipe.lr / x.shape[1])
+    found = np.empty_like(runs[2])
+    found[order] = weights.cpu().numpy()[group, :, slot]
+    return found
+
+
+def starts_of(worlds: Worlds, view: str, *, role: str) -> list[Doubles]:
     """For each world (2, width + 1): torch's default for a linear layer, uniform within 1/sqrt(width).
 
     The teacher of view 'a' and then the student are the first layers made after seeding with seed + 1: with
@@ -273,24 +317,23 @@ def starts_of(worlds: Worlds, view: str, *, role: str) -> list[Floats]:
     their own.
     """
     widths = {"a": worlds.a.shape[2], "b": worlds.b.shape[2], "ab": worlds.a.shape[2] + worlds.b.shape[2]}
-    known: dict[int, Floats] = {}
+    known: dict[int, Doubles] = {}
     for seed in dict.fromkeys(worlds.seeds):
-        if role == "teacher" and view != "a":
-            stream = torch.Generator().manual_seed(derive(seed, "worlds", role, view))
-        else:
-            stream = torch.Generator().manual_seed(seed + 1)
+        own = role == "teacher" and view != "a"
+        stream = torch.Generator().manual_seed(derive(seed, "worlds", role, view) if own else seed + 1)
         if role == "student":
             _layer(widths["a"], stream)
         known[seed] = _layer(widths[view], stream)
     return [known[seed] for seed in worlds.seeds]
 
 
-def _layer(width: int, stream: torch.Generator) -> Floats:
+def _layer(width: int, stream: torch.Generator) -> Doubles:
     bound = 1.0 / np.sqrt(width)
     weight, bias = (torch.empty(2, n).uniform_(-bound, bound, generator=stream) for n in (width, 1))
-    return torch.cat([weight, bias], dim=1).numpy()
+    return torch.cat([weight, bias], dim=1).double().numpy()
 
 
-def _logits(x: Floats, weights: Floats) -> Floats:
-    """(W, N) logit differences of (W, N, d) inputs under (W, d + 1) weights."""
-    return np.asarray((x @ weights[:, :-1, None])[..., 0] + weights[:, -1:])
+def _accuracy(worlds: Worlds, view: str, weights: Numbers, split: str) -> Doubles:
+    rows = worlds.rows(split)
+    right = (logits(worlds.modality(view)[:, rows], weights) > 0) == worlds.target[:, rows]
+    return np.asarray(100.0 * right.mean(axis=1))

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from mmkd_lab.attribution import by_modality, within_modality
-from mmkd_lab.attribution import means as means_module
-from mmkd_lab.attribution.means import INTERVALS, Means
+from mmkd_lab.attribution import tables as means_module
+from mmkd_lab.attribution.tables import INTERVALS, Means
 from mmkd_lab.core.check import LabError
 from mmkd_lab.core.stats import mean_interval
 from mmkd_lab.data.paired import PairedData

@@ -79,7 +79,7 @@ def test_gradients_equal_captum():
     net = Mlp({"a": 3, "b": 2}).eval()
     target, case = net(x).argmax(1), CaptumCase.of(net, x)
     base = {name: torch.zeros_like(v) for name, v in x.items()}
-    ours = integrated_gradients(net, x, base, target, steps=20, grading=1, batch_size=7)
+    ours = integrated_gradients(net, x, base, target, steps=20, nodes="gausslegendre", batch_size=7)
     theirs = IntegratedGradients(case.forward).attribute(
         tuple(v.clone().requires_grad_() for v in case.inputs), target=target, n_steps=20
     )
@@ -100,7 +100,7 @@ def test_graded_nodes_reach_the_same_integral():
     net = Mlp({"a": 3, "b": 2}).eval()
     base = {name: torch.zeros_like(v) for name, v in x.items()}
     even, graded = (
-        integrated_gradients(net, x, base, net(x).argmax(1), steps=64, grading=power) for power in (1, 4)
+        integrated_gradients(net, x, base, net(x).argmax(1), nodes=way) for way in ("gausslegendre", "graded")
     )
     for name in x:
         torch.testing.assert_close(even[name], graded[name], atol=1e-5, rtol=1e-4)
@@ -113,10 +113,10 @@ def test_graded_nodes_add_up_where_even_ones_miss_most_of_the_integral():
     base = {name: torch.zeros_like(v) for name, v in x.items()}
     must = (net(x) - net(base))[:, 0].detach()
     left = {}
-    for power in (1, 4):
-        found = integrated_gradients(net, x, base, target, grading=power)
-        left[power] = (sum(v.flatten(1).sum(1) for v in found.values()) - must).abs().max()
-    assert left[4] < 0.2 * left[1]
+    for way in ("gausslegendre", "graded"):
+        found = integrated_gradients(net, x, base, target, nodes=way)
+        left[way] = (sum(v.flatten(1).sum(1) for v in found.values()) - must).abs().max()
+    assert left["graded"] < 0.2 * left["gausslegendre"]
 
 
 def test_permutation_equals_captum_when_both_draw_the_same():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from mmkd_lab.cli.folder import check_latest, new_run_folder, point_latest
+from mmkd_lab.cli.folder import check_latest, new_run_folder, point_latest, settle
+from mmkd_lab.cli.record import Failure, Outcome, Run, this_process
 from mmkd_lab.core.check import LabError
 from mmkd_lab.core.places import results_folder
 
@@ -66,6 +68,34 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(LabError, match=r"out = .*runs'.*must be a folder"):
         new_run_folder(tmp_path / "runs", NOON)
+
+
+def test_what_a_killed_run_left_is_put_in_order(tmp_path):
+    gone = ("somewhere", 1, 0.0), (socket.gethostname(), 2**22 + 1, 0.0)
+    for number, process in enumerate([*gone, this_process(), None]):
+        outcomes = (Outcome("a", "A", "done"), Outcome("b", "B", "running"), Outcome("c", "C"))
+        Run(tmp_path / str(number), NOON.astimezone(), outcomes, process=process).save()
+    (tmp_path / "0" / "b").mkdir()
+    left = tmp_path / "0" / "b" / ".0123.partial.svg", tmp_path / "2" / ".0123.partial"
+    for file in left:
+        file.touch()
+    (tmp_path / "strange").mkdir()
+    (tmp_path / "strange" / "run.json").write_text("{}")
+    settle(tmp_path)
+    states = [[one.state for one in Run.load(tmp_path / str(number)).outcomes] for number in range(4)]
+    interrupted = ["done", "interrupted", "interrupted"]
+    assert states == [interrupted, interrupted, ["done", "running", "waiting"], interrupted]
+    assert [file.exists() for file in left] == [False, True], "a run that goes on keeps what it is writing"
+    page = (tmp_path / "0" / "index.html").read_text()
+    assert "2 interrupted" in page
+    assert "http-equiv" not in page
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path):
+    failed = Outcome("a", "A", "failed", {"x": 1}, ("x",), 1.5, 7, Failure("E", "m", 3, "t"), "label")
+    run = Run(tmp_path, NOON.astimezone(), (failed,), 2, "full", {"torch": "2"}, 3.0, "Title", this_process())
+    run.save()
+    assert Run.load(tmp_path) == run
 
 
 def test_results_go_where_the_run_says(tmp_path, monkeypatch):

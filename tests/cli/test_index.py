@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -13,6 +15,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from mmkd_lab.cli.export import export_html
 from mmkd_lab.cli.index import write_index
 from mmkd_lab.cli.preview import read_table, summary_table
 from mmkd_lab.cli.record import Failure, Outcome, Run
@@ -123,6 +126,24 @@ def test_a_damaged_study_is_named_and_hides_nothing_else(tmp_path):
     assert "Crossmodal KD gains" in text
 
 
+def test_a_table_that_is_not_the_studys_own_is_not_shown(tmp_path):
+    _study().save(tmp_path / "00")
+    with (tmp_path / "00" / "arms.csv").open("a") as file:
+        file.write("\n")
+    text = write_index(_run(tmp_path, Outcome("00", "T", "done"))).read_text()
+    assert "arms.csv cannot be shown: it is not the table that the study was saved with" in text
+    assert "95 % interval" not in text
+
+
+@pytest.mark.parametrize("sanitize", [False, True])
+def test_what_is_active_can_be_taken_out_of_a_notebooks_page(tmp_path, sanitize):
+    attack = new_output("display_data", {"text/html": "<b>seen</b><img src=x onerror='attack()'>"})
+    nbformat.write(new_notebook(cells=[new_code_cell("1", outputs=[attack])]), tmp_path / "a.ipynb")
+    page = export_html(tmp_path / "a.ipynb", sanitize=sanitize).read_text()
+    assert "<b>seen</b>" in page
+    assert (re.search(r"<img[^>]*onerror", page) is None) is sanitize
+
+
 def test_what_is_no_file_of_its_kind_stops_nothing(tmp_path):
     results = tmp_path / "one"
     for name in ("a.png", "b.svg", "c.csv", "d.json"):
@@ -218,6 +239,23 @@ _LEAST_CONTRAST = """
   return Math.min(...ratios);
 }
 """
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("started", "state"), [(datetime(2025, 3, 4, tzinfo=UTC), "interrupted"), (None, "running")]
+)
+def test_a_page_that_nobody_writes_any_more_says_so(tmp_path, browser, started, state):
+    run = _run(tmp_path, Outcome("a", "A", "running"))
+    tab = browser.new_page()
+    tab.goto(write_index(replace(run, started=started or datetime.now(UTC))).as_uri())
+    assert tab.evaluate("[...document.querySelectorAll('.state')].map(e => e.textContent)") == [
+        f"1 {state}",
+        state,
+        state,
+    ]
+    assert tab.evaluate("document.querySelector('meta[http-equiv]') === null") == (state == "interrupted")
+    tab.close()
 
 
 @pytest.mark.browser

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from mmkd_lab.cli.batch import stopping
+from mmkd_lab.cli.execute import Stopper
 from mmkd_lab.cli.kernel import THREAD_VARIABLES, cores
 from mmkd_lab.cli.notebooks import run
+from mmkd_lab.cli.progress import Lines
 from mmkd_lab.core.check import LabError
 from tests.cli.build import notebook, printed
 from tests.house import tree
@@ -30,12 +33,24 @@ text: str = "plain"  # any
 rates: list[float] = [0.5]  # rates
 profile: str = "quick"  # quick or full
 """
+SHOWN = io.StringIO()
 HOSTILE_TEXT = "'\"\\ {braces} \n \u2028 \u00fc \U0001f600 #"
+
+
+_STUDY = """\
+import pandas as pd
+from mmkd_lab.experiments.result import Study
+row = dict(study="tiny", dataset="d", role="student", split="test", metric="accuracy")
+rows = [dict(row, arm=arm, seed=seed, value=60.0 + seed) for arm in ("no_kd", "um_kd") for seed in (0, 1)]
+study = Study("tiny", "Tiny", pd.DataFrame(rows), "The tiny verdict.", provenance={"device": "cpu"})"""
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """One run of good, failing, dying and exiting notebooks, at once in twos."""
+    """One run of good, failing, dying and exiting notebooks, at once in twos.
+
+    The user's own `python3` kernel points elsewhere, as that of the last environment that installed one does.
+    """
     root = tmp_path_factory.mktemp("runs {with} braces")
     folder = root / "notebooks"
     shown = "print(json.dumps([seeds, limit, grid, text, rates, profile]))"
@@ -55,7 +70,18 @@ def finished(tmp_path_factory):
         "del block",
         parameters='profile: str = "x"  # p',
     )
-    return run(notebooks=folder, out=root / "out", jobs=2, profile="full", progress=False)
+    notebook(folder, "07_study", _STUDY, "study.save();")
+    told = "from mmkd_lab.core.progress import jobs_progress\nwith jobs_progress(2, 'network') as p: "
+    notebook(folder, "08_tells", told + "p.update('one'); import time; time.sleep(1)")
+    spec = root / "jupyter" / "kernels" / "python3" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text(json.dumps({"argv": ["false"], "display_name": "x", "language": "python"}))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("JUPYTER_DATA_DIR", "JUPYTER_PATH"):
+            patch.setenv(name, str(root / "jupyter"))
+        patch.setattr(Lines, "interval", 0.1)
+        patch.setattr(sys, "stderr", SHOWN)
+        return run(notebooks=folder, out=root / "out", jobs=2, profile="full")
 
 
 def _outcome(finished, name):
@@ -72,6 +98,8 @@ def test_every_notebook_ends_in_its_own_way(finished):
         "04_stops_early": "done",
         "05_hungry": "done",
         "06_unshown": "failed",
+        "07_study": "done",
+        "08_tells": "done",
     }
     assert not finished.ok
     assert finished.ended
@@ -83,6 +111,12 @@ def test_the_failure_says_what_and_where(finished):
     assert "raise ValueError" in failure.traceback
     assert "\x1b" not in failure.traceback
     assert printed(finished.folder / "01_fails.ipynb") == "before\n"
+
+
+def test_what_a_kernel_tells_of_its_work_is_shown(finished):
+    shown = SHOWN.getvalue()
+    assert "08_tells  network 2 of 2  " in shown
+    assert "01_fails  FAILED in " in shown
 
 
 def test_a_notebook_that_cannot_become_a_page_fails_alone(finished):
@@ -141,7 +175,7 @@ def test_the_profile_reaches_the_notebooks_that_have_one(finished):
     assert "profile" not in _outcome(finished, "01_fails").parameters
 
 
-def test_given_values_take_effect_exactly(tmp_path):
+def test_given_values_take_effect_exactly_and_once(tmp_path):
     code = "print(repr([seeds, limit, grid, text, rates, profile]))"
     notebook(tmp_path / "notebooks", "one", code, parameters=PARAMETERS)
     given = {
@@ -161,69 +195,26 @@ def test_given_values_take_effect_exactly(tmp_path):
     assert printed(found.folder / "one.ipynb").strip() == repr(
         [7, None, (4, 5), HOSTILE_TEXT, [0.1, 1.0], "mine"]
     )
+    again = run(notebooks=found.folder, out=tmp_path / "again", progress=False)
+    assert printed(again.folder / "one.ipynb").strip() == repr([5, 3, (1,), "plain", [0.5], "quick"])
 
 
-def test_values_injected_before_are_replaced(tmp_path):
-    notebook(tmp_path / "notebooks", "one", "print(seeds)", parameters="seeds: int = 5  # how many")
-    first = run(
-        parameters={"seeds": 8}, notebooks=tmp_path / "notebooks", out=tmp_path / "out", progress=False
-    )
-    again = run(notebooks=first.folder, out=tmp_path / "again", progress=False)
-    assert printed(first.folder / "one.ipynb") == "8\n"
-    assert printed(again.folder / "one.ipynb") == "5\n"
-
-
-def test_kernels_the_user_installed_play_no_part(tmp_path, monkeypatch):
-    """A `python3` kernel that points elsewhere is common: the last environment that installed one."""
-    spec = tmp_path / "jupyter" / "kernels" / "python3"
-    spec.mkdir(parents=True)
-    (spec / "kernel.json").write_text(
-        json.dumps({"argv": ["false"], "display_name": "x", "language": "python"})
-    )
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
-    notebook(tmp_path / "notebooks", "one", "print(1)")
-    assert run(notebooks=tmp_path / "notebooks", out=tmp_path / "out", progress=False).ok
-
-
-def test_two_runs_at_once_keep_apart(tmp_path):
-    for name in ("a", "b"):
-        notebook(tmp_path / name, name, "import time; time.sleep(0.3)", f"print({name!r})")
-    found = {}
-
-    def start(name):
-        found[name] = run(notebooks=tmp_path / name, out=tmp_path / "out", progress=False)
-
-    threads = [threading.Thread(target=start, args=(name,)) for name in ("a", "b")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found["a"].folder != found["b"].folder
-    assert [printed(found[name].folder / f"{name}.ipynb") for name in ("a", "b")] == ["a\n", "b\n"]
-    assert (tmp_path / "out" / "latest").resolve() in [one.folder.resolve() for one in found.values()]
-
-
-def test_studies_are_collected_without_naming_a_folder(tmp_path):
-    notebook(tmp_path / "notebooks", "one", _STUDY, "study.save();")
-    found = run(notebooks=tmp_path / "notebooks", out=tmp_path / "out", progress=False)
-    assert found.ok, found.outcomes
-    with (found.folder / "one" / "tiny.csv").open() as file:
+def test_studies_are_collected_without_naming_a_folder(finished):
+    with (finished.folder / "07_study" / "tiny.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 4
-    assert "The tiny verdict." in (found.folder / "index.html").read_text()
-
-
-_STUDY = """\
-import pandas as pd
-from mmkd_lab.experiments.result import Study
-row = dict(study="tiny", dataset="d", role="student", split="test", metric="accuracy")
-rows = [dict(row, arm=arm, seed=seed, value=60.0 + seed) for arm in ("no_kd", "um_kd") for seed in (0, 1)]
-study = Study("tiny", "Tiny", pd.DataFrame(rows), "The tiny verdict.", provenance={"device": "cpu"})"""
+    assert "The tiny verdict." in (finished.folder / "index.html").read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminate"])
-def test_an_interrupted_run_leaves_a_whole_page(tmp_path, number):
-    notebook(tmp_path / "notebooks", "00_quick", "print('done')")
+def test_a_signal_stops_the_kernels_and_then_the_call(number):
+    before, stopper = signal.getsignal(number), Stopper()
+    with pytest.raises(KeyboardInterrupt), stopping(stopper):
+        os.kill(os.getpid(), number)
+    assert stopper.asked
+    assert signal.getsignal(number) is before
+
+
+def test_an_interrupted_run_leaves_a_whole_page(tmp_path):
     notebook(tmp_path / "notebooks", "01_endless", "import os; print(os.getpid(), flush=True)",
              "open('started', 'w').write(str(os.getpid()))", "import time; time.sleep(600)")  # fmt: skip
     notebook(tmp_path / "notebooks", "02_never", "print('never')")
@@ -249,13 +240,13 @@ def test_an_interrupted_run_leaves_a_whole_page(tmp_path, number):
     started = tmp_path / "notebooks" / "started"
     _until(started.exists, process)
     time.sleep(0.5)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert errors.splitlines()[-1] == "mmkd-lab: interrupted"
     latest = tmp_path / "out" / "latest"
     states = {one["name"]: one["state"] for one in json.loads((latest / "run.json").read_text())["notebooks"]}
-    assert states == {"00_quick": "done", "01_endless": "stopped", "02_never": "stopped"}
+    assert states == {"01_endless": "stopped", "02_never": "stopped"}
     page = (latest / "index.html").read_text()
     assert page.rstrip().endswith("</html>")
     assert "http-equiv" not in page

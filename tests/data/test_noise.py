@@ -15,7 +15,7 @@ from mmkd_lab.core.check import DamagedFile
 from mmkd_lab.data import manifest
 from mmkd_lab.data.archives import members
 from mmkd_lab.data.content import BACKGROUND
-from mmkd_lab.data.noise import excerpt, mix, pink, read_backgrounds, without_silence
+from mmkd_lab.data.making.noise import excerpt, mix, pink, read_backgrounds, without_silence
 
 FILE = manifest.collection("esc10").files[0]
 

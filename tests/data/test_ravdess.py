@@ -11,7 +11,7 @@ import torch
 
 from mmkd_lab import data
 from mmkd_lab.core.check import LabError
-from mmkd_lab.data import ravdess
+from mmkd_lab.data.datasets import ravdess
 from mmkd_lab.data.paired import PairedData
 
 
@@ -105,26 +105,3 @@ def test_the_audio_teacher_says_where_it_was_fitted(folds: list[PairedData], mir
         assert right[teacher.fitted].mean() > 0.97
         honest.append(float(right[~teacher.fitted].mean()))
     assert 100 * np.mean(honest) == pytest.approx(81.8, abs=0.1)
-
-
-@pytest.mark.parametrize(
-    ("parameters", "expected"),
-    [
-        ({"test_fold": 5}, r"test_fold = 5: must be at most 4"),
-        ({"test_fold": -1}, r"test_fold = -1"),
-        ({"val_fold": 2.0}, r"val_fold = 2.0: must be a whole number"),
-        ({"test_fold": 3, "val_fold": 3}, r"val_fold = 3: must differ from test_fold"),
-        ({"audio": "mfcc"}, r"audio = 'mfcc': must be one of 'statistics' or 'mel'"),
-        ({"fold": 1}, r"parameter of 'ravdess' = 'fold'"),
-        ({"path": 3}, r"path = 3: must be text"),
-    ],
-)
-def test_load_refuses(parameters: dict[str, object], expected: str) -> None:
-    with pytest.raises(LabError, match=expected):
-        data.load("ravdess", **parameters)
-
-
-@pytest.mark.parametrize("fold", [5, -1, True, 0.5, None])
-def test_the_audio_teacher_refuses_other_folds(fold: object) -> None:
-    with pytest.raises(LabError, match=rf"fold = {fold}"):
-        ravdess.audio_teacher(fold)  # type: ignore[arg-type]

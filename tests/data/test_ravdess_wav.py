@@ -10,8 +10,8 @@ import pytest
 
 from mmkd_lab import data
 from mmkd_lab.core.check import DamagedFile, LabError
-from mmkd_lab.data import ravdess_wav
-from mmkd_lab.data.ravdess_wav import Clip, mel_levels, parse_name, read_clip, recordings
+from mmkd_lab.data.datasets import ravdess_wav
+from mmkd_lab.data.datasets.ravdess_wav import Clip, mel_levels, parse_name, read_clip, recordings
 
 NAME = "03-01-06-01-02-01-12.wav"
 

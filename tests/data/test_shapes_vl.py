@@ -12,11 +12,11 @@ import torch
 
 from mmkd_lab import data
 from mmkd_lab.core.check import LabError
-from mmkd_lab.data import shapes_vl
+from mmkd_lab.data.datasets import shapes_vl
 from mmkd_lab.data.catalogue import entry
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.data.shapes_draw import COLOURS, LARGE, PLAIN, SHAPES, mask
-from mmkd_lab.data.shapes_world import KINDS, MIXES, NEEDED, SUFFICES, VIEWS, Evidence, evidence
+from mmkd_lab.data.datasets.shapes_draw import COLOURS, LARGE, PLAIN, SHAPES, mask
+from mmkd_lab.data.datasets.shapes_world import KINDS, MIXES, NEEDED, SUFFICES, VIEWS, Evidence, evidence
 
 Rows = npt.NDArray[np.int64]
 
@@ -249,55 +249,3 @@ def test_shares_may_be_given_one_by_one() -> None:
     none = load(image=0.0, text=0.0, redundant=0.0, synergy=0.0)
     assert shapes_vl.declared(none).bayes_accuracy("both") == 50.0
     assert shapes_vl.declared(none).information("both") == pytest.approx(0.0)
-
-
-@pytest.mark.parametrize(
-    ("parameters", "expected"),
-    [
-        ({"mix": "balanced"}, r"mix = 'balanced': must be one of 'image_heavy'"),
-        ({"image": 0.8}, r"image \+ text \+ redundant \+ synergy = 1.2: must be at most 1"),
-        ({"synergy": -0.1}, r"synergy = -0.1.*at least 0"),
-        ({"text": float("nan")}, r"text = nan"),
-        ({"num_classes": 5}, r"num_classes = 5: must be one of 2, 3 or 4"),
-        ({"image_size": 28}, r"image_size = 28: must be one of 24 or 32"),
-        ({"distractors": 7}, r"distractors = 7: must be at most 6"),
-        ({"image_noise": -1.0}, r"image_noise = -1.0"),
-        ({"n_val": 0}, r"n_val = 0"),
-        (
-            {"image": 0, "text": 0, "redundant": 0, "synergy": 1.0, "n_val": 50},
-            r"n = 50: must be a multiple of 4",
-        ),
-    ],
-)
-def test_load_refuses(parameters: dict[str, object], expected: str) -> None:
-    with pytest.raises(LabError, match=expected):
-        load(**parameters)
-
-
-@pytest.mark.parametrize(
-    ("call", "expected"),
-    [
-        (lambda: Evidence(num_classes=1), r"num_classes = 1"),
-        (lambda: Evidence(image=True), r"image = True"),
-        (
-            lambda: Evidence().bayes_accuracy("video"),
-            r"view = 'video': must be one of 'image', 'text' or 'both'",
-        ),
-        (lambda: Evidence().counts(0), r"n = 0"),
-        (lambda: evidence("redundant", noise=0.1), r"share = 'noise': must be one of 'image'"),
-        (
-            lambda: shapes_vl.declared(data.load("gaussian")),
-            r"data = 'gaussian': must be a dataset 'shapes_vl'",
-        ),
-        (lambda: mask("star", 8, np.zeros(1), np.zeros(1), np.ones(1)), r"shape = 'star': must be one of"),
-    ],
-)
-def test_the_world_refuses(call: object, expected: str) -> None:
-    with pytest.raises(LabError, match=expected):
-        call()  # type: ignore[operator]
-
-
-def test_the_builder_takes_exactly_the_catalogued_parameters() -> None:
-    assert set(inspect.signature(shapes_vl.build).parameters) == {
-        p.name for p in entry("shapes_vl").parameters
-    }

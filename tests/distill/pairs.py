@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from mmkd_lab.data.paired import PairedData, Task
-from mmkd_lab.distill.teacher_views import TeacherViews
+from mmkd_lab.data.paired import PairedData
+from mmkd_lab.data.task import Task
+from mmkd_lab.distill.teacher_outputs import TeacherOutputs
 from mmkd_lab.models import View
 
 NAMES = ("a", "b", "c")
@@ -47,7 +48,7 @@ def said(data, views, *, replicas=2, seed=0, scale=1.0):
     def draw():
         return scale * torch.randn(replicas, n, k, *more, generator=generator)
 
-    return TeacherViews.of(data.sample_index[order], draw(), views={view: draw() for view in views})
+    return TeacherOutputs(data.sample_index[order], draw(), views={view: draw() for view in views})
 
 
 def certain(p, *, others):
@@ -57,4 +58,4 @@ def certain(p, *, others):
         return torch.tensor([share, 1 - share], dtype=torch.float64).log()[None, None]
 
     views = {View(frozenset(names)): logits(share) for names, share in others.items()}
-    return TeacherViews.of(torch.tensor([7]), logits(p), views=views)
+    return TeacherOutputs(torch.tensor([7]), logits(p), views=views)

@@ -1,26 +1,37 @@
-"""The whole loss: what it reduces to, its names, one replica of several, and what it refuses."""
+"""The whole loss: what it reduces to, its names, one replica of several."""
 
 from __future__ import annotations
 
+import json
+import math
+
 import pytest
 import torch
+import torch.nn.functional as F
 
 from mmkd_lab.core.check import LabError
-from mmkd_lab.data.paired import Task
-from mmkd_lab.distill import Objective, cross_entropy
-from mmkd_lab.distill.dist import Dist
-from mmkd_lab.distill.distillation import Distillation
-from mmkd_lab.distill.hints import Hints
-from mmkd_lab.distill.learned import LEVELS, LearnedWeights
-from mmkd_lab.distill.method import Needs, Outputs
-from mmkd_lab.distill.msd import Msd, msd_views
-from mmkd_lab.distill.relations import RKD
-from mmkd_lab.distill.telme import Telme
+from mmkd_lab.data.task import Task
+from mmkd_lab.distill import (
+    KD,
+    CrossEntropy,
+    Distillation,
+    LearnedWeights,
+    Msd,
+    Needs,
+    Outputs,
+    cross_entropy,
+)
+from mmkd_lab.distill.losses.hints import Hints
+from mmkd_lab.distill.losses.rkd import RKD
+from mmkd_lab.distill.method import HEAD
+from mmkd_lab.distill.views import msd_views
 from mmkd_lab.models import Mean, Zeros
 from tests.distill.samples import draw
 
+ONE = Task.SINGLE_LABEL
 VIEWS = msd_views("ab")
 TARGET = torch.tensor([[0, 1, 2, 3, 0], [3, 2, 1, 0, 3]])
+CE, KD3, MSD = CrossEntropy(ONE), KD(3.0, "kl", ONE), Msd(VIEWS, temperature=2.0, task=ONE)
 
 
 def sides():
@@ -29,170 +40,107 @@ def sides():
     return Outputs(full, views), Outputs(other, others)
 
 
-def msd(c=1.0, *, base=None, **more):
-    base = Objective(ce=0.4, kd=0.6, temperature=3.0) if base is None else base
-    return Distillation(base, ((c, Msd(VIEWS, temperature=2.0, task=base.task)),), Zeros(), **more)
+def loss_of(c=1.0, *, ce=0.4, kd=0.6, msd=MSD):
+    return Distillation(((ce, CE), (kd, KD3), (c, msd)), Zeros())
 
 
-def test_without_c_it_is_plain_kd():
+def test_without_c_it_is_kd_and_without_b_and_c_cross_entropy():
     student, teacher = sides()
-    base = Objective(ce=0.4, kd=0.6, temperature=3.0)
-    want = base(student.logits, TARGET, teacher.logits)
-    found = msd(0.0)(student, TARGET, teacher, {})
-    assert {"ce", "kd", "msd", "msd/a", "msd/b", "loss"} == set(found)
-    for name in ("ce", "kd", "loss"):
-        assert torch.equal(found[name], want[name])
-    bare = Distillation(base)(student, TARGET, teacher, {})
-    assert torch.equal(bare["loss"], want["loss"])
+    found = loss_of(0.0)(student, TARGET, teacher, {})
+    assert set(found) == {"ce", "kd", "msd", "msd/a", "msd/b", "loss"}
+    assert torch.equal(found["loss"], 0.4 * found["ce"] + 0.6 * found["kd"])
+    alone = Distillation(((1.0, CE),))
+    assert not alone.needs_teacher
+    assert torch.equal(alone(student, TARGET, None, {})["loss"], cross_entropy(student.logits, TARGET))
+    assert torch.equal(loss_of(0.0, ce=1.0, kd=0.0)(student, TARGET, teacher, {})["loss"], found["ce"])
 
 
-def test_without_b_and_c_it_is_cross_entropy():
+def test_the_loss_is_the_sum_of_its_terms_and_one_replica_of_several_is_its_own():
     student, teacher = sides()
-    found = msd(0.0, base=Objective())(student, TARGET, teacher, {})
-    assert torch.equal(found["loss"], cross_entropy(student.logits, TARGET))
-    assert not Distillation(Objective()).needs_teacher
-    assert torch.equal(Distillation(Objective())(student, TARGET, None, {})["loss"], found["loss"])
-
-
-def test_the_loss_is_the_sum_of_its_terms():
-    student, teacher = sides()
-    c = torch.tensor([0.5, 2.0])
-    found = msd(c)(student, TARGET, teacher, {})
-    want = 0.4 * found["ce"] + 0.6 * found["kd"] + c * (found["msd/a"] + found["msd/b"])
+    c, rho = torch.tensor([0.5, 2.0]), torch.tensor([1.0, 0.3])
+    loss = loss_of(c, ce=rho)
+    found = loss(student, TARGET, teacher, {})
+    want = rho * found["ce"] + 0.6 * found["kd"] + c * (found["msd/a"] + found["msd/b"])
     torch.testing.assert_close(found["loss"], want)
-
-
-def test_one_replica_of_several():
-    student, teacher = sides()
-    loss = msd(torch.tensor([0.5, 2.0]), base=Objective(ce=torch.tensor([1.0, 0.3]), kd=0.6))
-    together = loss(student, TARGET, teacher, {})
     assert loss.replicas == 2
     for r in range(2):
         one = [Outputs(o.logits[[r]], {v: x[[r]] for v, x in o.views.items()}) for o in (student, teacher)]
         alone = loss[r](one[0], TARGET[[r]], one[1], {})
         assert loss[r].replicas is None
         for name, value in alone.items():
-            torch.testing.assert_close(value, together[name][[r]])
+            torch.testing.assert_close(value, found[name][[r]])
 
 
-def test_needs_join():
-    loss = Distillation(Objective(), ((1.0, Msd(VIEWS)), (0.5, Hints()), (0.1, RKD())), Zeros())
-    assert loss.needs == Needs(VIEWS, features=True)
-    assert loss.needs_teacher
-    assert set(loss.parameters(3, 5, seeds=[0, 1])) == {"hints.weight", "hints.bias"}
-    assert Distillation(Objective(), ((1.0, Hints()),)).removal is None
+def test_a_replica_of_weight_zero_gets_exactly_the_gradient_of_the_others():
+    student, teacher = sides()
+    loss = Distillation(((torch.tensor([1.0, 0.5]), CE), (torch.tensor([0.0, 0.5]), KD3)))
+    together = student.logits.clone().requires_grad_(True)
+    loss(Outputs(together), TARGET, teacher, {})["loss"].sum().backward()
+    alone = student.logits[:1].clone().requires_grad_(True)
+    cross_entropy(alone, TARGET[:1]).sum().backward()
+    assert torch.equal(together.grad[:1], alone.grad)
 
 
-def test_its_own_parameters_reach_their_method():
-    student, teacher = draw(2, 5, 3, seed=4)
-    loss = Distillation(Objective(), ((2.0, Hints()),))
-    own = {name: value.double() for name, value in loss.parameters(3, 3, seeds=[0, 1]).items()}
-    logits = draw(2, 5, 4)[0]
-    found = loss(Outputs(logits, features=student), TARGET, Outputs(logits, features=teacher), own)
-    mapped = torch.baddbmm(own["hints.bias"][:, None], student, own["hints.weight"])
-    torch.testing.assert_close(found["hints"], (mapped - teacher).square().mean((1, 2)))
+def test_needs_join_and_parameters_reach_their_method():
+    hints = Distillation(((1.0, Hints()), (2.0, Hints("conv", "block")), (0.1, RKD())))
+    layers = Needs(student_layers=(HEAD, "conv"), teacher_layers=(HEAD, "block"))
+    assert hints.needs == layers
+    assert Distillation((*hints.terms, (1.0, MSD)), Zeros()).needs == layers | Needs(VIEWS)
+    assert hints.names == ("hints 1", "hints 2", "rkd")
+    made = hints.parameters({HEAD: 3, "conv": 4}, {HEAD: 5, "block": 6}, seeds=[0, 1])
+    assert {name: tuple(value.shape) for name, value in made.items()} == {
+        "hints 1.weight": (2, 3, 5),
+        "hints 1.bias": (2, 5),
+        "hints 2.weight": (2, 4, 6),
+        "hints 2.bias": (2, 6),
+    }
+    own = {name: value.double() for name, value in made.items()}
+    logits, near, wide = draw(2, 5, 4, count=1)[0], draw(2, 5, 3, count=1)[0], draw(2, 5, 4, count=1)[0]
+    head, block = draw(2, 5, 5, count=1)[0], draw(2, 5, 6, count=1)[0]
+    student = Outputs(logits, features={HEAD: near, "conv": wide})
+    teacher = Outputs(logits, features={HEAD: head, "block": block})
+    found = hints(student, TARGET, teacher, own)
+    for i, (x, y) in enumerate(((near, head), (wide, block)), start=1):
+        mapped = torch.baddbmm(own[f"hints {i}.bias"][:, None], x, own[f"hints {i}.weight"])
+        torch.testing.assert_close(found[f"hints {i}"], (mapped - y).square().mean((1, 2)))
 
 
 def test_describe_is_plain():
-    import json
-
-    plain = msd(torch.tensor([0.5, 1.0]), learned=LearnedWeights("instance")).describe()
+    loss = loss_of(torch.tensor([0.5, 1.0]), msd=Msd(VIEWS, "kl", 2.0, ONE, LearnedWeights("instance")))
+    plain = loss.describe()
     assert json.loads(json.dumps(plain)) == plain
     assert plain["removal"] == "zeros"
-    assert plain["methods"][0]["weight"] == [0.5, 1.0]
-    assert plain["learned"]["rate"] == 0.001
+    assert plain["terms"][2]["weight"] == [0.5, 1.0]
+    assert plain["terms"][2]["weighting"]["level"] == "instance"
+    assert loss.learned.learning_rate == 0.001
+    mean = Distillation(((1.0, MSD),), Mean({"a": torch.zeros(6)}))
+    assert mean.describe()["removal"] == "mean"
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: msd(-1.0), "weight of msd = -1"),
-        (lambda: msd(float("nan")), "weight of msd = nan"),
-        (lambda: msd(torch.tensor([1.0, -1.0])), r"weight of msd = \[1.0, -1.0\]"),
-        (lambda: msd("1"), "weight of msd = '1'"),
-        (lambda: msd(torch.ones(2), base=Objective(ce=torch.ones(3))), r"methods = \[2, 3\]"),
-        (lambda: Distillation(Objective(), ((1.0, Msd(VIEWS)),)), "removal = None: must be given"),
-        (lambda: Distillation(Objective(), ((1.0, Msd(VIEWS)),), "zeros"), "removal = 'zeros'"),
-        (lambda: Distillation(Objective(), (Msd(VIEWS),), Zeros()), r"methods = .*must be pairs"),
-        (lambda: Distillation(Objective(), ((1.0, 2.0),), Zeros()), "methods = 2.0"),
-        (lambda: Distillation(Objective(), Msd(VIEWS), Zeros()), r"methods = Msd.*be a sequence of pairs"),
-        (lambda: Distillation(Objective(), (1.0, Msd(VIEWS)), Zeros()), r"methods = 1.0: .*\[\(1.0, Msd"),
-        (lambda: Distillation(Objective(), ((1.0, Hints()), (2.0, Hints()))), "must not hold a method twice"),
-        (lambda: Distillation(torch.nn.CrossEntropyLoss()), "base = "),
-        (lambda: Distillation(Objective(), learned=LearnedWeights()), "learned = .*needs Msd"),
-        (lambda: msd(base=Objective(), learned="global"), "learned = 'global'"),
-        (
-            lambda: Distillation(Objective(task=Task.MULTI_LABEL), ((1.0, Msd(VIEWS)),), Zeros()),
-            "Msd.task = 'single label': must be the base's, multi-label",
-        ),
-        (
-            lambda: Distillation(Objective(task=Task.MULTI_LABEL), ((1.0, Dist()),)),
-            "Dist.task = 'single label': must be the base's, multi-label",
-        ),
-        (
-            lambda: Distillation(Objective(), ((1.0, Telme(task=Task.MULTI_LABEL)),)),
-            "Telme.task = 'multi-label': must be the base's, single label",
-        ),
-        (
-            lambda: Distillation(
-                Objective(), ((1.0, Msd(VIEWS, "dist")),), Zeros(), LearnedWeights("instance")
-            ),
-            "Msd.distance = 'dist': compares whole batches",
-        ),
-    ],
-    ids=[
-        *(
-            "negative",
-            "nan",
-            "one negative",
-            "text",
-            "replicas",
-            "no removal",
-            "name",
-            "no pair",
-            "no method",
-            "a method alone",
-            "a pair alone",
-        ),
-        *("twice", "base", "no msd", "learned", "task", "task of dist", "task of telme", "dist"),
-    ],
-)
-def test_bad_input(make, message):
-    with pytest.raises(LabError, match=message):
-        make()
+def test_uniform_outputs_cost_log_k_for_each_label():
+    zero = torch.zeros(2, 5, 7, dtype=torch.float64)
+    found = cross_entropy(zero, torch.zeros(2, 5, dtype=torch.int64))
+    torch.testing.assert_close(found, torch.full((2,), math.log(7), dtype=torch.float64))
+    found = cross_entropy(zero, torch.ones(2, 5, 7), task=Task.MULTI_LABEL)
+    torch.testing.assert_close(found, torch.full((2,), 7 * math.log(2), dtype=torch.float64))
 
 
-def test_a_multi_label_target_and_a_single_label_loss():
-    student, teacher = sides()
-    with pytest.raises(LabError, match=r"target = \(2, 5, 4\): must be \(2, 5\)"):
-        msd()(student, torch.zeros(2, 5, 4), teacher, {})
-    with pytest.raises(LabError, match=r"target = torch.float32: must be int64"):
-        msd()(student, TARGET.float(), teacher, {})
+@pytest.mark.parametrize(("task", "none"), [(ONE, -100), (Task.DENSE, -1)], ids=["single", "dense"])
+def test_what_has_no_label_is_left_out_of_the_mean_of_its_replica(task, none):
+    shape = (2, 3, 4, 5, 5) if task is Task.DENSE else (2, 6, 4)
+    logits = draw(*shape, count=1)[0]
+    where = (2, 3, 5, 5) if task is Task.DENSE else (2, 6)
+    target = torch.randint(4, where, generator=torch.Generator().manual_seed(1))
+    target[0, :2] = none
+    found = cross_entropy(logits, target, task=task)
+    for r in range(2):
+        torch.testing.assert_close(found[r], F.cross_entropy(logits[r], target[r], ignore_index=none))
+    assert cross_entropy(logits, torch.full_like(target, none), task=task).tolist() == [0.0, 0.0]
 
 
-def test_a_term_that_compares_needs_a_teacher():
-    with pytest.raises(LabError, match="teacher = None: must be given"):
-        msd(base=Objective())(sides()[0], TARGET, None, {})
-
-
-@pytest.mark.parametrize("level", LEVELS)
-def test_learned_weights_are_checked(level):
-    assert LearnedWeights(level).describe()["level"] == level
-    for name in ("every", "hidden", "batch_size"):
-        with pytest.raises(LabError, match=f"{name} = 0"):
-            LearnedWeights(level, **{name: 0})
-    for name in ("rate", "lookahead"):
-        with pytest.raises(LabError, match=f"{name} = 0"):
-            LearnedWeights(level, **{name: 0.0})
-    with pytest.raises(LabError, match="level = 'sample'"):
-        LearnedWeights("sample")
-
-
-def test_the_default_rates():
-    assert (LearnedWeights("global").learning_rate, LearnedWeights("instance").learning_rate) == (0.02, 0.001)
-    assert LearnedWeights("global", rate=0.5).learning_rate == 0.5
-
-
-def test_the_mean_removal_is_named_by_its_kind():
-    loss = Distillation(Objective(), ((1.0, Msd(VIEWS)),), Mean({"a": torch.zeros(6)}))
-    assert loss.describe()["removal"] == "mean"
+def test_labels_out_of_range_are_named():
+    for wrong in (4, -1):
+        with pytest.raises(
+            LabError, match=rf"target = '.*{wrong}.*': must be class numbers, 0 to 3, or -100"
+        ):
+            cross_entropy(torch.zeros(1, 2, 4), torch.tensor([[0, wrong]]))

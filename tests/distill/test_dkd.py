@@ -7,9 +7,8 @@ from math import log
 import pytest
 import torch
 
-from mmkd_lab.core.check import LabError
-from mmkd_lab.distill.distances import Distance
-from mmkd_lab.distill.dkd import DKD, decoupled
+from mmkd_lab.distill.distance import Distance
+from mmkd_lab.distill.losses.dkd import DKD, decoupled
 from mmkd_lab.distill.method import Outputs
 from tests.distill.samples import draw
 
@@ -21,13 +20,14 @@ def _batch(*shape):
 
 def test_by_hand():
     # Teacher (1/2, 1/4, 1/4), student (1/3, 1/3, 1/3), label 0.
-    teacher, student = torch.tensor([0.5, 0.25, 0.25]).log(), torch.zeros(3)
+    teacher = torch.tensor([0.5, 0.25, 0.25], dtype=torch.float64).log()
+    student = torch.zeros(3, dtype=torch.float64)
     tckd, nckd = decoupled(student[None], teacher[None], torch.tensor([0]))
     assert float(tckd) == pytest.approx(0.5 * log(1.5) + 0.5 * log(0.75))
-    assert float(nckd) == pytest.approx(0.0, abs=1e-6)  # both split the other two evenly
+    assert float(nckd) == pytest.approx(0.0, abs=1e-15)  # both split the other two evenly
     tckd, nckd = decoupled(student[None], teacher[None], torch.tensor([1]))
     assert float(tckd) == pytest.approx(0.25 * log(0.75) + 0.75 * log(0.75 * 1.5))
-    assert float(nckd) == pytest.approx(2 / 3 * log(4 / 3) + 1 / 3 * log(2 / 3), abs=1e-6)
+    assert float(nckd) == pytest.approx(2 / 3 * log(4 / 3) + 1 / 3 * log(2 / 3))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
@@ -87,27 +87,3 @@ def test_certain_outputs_stay_finite():
     both = decoupled(certain, torch.tensor([[-200.0, 0.0, 200.0]]), torch.tensor([2]))
     sum(both).sum().backward()
     assert all(torch.isfinite(x).all() for x in (*both, certain.grad))
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: DKD(temperature=0.0), ["temperature = 0.0"]),
-        (lambda: DKD(target_weight=-1.0), ["target_weight = -1.0"]),
-        (lambda: DKD(other_weight=float("nan")), ["other_weight = nan"]),
-        (
-            lambda: decoupled(torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(2, 3)),
-            ["target = ", "single label"],
-        ),
-        (lambda: decoupled(torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(3).long()), ["(3,)", "(2,)"]),
-        (
-            lambda: decoupled(torch.zeros(2, 3), torch.zeros(3, 3), torch.zeros(2).long()),
-            ["teacher = (3, 3)"],
-        ),
-    ],
-)
-def test_bad_input_is_named(call, words):
-    with pytest.raises(LabError) as raised:
-        call()
-    for word in words:
-        assert word in str(raised.value)

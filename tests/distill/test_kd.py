@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from math import log
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from mmkd_lab.core.check import LabError
-from mmkd_lab.data.paired import Task
+from mmkd_lab.data.task import Task
 from mmkd_lab.distill import kd_divergence
+from tests.distill.samples import draw
 
 
 def _pair(*shape: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    student, teacher = (torch.randn(*shape, generator=generator, dtype=torch.float64) * 2 for _ in range(2))
-    return student.float(), teacher.float()
+    student, teacher = draw(*shape, seed=seed)
+    return 2 * student, 2 * teacher
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0, 20.0])
@@ -23,7 +24,7 @@ def test_gradient_is_t_times_the_difference_of_the_softened_outputs(temperature)
     student.requires_grad_(True)
     kd_divergence(student, teacher, temperature=temperature).backward()
     soft = torch.softmax(student.detach() / temperature, -1) - torch.softmax(teacher / temperature, -1)
-    torch.testing.assert_close(student.grad, temperature * soft / 6, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(student.grad, temperature * soft / 6, atol=1e-14, rtol=1e-10)
 
 
 @pytest.mark.parametrize("task", list(Task))
@@ -33,17 +34,15 @@ def test_equal_outputs_give_zero_and_no_gradient(task, convention):
     student = _pair(*shape)[0].requires_grad_(True)
     found = kd_divergence(student, student.detach(), temperature=3.0, convention=convention, task=task)
     assert found.shape == (3,)
-    torch.testing.assert_close(found, torch.zeros(3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(found, torch.zeros(3, dtype=torch.float64), atol=1e-14, rtol=0)
     found.sum().backward()
-    torch.testing.assert_close(student.grad, torch.zeros_like(student), atol=1e-6, rtol=0)
+    torch.testing.assert_close(student.grad, torch.zeros_like(student), atol=1e-14, rtol=0)
 
 
 def test_a_constant_added_to_the_logits_changes_nothing():
     student, teacher = _pair(8, 4)
     shifted = kd_divergence(student + 3.0, teacher - 7.0, temperature=2.0)
-    torch.testing.assert_close(
-        shifted, kd_divergence(student, teacher, temperature=2.0), atol=1e-5, rtol=1e-5
-    )
+    torch.testing.assert_close(shifted, kd_divergence(student, teacher, temperature=2.0))
 
 
 def test_high_temperature_is_half_the_squared_distance_of_centred_logits_over_classes():
@@ -51,12 +50,10 @@ def test_high_temperature_is_half_the_squared_distance_of_centred_logits_over_cl
     student, teacher = _pair(16, 6)
     centred = (student - student.mean(-1, keepdim=True)) - (teacher - teacher.mean(-1, keepdim=True))
     limit = centred.square().sum(-1).mean() / (2 * 6)
-    errors = []
-    for temperature in (50.0, 200.0):
-        double = kd_divergence(student, teacher, temperature=temperature)
-        errors.append(abs(float(double - limit)) / float(limit))
-    assert errors[1] < errors[0] < 0.05
-    assert errors[1] < 0.02
+    errors = [float(kd_divergence(student, teacher, temperature=t) / limit) - 1 for t in (1e2, 1e3, 1e4)]
+    # The next term of the series is of order 1 / T, and double precision keeps it in sight.
+    assert errors[0] / errors[1] == pytest.approx(10, rel=0.05)
+    assert errors[1] / errors[2] == pytest.approx(10, rel=0.05)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
@@ -86,11 +83,11 @@ def test_released_convention_is_half_of_a_true_kl_for_two_classes():
 
 def test_closed_form_of_two_certain_enough_outputs():
     # Student at even odds, teacher at p: KL = log 2 - entropy(p).
-    p = torch.tensor(0.9)
+    p = torch.tensor(0.9, dtype=torch.float64)
     teacher = torch.stack([p.log(), (1 - p).log()])[None]
     entropy = -(p * p.log() + (1 - p) * (1 - p).log())
-    found = kd_divergence(torch.zeros(1, 2), teacher)
-    torch.testing.assert_close(found, torch.log(torch.tensor(2.0)) - entropy)
+    found = kd_divergence(torch.zeros(1, 2, dtype=torch.float64), teacher)
+    torch.testing.assert_close(found, log(2) - entropy)
 
 
 def test_it_is_the_teachers_divergence_from_the_student_not_the_reverse():
@@ -136,13 +133,19 @@ def test_per_replica_equals_looped(task):
             torch.testing.assert_close(stacked[i, j], one)
 
 
-def test_no_gradient_reaches_the_teacher():
-    student, teacher = _pair(4, 3)
-    student.requires_grad_(True)
+@pytest.mark.parametrize("temperature", [1.0, 1e3])
+@pytest.mark.parametrize("task", list(Task))
+def test_gradients_by_finite_differences_and_none_for_the_teacher(task, temperature):
+    student, teacher = _pair(*((2, 3, 2, 2) if task is Task.DENSE else (2, 3)))
+    assert torch.autograd.gradcheck(
+        lambda s: kd_divergence(s, teacher, temperature=temperature, task=task),
+        student.clone().requires_grad_(True),
+    )
     teacher.requires_grad_(True)
-    kd_divergence(student, teacher).backward()
+    found = kd_divergence(student.requires_grad_(True), teacher, temperature=temperature, task=task)
+    found.backward()
+    assert found.dtype == torch.float64
     assert teacher.grad is None
-    assert student.grad is not None
 
 
 def test_half_precision_is_computed_in_single():
@@ -150,27 +153,3 @@ def test_half_precision_is_computed_in_single():
     found = kd_divergence(student, teacher, temperature=4.0)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, kd_divergence(student.float(), teacher.float(), temperature=4.0))
-
-
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        ({"temperature": 0.0}, ["temperature = 0.0", "above 0"]),
-        ({"temperature": -4.0}, ["temperature = -4.0", "above 0"]),
-        ({"temperature": float("nan")}, ["temperature = nan", "finite"]),
-        ({"temperature": "4"}, ["temperature = '4'"]),
-        ({"convention": "batchmean"}, ["convention = 'batchmean'", "'released'"]),
-        ({"teacher": torch.zeros(4, 4)}, ["teacher = '(4, 4)'", "(4, 3)"]),
-        ({"teacher": torch.zeros(5, 3)}, ["teacher = '(5, 3)'", "same samples"]),
-        ({"student": torch.zeros(3), "teacher": torch.zeros(3)}, ["student = (3,)", "(..., B, K)"]),
-        ({"student": torch.zeros(4, 1), "teacher": torch.zeros(4, 1)}, ["(4, 1)", "two classes"]),
-        ({"student": torch.zeros(0, 3), "teacher": torch.zeros(0, 3)}, ["(0, 3)", "at least one sample"]),
-        ({"task": Task.DENSE}, ["student = (4, 3)", "(..., B, K, H, W)"]),
-    ],
-)
-def test_bad_input_is_named(changed, words):
-    arguments = {"student": torch.zeros(4, 3), "teacher": torch.zeros(4, 3), **changed}
-    with pytest.raises(LabError) as raised:
-        kd_divergence(arguments.pop("student"), arguments.pop("teacher"), **arguments)
-    for word in words:
-        assert word in str(raised.value)

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from mmkd_lab.core.check import LabError
-from mmkd_lab.data.paired import PairedData, Task
-from mmkd_lab.distill.msd import msd_views
+from mmkd_lab.data.paired import PairedData
+from mmkd_lab.data.task import Task
 from mmkd_lab.distill.reliability import UnreliableTeacher, gates, reliability, warn_unreliable
 from mmkd_lab.distill.saliency import needed_views, saliency
-from mmkd_lab.distill.teacher_views import TeacherViews
+from mmkd_lab.distill.teacher_outputs import TeacherOutputs
+from mmkd_lab.distill.views import msd_views
 from mmkd_lab.distill.weights import Weighting, weigh
 from mmkd_lab.models import View
 from tests.distill.pairs import pairs
@@ -40,7 +41,7 @@ def teacher_of(data, *, a, b, full=1.0):
         logits = torch.zeros(1, n, 3)
         logits[0, val] = sure(data.target[val], right=share)
         views[view] = logits
-    return TeacherViews.of(data.sample_index, views.pop(None), views=views)
+    return TeacherOutputs(data.sample_index, views.pop(None), views=views)
 
 
 def test_the_table_by_hand():
@@ -59,7 +60,7 @@ def test_multi_label_and_dense_chance_and_accuracy():
     data = pairs(task=Task.MULTI_LABEL)
     val = data.positions("val")
     logits = (8 * data.target - 4)[None]
-    teacher = TeacherViews.of(data.sample_index, logits, views={A: torch.full_like(logits, 4.0)})
+    teacher = TeacherOutputs(data.sample_index, logits, views={A: torch.full_like(logits, 4.0)})
     table = reliability(teacher, data).set_index("view")
     share = data.target[val].mean(0)
     assert table.loc["a+b", "accuracy"] == 100.0
@@ -69,7 +70,7 @@ def test_multi_label_and_dense_chance_and_accuracy():
     dense = pairs(task=Task.DENSE)
     always = torch.zeros(1, len(dense), 2, 2, 2)
     always[:, :, 1] = 1.0
-    table = reliability(TeacherViews.of(dense.sample_index, always), dense)
+    table = reliability(TeacherOutputs(dense.sample_index, always), dense)
     known = dense.target[dense.positions("val")]
     ones = 100 * float((known == 1).sum() / (known >= 0).sum())
     assert table["accuracy"].tolist() == pytest.approx([ones], rel=1e-5)
@@ -85,7 +86,7 @@ def test_rare_labels_are_not_told_by_saying_none():
     most = target.clone()
     most[::2] = 0.0
     views = {A: (8 * most - 4)[None], B: torch.full((1, *target.shape), -4.0)}
-    teacher = TeacherViews.of(data.sample_index, (8 * target - 4)[None], views=views)
+    teacher = TeacherOutputs(data.sample_index, (8 * target - 4)[None], views=views)
     table = reliability(teacher, data).set_index("view")
     found = [int(most[row].sum()) for row in data.positions("val")]
     assert table.loc["a", "accuracy"] == pytest.approx(200 * sum(found) / (sum(found) + 12), rel=1e-5)
@@ -113,7 +114,7 @@ def test_gates_are_the_share_of_the_way_from_chance():
 def test_gates_belong_to_their_teacher():
     data = pairs()
     one, two = teacher_of(data, a=1.0, b=0.25), teacher_of(data, a=0.25, b=1.0)
-    both = TeacherViews.stack([one, two])
+    both = TeacherOutputs.stack([one, two])
     found = gates(reliability(both, data), both)
     assert found[A].tolist() == [1.0, 0.0]
     assert found[B].tolist() == [0.0, 1.0]
@@ -127,7 +128,7 @@ def test_gates_come_from_the_validation_split_alone():
         with pytest.raises(LabError, match=rf"table = \['{split}'\]: must be of the split 'val' alone"):
             gates(table, teacher)
     with pytest.raises(LabError, match=r"table = .*must be of these 2 teachers"):
-        gates(reliability(teacher, data), TeacherViews.stack([teacher, teacher]))
+        gates(reliability(teacher, data), TeacherOutputs.stack([teacher, teacher]))
     with pytest.raises(LabError, match=r"table = .*must be what reliability"):
         gates(reliability(teacher, data)[["view"]], teacher)
 
@@ -138,7 +139,7 @@ def test_a_teacher_at_chance_on_the_full_input_has_nothing_to_mimic():
         teacher = teacher_of(data, a=2 / 3, b=1 / 3, full=full)
         found = gates(reliability(teacher, data), teacher)
         assert [found[view].tolist() for view in (A, B)] == [[0.0], [0.0]]
-    both = TeacherViews.stack([teacher, teacher_of(data, a=1.0, b=0.25)])
+    both = TeacherOutputs.stack([teacher, teacher_of(data, a=1.0, b=0.25)])
     assert gates(reliability(both, data), both)[A].tolist() == [0.0, 1.0]
 
 
@@ -149,7 +150,7 @@ def test_a_multi_label_teacher_at_chance_has_nothing_to_mimic():
     target[val] = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]]).repeat(6, 1)
     data = replace(data, target=target)
     always = torch.full((1, *target.shape), 4.0)
-    teacher = TeacherViews.of(data.sample_index, always, views={A: (8 * target - 4)[None], B: always})
+    teacher = TeacherOutputs(data.sample_index, always, views={A: (8 * target - 4)[None], B: always})
     found = gates(reliability(teacher, data), teacher)
     assert [found[view].tolist() for view in (A, B)] == [[0.0], [0.0]]
 
@@ -209,8 +210,8 @@ def test_bad_input():
     with pytest.raises(LabError, match="split = 'dev'"):
         reliability(teacher_of(data, a=0.5, b=0.5), data, split="dev")
     some = data.select(data.positions("train"))
-    with pytest.raises(LabError, match="samples of 'val' not cached"):
-        reliability(TeacherViews.of(some.sample_index, torch.zeros(1, len(some), 3)), data)
+    with pytest.raises(LabError, match=r"samples missing.*'val'"):
+        reliability(TeacherOutputs(some.sample_index, torch.zeros(1, len(some), 3)), data)
 
 
 def xor():
@@ -224,7 +225,7 @@ def xor():
     data = PairedData("xor", x, target, splits, ("same", "other"))
     full = 8.0 * (2 * torch.eye(2)[target] - 1)[None]
     half = torch.zeros_like(full)
-    return data, TeacherViews.of(data.sample_index, full, views={A: half, B: half, View.only(): half})
+    return data, TeacherOutputs(data.sample_index, full, views={A: half, B: half, View.only(): half})
 
 
 def test_xor_is_seen_by_dropping_and_by_shapley_and_its_views_teach_nothing():

@@ -7,10 +7,8 @@ from math import log
 import pytest
 import torch
 
-from mmkd_lab.core.check import LabError
-from mmkd_lab.data.paired import Task
-from mmkd_lab.distill.saliency import CREDITS, DELTAS, difference, needed_views, saliency, targets_of
-from mmkd_lab.distill.teacher_views import TeacherViews
+from mmkd_lab.data.task import Task
+from mmkd_lab.distill.saliency import CREDITS, DELTAS, difference, needed_views, saliency
 from mmkd_lab.models import View, all_views
 from tests.distill.pairs import certain, pairs, said
 
@@ -58,7 +56,7 @@ def test_outputs_that_agree_but_for_rounding_have_no_saliency(delta):
 
 
 def test_deltas_by_hand():
-    full, other = (torch.tensor([p, 1 - p]).log()[None, None] for p in (0.9, 0.4))
+    full, other = (torch.tensor([p, 1 - p], dtype=torch.float64).log()[None, None] for p in (0.9, 0.4))
     middle = (0.65, 0.35)
     js = 0.5 * (0.9 * log(0.9 / middle[0]) + 0.1 * log(0.1 / middle[1]))
     js += 0.5 * (0.4 * log(0.4 / middle[0]) + 0.6 * log(0.6 / middle[1]))
@@ -75,7 +73,7 @@ def test_deltas_by_hand():
     for delta, value in expected.items():
         found = difference(full, other, delta=delta, target=target)
         assert found.shape == (1, 1)
-        assert float(found) == pytest.approx(value, rel=1e-5), delta
+        assert float(found) == pytest.approx(value, rel=1e-6), delta
     assert float(difference(other, full, delta="loss", target=target)) < 0
 
 
@@ -103,7 +101,7 @@ def test_shapley_values_sum_to_the_value_of_all(delta):
     data = pairs(modalities=3)
     teacher = said(data, all_views(data.modalities)[:-1])
     found = saliency(teacher, data.modalities, credit="shapley", delta=delta, data=data)
-    target = targets_of(teacher, data)
+    target = teacher.targets(data)
     nothing = difference(teacher.logits, teacher.views[View.only()], delta=delta, target=target)
     torch.testing.assert_close(sum(found.values()), nothing)
 
@@ -139,26 +137,6 @@ def test_needed_views():
 def test_labels_go_by_sample_and_not_by_row():
     data = pairs()
     teacher = said(data, [View.only("a"), View.only("b")])
-    labels = targets_of(teacher, data)
+    labels = teacher.targets(data)
     for i, number in enumerate(teacher.index.tolist()):
         assert labels[i] == data.target[(data.sample_index == number).nonzero().item()]
-
-
-def test_bad_input():
-    data = pairs()
-    teacher = said(data, [View.only("a")])
-    with pytest.raises(LabError, match=r"teacher = \['a'\]: must know the view 'b'.*needed_views"):
-        saliency(teacher, data.modalities)
-    with pytest.raises(LabError, match=r"modalities = \('a',\): must be at least two"):
-        saliency(teacher, ["a"])
-    with pytest.raises(LabError, match=r"modalities = .*distinct"):
-        saliency(teacher, ["a", "a", "b"])
-    with pytest.raises(LabError, match="delta = 'kll'"):
-        saliency(teacher, ["a", "b"], delta="kll")
-    with pytest.raises(LabError, match="credit = 'all'"):
-        saliency(teacher, ["a", "b"], credit="all")
-    with pytest.raises(LabError, match=r"data = None: must be the dataset.*delta='loss'"):
-        saliency(teacher, ["a", "b"], delta="loss")
-    strange = TeacherViews.of(torch.tensor([1, 2]), torch.zeros(1, 2, 3))
-    with pytest.raises(LabError, match="teacher = '2 samples': must hold samples of pairs only"):
-        targets_of(strange, data)

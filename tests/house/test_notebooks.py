@@ -6,70 +6,64 @@ import ast
 import json
 import statistics
 
-import pytest
-
 from mmkd_lab.cli.library import read_notebook
 from mmkd_lab.cli.parameters import source_of, tags_of
 from tests.house import tree
 
-NOTEBOOKS = [
-    path for path in tree.files() if path.suffix == ".ipynb" and path.parent == tree.ROOT / "notebooks"
-]
-EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-
-_LARGEST = 1_000_000
+_LARGEST, _MEDIAN, _LONGEST = 1_000_000, 3, 12
+_DEFINED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
-def _cells(path, kind):
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return [cell for cell in content["cells"] if cell["cell_type"] == kind]
+def _notebooks():
+    """Name -> the code cells of each notebook of the lab."""
+    for path in tree.files():
+        if path.suffix == ".ipynb" and path.parent == tree.ROOT / "notebooks":
+            content = json.loads(path.read_text(encoding="utf-8"))
+            yield path, [cell for cell in content["cells"] if cell["cell_type"] == "code"]
 
 
-def _lines(cell) -> int:
-    return len([line for line in source_of(cell).splitlines() if line.strip()])
-
-
-def test_the_first_two_notebooks_are_there():
-    assert {"00_start_here", "01_failure_cases"} <= {path.stem for path in NOTEBOOKS}
-
-
-@EACH
-def test_nothing_is_defined(path):
-    for cell in _cells(path, "code"):
-        kinds = {type(node).__name__ for node in ast.walk(ast.parse(source_of(cell)))}
-        assert not kinds & {"FunctionDef", "AsyncFunctionDef", "ClassDef", "Lambda"}, source_of(cell)
-
-
-@EACH
-def test_cells_are_short(path):
-    lengths = [_lines(cell) for cell in _cells(path, "code") if "parameters" not in tags_of(cell)]
-    assert statistics.median(lengths) <= 3
-    assert max(lengths) <= 12
-
-
-@EACH
-def test_every_parameter_is_typed_and_explained(path):
-    assert sum("parameters" in tags_of(cell) for cell in _cells(path, "code")) == 1
+def _faults(path, cells):
+    """What is wrong with the style of one notebook, in words."""
+    sources = [source_of(cell) for cell in cells]
+    plain = [one for one, cell in zip(sources, cells, strict=True) if "parameters" not in tags_of(cell)]
+    lengths = [len([line for line in one.splitlines() if line.strip()]) for one in plain]
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
+    outputs = [output for cell in cells for output in cell["outputs"]]
     parameters = read_notebook(path).parameters
-    assert parameters
-    assert [one.name for one in parameters if not one.help] == []
+    counts = [cell["execution_count"] for cell in cells if source_of(cell).strip()]
+    return [
+        text
+        for wrong, text in (
+            (any(isinstance(node, _DEFINED) for node in nodes), "something is defined"),
+            (statistics.median(lengths) > _MEDIAN or max(lengths) > _LONGEST, f"long cells: {lengths}"),
+            (sum("parameters" in tags_of(cell) for cell in cells) != 1, "no one parameters cell"),
+            (not parameters or any(not one.help for one in parameters), "parameters without help"),
+            (counts != list(range(1, len(counts) + 1)), "not run from top to bottom and saved"),
+            (not outputs, "no outputs"),
+            (any(one["output_type"] == "error" or one.get("name") == "stderr" for one in outputs), "errors"),
+            (path.stat().st_size > _LARGEST, "large"),
+            (".save(" not in sources[-1], "the last cell saves no study"),
+        )
+        if wrong
+    ]
 
 
-@EACH
-def test_outputs_are_stored_and_small(path):
-    cells = [cell for cell in _cells(path, "code") if source_of(cell).strip()]
-    assert any(cell["outputs"] for cell in cells)
-    assert all(cell["execution_count"] for cell in cells), "run it from top to bottom and save it"
-    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
-    assert path.stat().st_size <= _LARGEST
+def test_the_notebooks_are_in_good_style():
+    found = dict(_notebooks())
+    assert {"00_start_here", "01_failure_cases"} <= {path.stem for path in found}
+    tree.assert_none({path.stem: faults for path, cells in found.items() if (faults := _faults(path, cells))})
 
 
-@EACH
-def test_no_error_or_warning_is_stored(path):
-    outputs = [output for cell in _cells(path, "code") for output in cell["outputs"]]
-    assert [one for one in outputs if one["output_type"] == "error" or one.get("name") == "stderr"] == []
+def test_a_bad_notebook_is_seen(tmp_path):
+    from tests.cli.build import notebook
 
-
-@EACH
-def test_the_last_cell_saves_the_study(path):
-    assert ".save(" in source_of(_cells(path, "code")[-1])
+    path = notebook(tmp_path, "bad", "f = lambda x: x\n" * 13, parameters="a: int = 1")
+    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert _faults(path, cells) == [
+        "something is defined",
+        f"long cells: {[13]}",
+        "parameters without help",
+        "not run from top to bottom and saved",
+        "no outputs",
+        "the last cell saves no study",
+    ]

@@ -11,8 +11,8 @@ from mmkd_lab.models import (
     AttentionMask,
     Learned,
     Mean,
+    ModelAdapter,
     NetSpec,
-    OwnNet,
     Permutation,
     View,
     Zeros,
@@ -67,7 +67,7 @@ CASES = {
     "shape a number": (lambda: build(NetSpec(), {"a": 5}, 2, seed=0), "shapes['a'] = 5", "(1, 28, 28)"),
     "half a side": (lambda: build(NetSpec(), {"a": (3.5,)}, 2, seed=0), "shapes['a'] = (3.5,)", "whole"),
     "modalities of a module a string": (
-        lambda: OwnNet(nn.Linear(2, 2), modalities="ab"),
+        lambda: ModelAdapter(nn.Linear(2, 2), modalities="ab"),
         "modalities = 'ab'",
         "sequence",
     ),
@@ -112,7 +112,7 @@ CASES = {
         "(4,)",
     ),
     "masks for an own net": (
-        lambda: OwnNet(nn.Identity())(AttentionMask().apply(X, View.only("a"))),
+        lambda: ModelAdapter(nn.Identity())(AttentionMask().apply(X, View.only("a"))),
         "removal = ['b kept for attention']",
         "permutation",
     ),
@@ -178,9 +178,13 @@ CASES = {
     ),
     "rows on another axis": (lambda: view_rows(X, [View.only("a")], Zeros(), axis=2), "axis = 2", "replicas"),
     "views that do not divide": (lambda: split_views(torch.zeros(4, 2), 3), "count = 3", "4 rows"),
-    "own without module": (lambda: OwnNet(print), "module = 'builtin_function_or_method'", "nn.Module"),
-    "own with unknown head": (lambda: OwnNet(nn.Sequential(nn.ReLU()), head="fc"), "head = 'fc'", "'0'"),
-    "own without head": (lambda: OwnNet(nn.Identity()).features(X), "head = None", "features"),
+    "own without module": (lambda: ModelAdapter(print), "module = 'builtin_function_or_method'", "nn.Module"),
+    "own with unknown head": (
+        lambda: ModelAdapter(nn.Sequential(nn.ReLU()), head="fc"),
+        "head = 'fc'",
+        "'0'",
+    ),
+    "own without head": (lambda: ModelAdapter(nn.Identity()).features(X), "head = None", "features"),
 }
 
 

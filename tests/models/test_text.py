@@ -9,7 +9,7 @@ from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.text import Vocabulary
 from mmkd_lab.models import FUSIONS, Learned, Mean, NetSpec, Permutation, View, Zeros, build
-from mmkd_lab.training import Replicas, strategy
+from mmkd_lab.training import Replicas
 from mmkd_lab.training.inputs import fill_vocabulary, vocabulary
 
 SHAPES = {"image": (1, 8, 8), "text": (5,)}
@@ -141,10 +141,9 @@ def test_training_means_are_of_numbers_alone():
         (NetSpec(fusion="single_stream"), "single_stream"),
     ],
 )
-def test_the_architecture_has_a_name_and_a_strategy(spec, name):
+def test_the_architecture_has_a_name(spec, name):
     net = build(spec.with_vocabulary({"text": 8}), SHAPES, 2, seed=0)
-    assert strategy.architecture(net) == name
-    assert strategy.choose(net, torch.device("cpu")) in ("stacked", "looped")
+    assert net.architecture == name
 
 
 def test_numbers_stored_as_small_integers_are_no_text():

@@ -16,7 +16,7 @@ def words(figure: Figure) -> list[tuple[str, Bbox]]:
     renderer = figure.canvas.get_renderer()
     hidden = {id(text) for axis in figure.findobj(Axis) for text in _not_drawn(axis)}
     return [
-        (text.get_text(), text.get_window_extent(renderer))
+        (text.get_text(), Text.get_window_extent(text, renderer))  # of an annotation without its arrow
         for text in figure.findobj(Text)
         if text.get_visible() and text.get_text().strip() and id(text) not in hidden
     ]

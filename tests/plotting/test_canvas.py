@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from mmkd_lab.core.check import LabError
-from mmkd_lab.plotting.canvas import LabFigure, jitter, padded, spread, style
+from mmkd_lab.plotting.axes import jitter, padded, said, spread
+from mmkd_lab.plotting.canvas import LabFigure, style
 from tests.plotting.geometry import faults
 
 
@@ -113,11 +114,21 @@ def test_spread_keeps_order_gap_and_centre():
 
 
 def test_padded_never_collapses():
-    low, high = padded([50.0, 50.0])
+    low, high = padded([50.0, 50.0], least=1.0)
     assert low < 50.0 < high
     assert high - low >= 1.0
-    with pytest.raises(LabError, match="values"):
-        padded([1.0, float("inf")])
+    assert padded([0.0, 0.0])[0] < 0 < padded([0.0, 0.0])[1]
+    low, high = padded([1e9, 1e9 + 1])
+    assert low < 1e9 < 1e9 + 1 < high < 1e9 + 2
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "expected"),
+    [(1.25, 1, "+1.2"), (-0.04, 1, "0.0"), (0.0, 2, "0.00"), (-3.14159, 2, "−3.14"), (2.5e9, 1, "+2.50e9")],
+)
+def test_numbers_have_a_true_minus_and_none_at_zero(value, digits, expected):
+    assert said(value, digits, signed=True) == expected
+    assert said(-4e-9, 2) == "−4.00e−9"
 
 
 def test_the_geometry_check_sees_what_it_should():

@@ -49,7 +49,7 @@ def test_no_word_leaves_the_figure_or_covers_another(magnitude):
     ("given", "words"),
     [
         ({"table": table().drop(columns="rank")}, ["table", "'rank'"]),
-        ({"table": table().head(0)}, ["no rows", "at least one channel"]),
+        ({"table": table().head(0)}, ["no rows", "at least one"]),
         ({"table": table(), "keep": 5}, ["keep = 5", "at most 4"]),
         ({"table": table(), "keep": 0}, ["keep = 0", "at least 1"]),
     ],

@@ -1,16 +1,16 @@
-"""What is drawn of shares by method, and of estimated over declared gamma."""
+"""What is drawn of shares by method."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
 
 from mmkd_lab.core.check import LabError
 from mmkd_lab.plotting.palette import QUIET, SHARED
-from mmkd_lab.plotting.recovery import recovery_figure
-from mmkd_lab.plotting.sharing import METHODS, shares_by_quantity, sharing_figure
+from mmkd_lab.plotting.sharing import shares_by_quantity, sharing_figure
+from mmkd_lab.plotting.studies import METHODS
+from tests.plotting.geometry import faults
 
 
 def table(**methods):
@@ -37,10 +37,13 @@ def words(ax):
 def test_every_method_has_a_row_at_its_gamma():
     figure = sharing_figure(USUAL, method="canonical", names=("image", "speech"), n=1234)
     methods = figure.axes[2]
-    dots = {line.get_color(): line.get_xdata()[0] for line in methods.lines}
+    dots = {line.get_color(): line.get_xdata()[0] for line in methods.lines if line.get_marker() == "o"}
     assert dots == {SHARED: 0.5, QUIET: 0.8}
-    assert any("canonical channels 50%" in text for text in words(methods))
-    spans = [segment[:, 0].tolist() for bar in methods.collections for segment in bar.get_segments()]
+    assert [text.get_text() for text in methods.get_yticklabels()] == [
+        METHODS["canonical"],
+        METHODS["information"],
+    ]
+    spans = [line.get_xdata() for line in methods.lines if len(line.get_xdata()) == 2]
     np.testing.assert_allclose(spans, [[0.45, 0.55], [0.75, 0.85]])
     assert any("only image" in text for text in words(figure.axes[0]))
     assert "1,234 samples" in figure._supxlabel.get_text()
@@ -71,21 +74,13 @@ def test_no_text_is_cut_off_or_on_top_of_another():
     every = table(**dict.fromkeys(METHODS, (0.2, 0.3, 0.5, 0.02)))
     long = ("facial action units", "audio statistics")
     figure = sharing_figure(every, method="count", names=long, title="t", layer="features")
-    figure.draw_without_rendering()
-    figure.draw_without_rendering()
-    renderer = figure.canvas.get_renderer()
-    shown = [text for ax in figure.axes for text in ax.texts if text.get_text()]
-    boxes = [Text.get_window_extent(text, renderer) for text in shown]  # without its arrow
-    for i, box in enumerate(boxes):
-        assert box.x0 >= 0
-        assert box.x1 <= figure.bbox.width
-        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+    assert faults(figure) == []
 
 
 @pytest.mark.parametrize(
     ("given", "asked", "expected"),
     [
-        (USUAL.drop(columns="arm"), {}, "lacks the column 'arm'"),
+        (USUAL.drop(columns="arm"), {}, "lacks the columns 'arm'"),
         (USUAL, {"method": "count"}, "method = 'count'"),
     ],
     ids=["column", "method"],
@@ -93,36 +88,3 @@ def test_no_text_is_cut_off_or_on_top_of_another():
 def test_wrong_tables_are_refused(given, asked, expected):
     with pytest.raises(LabError, match=expected):
         sharing_figure(given, **asked)
-
-
-def worlds(**methods):
-    rows = [
-        (arm, seed, "gamma_union", value, gamma)
-        for arm, estimate in methods.items()
-        for gamma in (0.0, 0.5, 1.0)
-        for seed, value in enumerate((estimate(gamma), estimate(gamma)))
-    ]
-    return pd.DataFrame(rows, columns=["arm", "seed", "metric", "value", "gamma"])
-
-
-def test_recovery_draws_means_over_the_declared_share_and_says_how_far_off():
-    figure = recovery_figure(worlds(information=lambda g: 1.0, canonical=lambda g: g), samples=500)
-    titles = [ax.get_title(loc="left") for ax in figure.axes]
-    assert titles == [METHODS["canonical"], METHODS["information"]]
-    assert [words(ax)[0] for ax in figure.axes] == ["off by 0.00", "off by 0.50"]
-    np.testing.assert_allclose(figure.axes[1].lines[1].get_ydata(), [1.0, 1.0, 1.0])
-    assert "500 samples" in figure._supxlabel.get_text()
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        (worlds(canonical=lambda g: g).drop(columns="gamma"), "lacks the column 'gamma'"),
-        (worlds(canonical=lambda g: g).assign(metric="alpha"), "must hold rows of 'gamma_union'"),
-        (worlds(guess=lambda g: g), "must hold one of"),
-    ],
-    ids=["column", "metric", "method"],
-)
-def test_recovery_refuses_other_tables(given, expected):
-    with pytest.raises(LabError, match=expected):
-        recovery_figure(given)

@@ -42,7 +42,7 @@ def test_differences_are_paired_by_seed():
     table = sweep_table(seeds=8)
     ax = sweep_figure(table, x="gamma").axes[1]
     students = table[table.role == "student"].sort_values("seed")
-    line = next(line for line in ax.lines if line.get_marker() == "o")
+    line = next(line for line in ax.lines if line.get_marker() == "s")
     assert line.get_xdata() == pytest.approx(GAMMA)
     for at, mean in zip(GAMMA, line.get_ydata(), strict=True):
         part = students[students.gamma == at]

@@ -6,8 +6,7 @@ import pytest
 from mmkd_lab.core.check import LabError
 from mmkd_lab.shares import commonality_shares, decisive_channels, discretise, information_shares, pid
 from mmkd_lab.shares import pid_solver as solver
-from mmkd_lab.shares.information import pairing_p_value
-from mmkd_lab.shares.pid import mutual_information, pid_stack, table_of
+from mmkd_lab.shares.pid import pid_stack
 from mmkd_lab.shares.synergy import product_variance
 from mmkd_lab.shares.testing import chance
 
@@ -140,14 +139,3 @@ def test_tables_are_solved_alike_however_many_are_held_at_once(monkeypatch):
     found = pid_stack(tables)
     np.testing.assert_allclose(found.redundancy, wanted.redundancy, atol=1e-8)
     assert found[6].synergy == pytest.approx(pid(tables[6]).synergy, abs=1e-8)
-
-
-def test_the_pairing_test_looks_at_the_joint_information():
-    rng = np.random.default_rng(0)
-    a, b, y = rng.integers(0, 3, (3, 200))
-    seen = pairing_p_value(a, b, y, permutations=39)
-    table = table_of(a, b, y)
-    parts = pid(table)
-    assert mutual_information(table.reshape(9, 3)) == pytest.approx(parts.information, abs=1e-8)
-    assert seen * 40 == pytest.approx(round(seen * 40))
-    assert pairing_p_value(a, (y - a) % 3, y, permutations=39) == pytest.approx(1 / 40)

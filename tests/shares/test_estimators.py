@@ -14,9 +14,7 @@ from mmkd_lab.shares import (
     performance_shares,
     world_pid,
 )
-from mmkd_lab.shares.information import pairing_p_value
-from mmkd_lab.shares.performance import latent_from_information
-from mmkd_lab.shares.probe import cross_fitted
+from mmkd_lab.shares.sides import cross_fitted
 from tests.shares.worlds import Small, draw, xor
 
 QUICK = {"permutations": 100, "resamples": 15}
@@ -82,15 +80,6 @@ def test_all_kinds_of_interval_hold_the_estimate():
         ends = shares.intervals["gamma_union"]
         assert ends.low <= shares.gamma <= ends.high
         assert ends.high - ends.low < 0.6
-
-
-def test_pairing_matters_for_xor_and_not_for_sources_independent_given_the_label():
-    one, two, y = codes(lambda i, j: i ^ j, n=500)
-    assert pairing_p_value(one, two, y, permutations=60) < 0.05
-    rng = np.random.default_rng(5)
-    y = rng.integers(2, size=500)
-    one, two = (np.where(rng.random(500) < 0.8, y, 1 - y) for _ in range(2))
-    assert pairing_p_value(one, two, y, permutations=60) > 0.05
 
 
 # commonality
@@ -226,6 +215,28 @@ def test_canonical_coordinates_survive_channels_that_differ_in_a_few_samples():
     assert found.intervals
 
 
+@pytest.mark.parametrize("test", ["probe", "marginal"])
+def test_channels_given_twice_count_once(test):
+    a, b, y = draw(n=1500)
+    once = decisive_channels(a, b, y, test=test, **QUICK)
+    twice = decisive_channels(np.hstack([a, a]), np.hstack([b, b]), y, test=test, **QUICK)
+    assert once.shares.gamma > 0.2
+    assert twice.shares.gamma == once.shares.gamma
+    assert twice.shares.intervals["gamma_union"] == once.shares.intervals["gamma_union"]
+    assert list(twice.channels("a")) == list(once.channels("a"))
+    assert "Channels that are combinations of others are left out: 9 of a and 8 of b." in twice.shares.notes
+
+
+def test_proportions_that_add_up_to_one_have_decisive_channels():
+    a, b, y = draw(n=3000)
+    parts = [np.float32(np.exp(x)) for x in (a, b)]
+    parts = [x / x.sum(1, keepdims=True) for x in parts]
+    found = decisive_channels(*parts, y, **QUICK)
+    open_ones = decisive_channels(*(x[:, :-1] for x in parts), y, **QUICK)
+    assert found.shares.gamma == pytest.approx(open_ones.shares.gamma)
+    assert found.shares.defined
+
+
 def test_xor_is_flagged_though_no_channel_is_decisive():
     a, b, y = xor(n=2000)
     for weight in ("count", "energy"):
@@ -265,13 +276,6 @@ def test_the_latent_scale_returns_the_declared_energies():
     truth = declared(Small())
     for name in ("alpha", "beta", "gamma_union", "unobserved"):
         assert shares.value(name) == pytest.approx(truth.value(name), abs=1e-9)
-
-
-def test_bits_turn_back_into_latent_variance():
-    from mmkd_lab.data.gaussian_oracle import information
-
-    for rho2 in (0.0, 0.2, 0.7, 1.0):
-        assert latent_from_information(information(np.sqrt(rho2))) == pytest.approx(rho2, abs=1e-9)
 
 
 def test_more_together_than_apart_is_called_synergy():

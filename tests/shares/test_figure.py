@@ -10,9 +10,9 @@ from matplotlib.text import Annotation, Text
 
 from mmkd_lab.core.check import LabError
 from mmkd_lab.core.stats import Interval
-from mmkd_lab.plotting.palette import SHARED, STUDENT, TEACHER
+from mmkd_lab.plotting.palette import SHARED, STUDENT, TEACHER, soft
 from mmkd_lab.plotting.venn import venn_figure
-from mmkd_lab.plotting.venn_bar import COLOURS, soft
+from mmkd_lab.plotting.venn_bar import COLOURS
 from mmkd_lab.shares.shares import ModalityShares, from_masses
 
 ENDS = {name: Interval(0.3, 0.2, 0.4, 100) for name in ("alpha", "beta", "gamma_union")}

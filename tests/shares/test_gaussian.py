@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmkd_lab.core.check import LabError
-from mmkd_lab.data.gaussian_oracle import information
+from mmkd_lab.data.datasets.gaussian_world import information
 from mmkd_lab.shares.gaussian import declared, gaussian_pid, world_pid
 from mmkd_lab.shares.pid import pid
 from tests.shares.worlds import Small

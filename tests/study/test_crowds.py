@@ -7,7 +7,7 @@ import torch
 
 from mmkd_lab import data
 from mmkd_lab.core.check import LabError
-from mmkd_lab.data.crema_votes import SENSES, soft_labels
+from mmkd_lab.data.datasets.crema_votes import SENSES, soft_labels
 from mmkd_lab.distill import Objective, kd_divergence
 from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.study import crowd_students, crowd_teacher

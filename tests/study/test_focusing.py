@@ -12,8 +12,8 @@ import torch
 from mmkd_lab.attribution import Alignment, by_channel
 from mmkd_lab.attribution.layers import Cut
 from mmkd_lab.core.check import LabError
-from mmkd_lab.data.gaussian import World
-from mmkd_lab.data.gaussian import load as gaussian
+from mmkd_lab.data.datasets.gaussian import World
+from mmkd_lab.data.datasets.gaussian import load as gaussian
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill.arms import WHOLE
 from mmkd_lab.experiments import Study

@@ -8,7 +8,7 @@ from mmkd_lab.core.check import LabError
 from mmkd_lab.core.stats import mean_interval
 from mmkd_lab.experiments import Study
 from mmkd_lab.study import table_2_channels
-from mmkd_lab.study.ranking import ALIGNED, ALONE, RANKINGS, SALIENCY, SKIPPED
+from mmkd_lab.study.table2 import ALIGNED, ALONE, RANKINGS, SALIENCY, SKIPPED
 
 #: Percent at (30, 10), (10, 5), (10, 10), (10, 20), (10, 30) specific and shared latents, fifty seeds.
 RERUN = {

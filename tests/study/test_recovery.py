@@ -7,10 +7,9 @@ import pytest
 
 from mmkd_lab.core.check import LabError
 from mmkd_lab.experiments import Study
-from mmkd_lab.shares import declared
+from mmkd_lab.shares import ESTIMATORS, Estimator, declared
 from mmkd_lab.shares.shares import from_masses
 from mmkd_lab.study import known_shares
-from mmkd_lab.study.estimators import ESTIMATORS
 from mmkd_lab.study.recovery import SHARED, mean_errors, sides_of, world_of
 
 
@@ -77,7 +76,7 @@ def _silent(sides, seed, resamples):
 
 
 def test_a_method_without_any_number_is_named(monkeypatch):
-    monkeypatch.setitem(ESTIMATORS, "count", _silent)
+    monkeypatch.setitem(ESTIMATORS._parts, "count", Estimator(_silent, "counted decisive channels"))
     found = known_shares(methods=["count", "commonality"], seeds=[0], samples=200)
     assert found.verdict.endswith("on average; undefined in all of them by counted decisive channels.")
     assert found.provenance["undefined"] == {"count": 5, "commonality": 0}

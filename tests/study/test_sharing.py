@@ -11,17 +11,9 @@ from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.experiments import Study
 from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.shares.estimators import ESTIMATORS, _blocks, _mean_recall
+from mmkd_lab.shares.sides import Sides, leading, lively, possible_folds
 from mmkd_lab.study import modality_shares
-from mmkd_lab.study.estimators import (
-    ESTIMATORS,
-    LABELS,
-    Sides,
-    _blocks,
-    _mean_recall,
-    leading,
-    lively,
-    possible_folds,
-)
 from mmkd_lab.study.sharing_verdict import noted, sentence, shares_of
 from tests.shares.worlds import blurred
 
@@ -82,7 +74,7 @@ def test_every_method_finds_the_declared_share_but_information():
         gamma = shares_of(found.table, method)["gamma_union"]
         assert gamma.low <= gamma.mean <= gamma.high, method  # and neither is NaN
         assert (abs(gamma.mean - 6 / 16) < 0.1) == (method != "information"), method
-        assert LABELS[method] in found.verdict
+        assert ESTIMATORS[method].label in found.verdict
     assert "gamma 0." in found.verdict
     assert "only a 0." in found.verdict
 
@@ -241,6 +233,8 @@ def test_columns_that_hardly_ever_vary_are_left_out():
         ({"store": "here"}, "store = 'here'"),
         ({"least_shared": 1.5}, "least_shared = 1.5"),
         ({"folds": 1}, "folds = 1"),
+        ({"split": "tset"}, "split = 'tset'"),
+        ({"split": "train", "layer": "features"}, "split = 'train'"),
     ],
     ids=[
         "layer",
@@ -254,6 +248,8 @@ def test_columns_that_hardly_ever_vary_are_left_out():
         "store",
         "threshold",
         "folds",
+        "split",
+        "fitted on",
     ],
 )
 def test_wrong_questions_are_refused(asked, expected, crowd):
@@ -263,7 +259,9 @@ def test_wrong_questions_are_refused(asked, expected, crowd):
 
 def test_columns_that_are_no_probabilities_are_refused(crowd):
     y = crowd.target.numpy()
-    with pytest.raises(LabError, match=r"modality a = \(1200, 2\): must be probabilities of the 4 classes"):
+    with pytest.raises(
+        LabError, match=r"modality 'left' = \(1200, 2\): must be probabilities of the 4 classes"
+    ):
         modality_shares(paired(rng.random((1200, 2)), rng.random((1200, 2)), y), layer="given")
 
 
@@ -313,6 +311,52 @@ def test_wide_inputs_of_few_samples_go_through_every_method():
     assert set(modality_shares(paired(a, b, y)).table["arm"]) == set(ESTIMATORS)
 
 
+def test_units_do_not_matter_where_columns_become_components():
+    own = np.random.default_rng(9)
+    y = np.arange(400) % 2
+    a, b = (np.float32(own.normal(size=(400, 70)) + y[:, None] * np.eye(70)[0]) for _ in range(2))
+    units = np.float32(2.0 ** own.integers(-9, 9, size=70))
+    asked = {"methods": ["commonality"], "estimator": "commonality"}
+    one, other = (modality_shares(paired(x, b, y), **asked).table["value"] for x in (a, a * units))
+    np.testing.assert_allclose(one, other, atol=1e-9)
+
+
+def halves(test_like_train):
+    """1,200 samples for training and 600 for testing, in which one latent is shared, or is not."""
+    own = np.random.default_rng(10)
+    latent, a, b = own.normal(size=1800), own.normal(size=(1800, 3)), own.normal(size=(1800, 3))
+    a[:, 0] += 2 * latent
+    b[:, 0] += 2 * latent
+    if not test_like_train:
+        b[1200:] = own.normal(size=(600, 3))
+    y = (latent > 0).astype(np.int64)
+    return PairedData(
+        name="made",
+        modalities={"left": torch.tensor(a), "right": torch.tensor(b)},
+        target=torch.tensor(y),
+        splits={"train": torch.arange(1200), "test": torch.arange(1200, 1800)},
+        classes=("a", "b"),
+    )
+
+
+def test_a_large_test_split_is_looked_at_and_compared_with_the_others():
+    asked = {"methods": ["canonical"]}
+    same, other = (modality_shares(halves(way), **asked) for way in (True, False))
+    assert same.options["n"] == other.options["n"] == 600
+    assert set(same.table["split"]) == {"test"}
+    assert "disagree" not in same.verdict
+    assert "The splits disagree: gamma is 1.00" in other.verdict
+    assert modality_shares(halves(True), split="all", **asked).options["n"] == 1800
+    assert modality_shares(halves(True), split="train", **asked).provenance["split"] == "train"
+
+
+def test_small_splits_leave_all_samples_with_a_note(crowd):
+    asked = {"layer": "given", "estimator": "commonality", "methods": ["commonality"]}
+    found = modality_shares(crowd, **asked)
+    assert found.options["n"] == 1200
+    assert "All samples are looked at, since no split that nothing is fitted on has 500." in found.verdict
+
+
 def few(rare, *, n=300):
     own = np.random.default_rng(8)
     y = np.zeros(n, dtype=np.int64)
@@ -355,7 +399,7 @@ def test_the_threshold_of_shared_channels_can_be_set(method):
     for least in (0.1, 0.5):
         found = modality_shares(paired(a, b, y), least_shared=least, **asked)
         gammas[least] = shares_of(found.table, method)["gamma_union"].mean
-        assert f"By {LABELS[method]}: gamma hangs on where shared begins" in found.verdict
+        assert f"By {ESTIMATORS[method].label}: gamma hangs on where shared begins" in found.verdict
         assert found.provenance["least_shared"] == least
     assert gammas == pytest.approx({0.1: 1.0, 0.5: 0.0}, abs=0.05)
 

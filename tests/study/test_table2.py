@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmkd_lab.core.check import LabError
-from mmkd_lab.data.gaussian import TABLE2, worlds
+from mmkd_lab.data.datasets.gaussian import TABLE2, worlds
 from mmkd_lab.experiments import Study
 from mmkd_lab.study.table2 import CONTROLS, PUBLISHED, table_2, table_2_controls, table_2_swap
 from mmkd_lab.training.worlds import WorldsRecipe, fit_worlds, student_accuracy, teach_worlds
@@ -149,7 +149,7 @@ def test_saved_it_loads_with_its_figure(study, tmp_path):
     [
         ({"seeds": [1, 1]}, ["seeds = [1, 1]", "twice"]),
         ({"seeds": []}, ["seeds", "at least one seed"]),
-        ({"path": "fast"}, ["path = 'fast'", "'kernel'"]),
+        ({"recipe": 0}, ["recipe = 0"]),
     ],
 )
 def test_bad_settings_are_named(study, given, words):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mmkd_lab.distill import Distillation, LearnedWeights, Msd, Objective, msd_views, weigh
-from mmkd_lab.models import NetSpec, OwnNet, Zeros
+from mmkd_lab.distill import KD, CrossEntropy, Distillation, LearnedWeights, Msd, msd_views, weigh
+from mmkd_lab.models import ModelAdapter, NetSpec, Zeros
 from mmkd_lab.training import Recipe, Replicas, fit
 from tests.distill.pairs import said
 
@@ -26,9 +26,9 @@ def students(data, spec=MLP, seeds=(0, 1, 2)):
 
 
 def loss_of(data, *, c=1.0, removal=None, learned=None, ce=0.5, kd=0.5, **more):
-    base = Objective(ce=ce, kd=kd, temperature=2.0, task=data.task)
-    msd = Msd(msd_views(data.modalities), task=data.task, **more)
-    return Distillation(base, ((c, msd),), Zeros() if removal is None else removal, learned)
+    msd = Msd(msd_views(data.modalities), temperature=1.0, task=data.task, weighting=learned, **more)
+    base = (ce, CrossEntropy(data.task)), (kd, KD(2.0, "kl", data.task))
+    return Distillation((*base, (c, msd)), Zeros() if removal is None else removal)
 
 
 def taught(data, *, replicas=3, weighting=None):
@@ -66,4 +66,4 @@ class Half(nn.Module):
 def halves(frozen="one"):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return [OwnNet(Half(frozen), modalities=("a", "b"), head="head") for _ in range(3)]
+        return [ModelAdapter(Half(frozen), modalities=("a", "b"), head="head") for _ in range(3)]

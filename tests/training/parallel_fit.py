@@ -1,4 +1,4 @@
-"""Run by test_share.py under torch's launcher: the same fits over the processes of one Fabric."""
+"""Run by test_data_parallel.py under torch's launcher: the same fits over the processes of one Fabric."""
 
 import sys
 

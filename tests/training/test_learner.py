@@ -12,14 +12,15 @@ from torch.func import functional_call
 
 from mmkd_lab.core.check import LabError
 from mmkd_lab.core.seed import derive
-from mmkd_lab.data.paired import Task
-from mmkd_lab.distill import Objective
-from mmkd_lab.distill.distances import Distance
+from mmkd_lab.data.task import Task
+from mmkd_lab.distill import KD, CrossEntropy
+from mmkd_lab.distill.distance import Distance
 from mmkd_lab.distill.distillation import Distillation
 from mmkd_lab.distill.learned import LearnedWeights
+from mmkd_lab.distill.losses.msd import Msd
 from mmkd_lab.distill.method import Outputs
-from mmkd_lab.distill.msd import Msd, msd_views
-from mmkd_lab.models import AttentionMask, Learned, NetSpec, OwnNet, Permutation, Zeros
+from mmkd_lab.distill.views import msd_views
+from mmkd_lab.models import AttentionMask, Learned, ModelAdapter, NetSpec, Permutation, Zeros
 from mmkd_lab.training import Replicas
 from mmkd_lab.training.batch import Batch, Said
 from mmkd_lab.training.engine import Direct, Stacked
@@ -50,7 +51,7 @@ class Grid(nn.Module):
 def grids():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return [OwnNet(Grid(), modalities=("a", "b")) for _ in SEEDS]
+        return [ModelAdapter(Grid(), modalities=("a", "b")) for _ in SEEDS]
 
 
 #: name -> (spec or networks, dataset, removal, distance, gate)
@@ -84,10 +85,10 @@ class Bench:
         self.temperature = {self.views[0]: 2.0}
         self.c = torch.tensor([0.7, 1.9])
         self.distance = kind if distance is None else distance
-        msd = Msd(self.views, self.distance, self.temperature, self.data.task)
-        base = Objective(ce=0.6, kd=0.4, temperature=3.0, task=self.data.task)
-        how = LearnedWeights(level, batch_size=8, hidden=5)
-        self.loss = Distillation(base, ((self.c, msd),), self.removal, how)
+        task, how = self.data.task, LearnedWeights(level, batch_size=8, hidden=5)
+        msd = Msd(self.views, self.distance, self.temperature, task, how)
+        base = (0.6, CrossEntropy(task)), (0.4, KD(3.0, "kl", task))
+        self.loss = Distillation((*base, (self.c, msd)), self.removal)
         generator = torch.Generator().manual_seed(1)
         slots = torch.stack([torch.randperm(24, generator=generator)[:7] for _ in SEEDS])
         rows = self.data.positions("train")[slots]

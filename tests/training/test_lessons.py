@@ -9,24 +9,24 @@ import torch
 from torch import nn
 
 from mmkd_lab.data.meta import set_aside
-from mmkd_lab.data.paired import Task
-from mmkd_lab.distill import Objective
+from mmkd_lab.data.task import Task
 from mmkd_lab.distill.distillation import Distillation
-from mmkd_lab.distill.hints import Hints
-from mmkd_lab.distill.msd import Msd, msd_views
-from mmkd_lab.distill.teacher_views import TeacherViews
+from mmkd_lab.distill.losses.hints import Hints
+from mmkd_lab.distill.method import HEAD
+from mmkd_lab.distill.teacher_outputs import TeacherOutputs
+from mmkd_lab.distill.views import msd_views
 from mmkd_lab.distill.weights import Weighting, weigh
 from mmkd_lab.models import (
     AttentionMask,
     Learned,
+    ModelAdapter,
     NetSpec,
-    OwnNet,
     Permutation,
     Zeros,
     removal_named,
 )
 from mmkd_lab.training import Replicas, fit
-from mmkd_lab.training.teach import cache_views
+from mmkd_lab.training.teach import teacher_outputs
 from tests.distill.pairs import pairs
 from tests.training.lesson_toy import (
     CONV,
@@ -48,7 +48,7 @@ def test_without_c_it_trains_as_plain_kd_and_without_b_as_ce(mode, ce):
     data = pairs()
     teacher = taught(data)
     loss = loss_of(data, c=0.0, ce=ce, kd=1 - ce)
-    plain = trained(data, loss.base, teacher.full, mode=mode)
+    plain = trained(data, Distillation(loss.terms[:2]), teacher.only(), mode=mode)
     assert_alike(trained(data, loss, teacher, mode=mode), plain, atol=2e-6)
 
 
@@ -151,7 +151,7 @@ def test_the_same_teacher_for_all_is_each_its_own_copy():
     data = pairs()
     one = taught(data, replicas=1)
     loss = loss_of(data)
-    assert_alike(trained(data, loss, one), trained(data, loss, TeacherViews.stack([one, one, one])))
+    assert_alike(trained(data, loss, one), trained(data, loss, TeacherOutputs.stack([one, one, one])))
 
 
 @pytest.mark.parametrize("learned", LEARNED)
@@ -215,11 +215,10 @@ def test_half_precision_stays_near_single(mode, learned):
 def test_a_methods_own_parameters_are_trained_and_clipped_alike():
     data = pairs()
     teachers = students(data, NetSpec("mlp", width=4, features=6))
-    teacher = cache_views(teachers, data, views=msd_views(data.modalities), features=True)
-    msd = Msd(msd_views(data.modalities))
+    teacher = teacher_outputs(teachers, data, views=msd_views(data.modalities), layers=[HEAD])
     recipe = replace(RECIPE, clip=0.05)
     for learned in LEARNED.values():
-        loss = Distillation(Objective(ce=0.5, kd=0.5), ((1.0, msd), (3.0, Hints())), Zeros(), learned)
+        loss = Distillation((*loss_of(data, learned=learned).terms, (3.0, Hints())), Zeros())
         fits = [trained(data, loss, teacher, mode=mode, recipe=recipe) for mode in ("stacked", "looped")]
         assert_alike(*fits)
         history = fits[0].history
@@ -231,9 +230,8 @@ def test_a_methods_own_parameters_are_trained_and_clipped_alike():
 @pytest.mark.parametrize("learned", LEARNED)
 def test_frozen_parameters_stay(learned):
     data = pairs()
-    teacher = replace(taught(data), features=torch.randn(3, len(data), 4))
-    loss = replace(loss_of(data, learned=LEARNED[learned]))
-    loss = replace(loss, methods=(*loss.methods, (1.0, Hints())))
+    teacher = replace(taught(data), features={HEAD: torch.randn(3, len(data), 4)})
+    loss = Distillation((*loss_of(data, learned=LEARNED[learned]).terms, (1.0, Hints())), Zeros())
     replicas = Replicas.of(halves(), device="cpu")
     fits = [
         fit(replicas, data, loss, RECIPE, teacher=teacher, mode=mode, progress=False)
@@ -264,7 +262,7 @@ def test_val_and_test_play_no_part(learned):
     teachers = students(data)
     found = []
     for one in (data, spoilt):
-        teacher = cache_views(teachers, one, views=msd_views(one.modalities), removal="permutation")
+        teacher = teacher_outputs(teachers, one, views=msd_views(one.modalities), removal="permutation")
         teacher = weigh(teacher, msd_views(one.modalities), Weighting("tanh", delta="loss"), data=one)
         loss = loss_of(one, removal=Permutation(), learned=LEARNED[learned])
         found.append(trained(one, loss, teacher))
@@ -300,7 +298,7 @@ def test_dense_targets():
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        replicas = Replicas.of([OwnNet(Grid(), modalities=("a", "b")) for _ in range(3)], device="cpu")
+        replicas = Replicas.of([ModelAdapter(Grid(), modalities=("a", "b")) for _ in range(3)], device="cpu")
     teacher = taught(data, weighting=Weighting("normalised"))
     for distance in ("kl", "mse", "dist"):
         loss = loss_of(data, distance=distance)

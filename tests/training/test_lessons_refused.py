@@ -8,56 +8,101 @@ import pytest
 import torch
 
 from mmkd_lab.core.check import LabError
-from mmkd_lab.data.paired import Task
-from mmkd_lab.distill import Distillation, Hints, Msd, Objective, TeacherViews
-from mmkd_lab.models import AttentionMask, Mean, View
+from mmkd_lab.data.task import Task
+from mmkd_lab.distill import Distillation, Msd, TeacherOutputs
+from mmkd_lab.distill.losses.dkd import DKD
+from mmkd_lab.distill.losses.hints import Hints
+from mmkd_lab.distill.teacher_outputs import identity_of
+from mmkd_lab.models import AttentionMask, Mean, View, Zeros
 from mmkd_lab.training import Replicas, fit
 from tests.distill.pairs import pairs
 from tests.training.lesson_toy import LEARNED, MLP, RECIPE, halves, loss_of, students, taught, trained
 
-
-def test_bad_input():
-    data = pairs()
-    teacher, loss = taught(data), loss_of(data)
-    other = TeacherViews.of(
-        data.sample_index, torch.zeros(3, 60, 4), views={v: torch.zeros(3, 60, 4) for v in teacher.views}
-    )
-    with pytest.raises(LabError, match="teacher = '4 classes': must have the 3 classes of pairs"):
-        trained(data, loss, other)
-    with pytest.raises(LabError, match=r"teacher = \[\]: must know the view 'a'.*cache_views"):
-        trained(data, loss, TeacherViews(teacher.full))
-    with pytest.raises(LabError, match=r"teacher = \[\]: must know the view 'a'"):
-        trained(data, loss, teacher.full)
-    with pytest.raises(LabError, match="removal = 'mean': must be the one behind the teacher's views, zeros"):
-        trained(data, loss_of(data, removal=Mean.of(data)), teacher)
-    with pytest.raises(LabError, match="teacher = None: must be given"):
-        trained(data, loss, None)
-    with pytest.raises(LabError, match="teacher = '2 teachers': must be 1 for all, or 3"):
-        trained(data, loss, taught(data, replicas=2))
-    with pytest.raises(LabError, match="objective = 'weights for 2'"):
-        trained(data, loss_of(data, c=torch.ones(2)), teacher)
-    with pytest.raises(LabError, match="removal = 'attention'"):
-        trained(data, loss_of(data, removal=AttentionMask()), replace(teacher, removal="attention"))
-    with pytest.raises(
-        LabError, match=r"views = 'b': must keep a modality that the student reads: 'a'.*one modality"
-    ):
-        trained(data, loss, teacher, spec=MLP.on("a"))
-    with pytest.raises(LabError, match=r"teacher = 'no features'.*features=True"):
-        trained(data, Distillation(Objective(), ((1.0, Hints()),)), teacher)
-    with pytest.raises(LabError, match="sample_index = '24 unknown"):
-        trained(replace(data, index=data.sample_index + 1000), loss, teacher)
-    strange = Msd((View.only("a"), View.only("smell")))
-    with pytest.raises(LabError, match=r"teacher = \['a', 'b'\]: must know the view 'smell'"):
-        trained(data, replace(loss, methods=((1.0, strange),)), teacher)
+DATA = pairs()
 
 
-def test_bad_tasks():
-    labels = pairs(task=Task.MULTI_LABEL)
-    loss = loss_of(pairs())
-    with pytest.raises(
-        LabError, match=r"objective.task = 'single label': must be that of pairs, multi-label"
-    ):
-        trained(labels, loss, taught(labels))
+def other(**changes):
+    """Teachers of the toy data with something else about them."""
+    return replace(taught(DATA), **changes)
+
+
+REFUSED = {
+    "classes": (
+        lambda: trained(DATA, loss_of(DATA), taught(pairs(classes=4))),
+        "teacher = '4 classes': must have the 3 classes of pairs",
+    ),
+    "no views": (
+        lambda: trained(DATA, loss_of(DATA), taught(DATA).only()),
+        r"teacher = \[\]: must know the view 'a'.*teacher_outputs",
+    ),
+    "another removal": (
+        lambda: trained(DATA, loss_of(DATA, removal=Mean.of(DATA)), taught(DATA)),
+        "removal = 'mean': must be the one behind the teacher's views, zeros",
+    ),
+    "no teacher": (lambda: trained(DATA, loss_of(DATA), None), "teacher = None: must be given"),
+    "a tensor": (lambda: trained(DATA, loss_of(DATA), torch.zeros(2)), "teacher = .*must be TeacherOutputs"),
+    "two teachers": (
+        lambda: trained(DATA, loss_of(DATA), taught(DATA, replicas=2)),
+        "teacher = '2 teachers': must be 1 for all, or 3",
+    ),
+    "two weights": (
+        lambda: trained(DATA, loss_of(DATA, c=torch.ones(2)), taught(DATA)),
+        "loss = 'weights for 2'",
+    ),
+    "a mask": (
+        lambda: trained(DATA, loss_of(DATA, removal=AttentionMask()), other(removal="attention")),
+        "removal = 'attention'",
+    ),
+    "one modality": (
+        lambda: trained(DATA, loss_of(DATA), taught(DATA), spec=MLP.on("a")),
+        r"views = 'b': must keep a modality that the student reads: 'a'.*one modality",
+    ),
+    "no features": (
+        lambda: trained(DATA, Distillation(((1.0, Hints()),)), taught(DATA)),
+        r"teacher = \[\]: must know the layer 'head input'.*teacher_outputs",
+    ),
+    "other samples": (
+        lambda: trained(replace(DATA, index=DATA.sample_index + 1000), loss_of(DATA), taught(DATA)),
+        "teacher = '24 samples missing",
+    ),
+    "other data": (
+        lambda: trained(
+            DATA, loss_of(DATA), other(identity=replace(identity_of(DATA), fingerprint="0123456789abcdef"))
+        ),
+        "teacher = '0123456789abcdef': must be of the data pairs",
+    ),
+    "another view": (
+        lambda: trained(
+            DATA,
+            Distillation(((1.0, Msd((View.only("smell"),), "kl", 1.0, DATA.task)),), Zeros()),
+            taught(DATA),
+        ),
+        r"teacher = \['a', 'b'\]: must know the view 'smell'",
+    ),
+    "another task": (
+        lambda: trained(pairs(task=Task.MULTI_LABEL), loss_of(DATA), taught(pairs(task=Task.MULTI_LABEL))),
+        r"loss.task = 'single label': must be that of pairs, multi-label",
+    ),
+    "a method for one label": (
+        lambda: trained(
+            pairs(task=Task.MULTI_LABEL),
+            Distillation(((1.0, DKD(1.0)),)),
+            taught(pairs(task=Task.MULTI_LABEL)),
+        ),
+        "loss = 'dkd': is not for a multi-label task",
+    ),
+    "no loss": (
+        lambda: trained(DATA, None, taught(DATA)),
+        "loss = None: must be a Distillation, or a function",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_bad_input(name):
+    call, message = REFUSED[name]
+    with pytest.raises(LabError, match=message):
+        call()
 
 
 def _learning(frozen, data, teacher, mode="looped"):
@@ -90,7 +135,7 @@ def test_bad_learning():
             _learning(stuck, data, teacher)
     other = replace(pairs(splits={"train": 24, "meta": 18, "val": 12, "test": 12}))
     sets = [data, data, other]
-    many = TeacherViews.of(
+    many = TeacherOutputs(
         torch.arange(500, 566), torch.zeros(3, 66, 3), views={v: torch.zeros(3, 66, 3) for v in teacher.views}
     )
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Metrics, worked out by hand."""
+"""Metrics, worked out by hand and by torchmetrics."""
 
 from __future__ import annotations
 
@@ -6,32 +6,35 @@ from math import log
 
 import pytest
 import torch
+from torchmetrics.functional import classification as theirs
 
+from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import Task
-from mmkd_lab.models import NetSpec, OwnNet
+from mmkd_lab.models import ModelAdapter, NetSpec
 from mmkd_lab.training import Recipe, Replicas, evaluate, fit
-from mmkd_lab.training.metrics import accuracy, f1, mean_iou, nll, pixel_accuracy, score
-from tests.training.toy import dense, labels
+from mmkd_lab.training.metrics import METRICS, register_metric, score
+from tests.training.toy import dense, labels, toy
+
+SINGLE, MULTI, DENSE = Task.SINGLE_LABEL, Task.MULTI_LABEL, Task.DENSE
 
 
-def test_accuracy_is_in_percent_per_replica():
+def test_single_label_by_hand():
     logits = torch.tensor([[[2.0, 1.0], [0.0, 1.0], [0.0, 1.0], [5.0, 1.0]], [[0.0, 1.0]] * 4])
-    assert accuracy(logits, torch.tensor([0, 1, 0, 0])).tolist() == [75.0, 25.0]
-    assert accuracy(logits, torch.tensor([[0, 1, 0, 0], [1, 1, 1, 1]])).tolist() == [75.0, 100.0]
+    shared = score(logits, torch.tensor([0, 1, 0, 0]), task=SINGLE)
+    assert shared["accuracy"].tolist() == [75.0, 25.0]
+    each = score(logits, torch.tensor([[0, 1, 0, 0], [1, 1, 1, 1]]), task=SINGLE)
+    assert each["accuracy"].tolist() == [75.0, 100.0]
+    even = score(torch.zeros(1, 5, 4), torch.tensor([0, 1, 2, 3, 0]), task=SINGLE)
+    assert float(even["nll"]) == pytest.approx(log(4), rel=1e-12)
+    sure = torch.tensor([[[log(3.0), 0.0]]], dtype=torch.float64)
+    assert float(score(sure, torch.tensor([1]), task=SINGLE)["nll"]) == pytest.approx(log(4), rel=1e-12)
+    assert list(shared) == ["accuracy", "nll"]
 
 
 def test_percent_has_no_rounding_of_single_precision():
     logits = torch.zeros(1, 10_000, 2)
     logits[0, :8946, 1] = 1.0
-    assert accuracy(logits, torch.ones(10_000, dtype=torch.int64)).tolist() == [89.46]
-
-
-def test_nll_is_in_nats():
-    even = torch.zeros(1, 5, 4)
-    assert float(nll(even, torch.tensor([0, 1, 2, 3, 0]))) == pytest.approx(log(4))
-    sure = torch.tensor([[[log(3.0), 0.0]]])
-    assert float(nll(sure, torch.tensor([1]))) == pytest.approx(log(4))
-    assert float(nll(sure, torch.tensor([0]))) == pytest.approx(log(4 / 3))
+    assert score(logits, torch.ones(10_000, dtype=torch.int64), task=SINGLE)["accuracy"].tolist() == [89.46]
 
 
 def test_multi_label_by_hand():
@@ -39,10 +42,11 @@ def test_multi_label_by_hand():
     # alarm; label 2: never. F1 is 2/3, 2/3 and 0; together two hits of 3 said and 3 true.
     logits = torch.tensor([[[1.0, 2.0, -1.0], [-1.0, 1.0, -3.0]]])
     target = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]])
-    assert float(f1(logits, target, average="macro")) == pytest.approx(100 * (4 / 3) / 3)
-    assert float(f1(logits, target, average="micro")) == pytest.approx(100 * 2 / 3)
-    assert float(nll(torch.zeros(1, 2, 3), target, task=Task.MULTI_LABEL)) == pytest.approx(log(2))
-    assert list(score(logits, target, task=Task.MULTI_LABEL)) == ["macro_f1", "micro_f1", "nll"]
+    found = score(logits, target, task=MULTI)
+    assert float(found["macro_f1"]) == pytest.approx(100 * (4 / 3) / 3)
+    assert float(found["micro_f1"]) == pytest.approx(100 * 2 / 3)
+    assert float(score(torch.zeros(1, 2, 3), target, task=MULTI)["nll"]) == pytest.approx(log(2))
+    assert list(found) == ["macro_f1", "micro_f1", "nll"]
 
 
 def test_dense_by_hand():
@@ -50,34 +54,72 @@ def test_dense_by_hand():
     said = torch.tensor([[[0, 0], [1, 1]]])
     logits = 9.0 * torch.nn.functional.one_hot(said, 3).permute(0, 3, 1, 2)[None].float()
     target = torch.tensor([[[0, 1], [1, -1]]])
-    assert float(pixel_accuracy(logits, target)) == pytest.approx(100 * 2 / 3)
+    found = score(logits, target, task=DENSE)
+    assert float(found["pixel_accuracy"]) == pytest.approx(100 * 2 / 3)
     # class 0: 1 of 2; class 1: 1 of 2; class 2 occurs nowhere
-    assert float(mean_iou(logits, target)) == pytest.approx(50.0)
-    assert float(nll(torch.zeros_like(logits), target, task=Task.DENSE)) == pytest.approx(log(3))
-    assert list(score(logits, target, task=Task.DENSE)) == ["miou", "pixel_accuracy", "nll"]
-
-
-def test_a_class_that_is_only_said_counts_against_the_mean():
+    assert float(found["miou"]) == pytest.approx(50.0)
+    assert float(score(torch.zeros_like(logits), target, task=DENSE)["nll"]) == pytest.approx(log(3))
+    assert list(found) == ["miou", "pixel_accuracy", "nll"]
+    # A class that is only said counts against the mean.
     said = torch.tensor([[[0, 2]]])
     logits = 9.0 * torch.nn.functional.one_hot(said, 3).permute(0, 3, 1, 2)[None].float()
-    assert float(mean_iou(logits, torch.tensor([[[0, 0]]]))) == pytest.approx((50.0 + 0.0) / 2)
+    assert float(score(logits, torch.tensor([[[0, 0]]]), task=DENSE)["miou"]) == pytest.approx(25.0)
+
+
+def test_torchmetrics_agrees():
+    draw = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 60, 4, generator=draw, dtype=torch.float64)
+    target = torch.randint(0, 4, (60,), generator=draw)
+    pixels = torch.randn(2, 9, 4, 5, 6, generator=draw, dtype=torch.float64)
+    classes = torch.randint(-1, 3, (9, 5, 6), generator=draw)  # class 3 is said and never there
+    several = torch.randint(0, 2, (60, 4), generator=draw)
+    several[:, 3] = 0  # a label that is never there
+    single = score(logits, target, task=SINGLE)
+    multi = score(logits, several.double(), task=MULTI)
+    maps = score(pixels, classes, task=DENSE)
+    for r in range(2):
+        said = logits[r].sigmoid()
+        micro = theirs.multiclass_accuracy(logits[r], target, 4, average="micro")
+        wanted = {
+            "accuracy": (single, micro),
+            "macro_f1": (multi, theirs.multilabel_f1_score(said, several, 4, average="macro")),
+            "micro_f1": (multi, theirs.multilabel_f1_score(said, several, 4, average="micro")),
+            "miou": (maps, theirs.multiclass_jaccard_index(pixels[r], classes, 4, ignore_index=-1)),
+            "pixel_accuracy": (
+                maps,
+                theirs.multiclass_accuracy(pixels[r], classes, 4, average="micro", ignore_index=-1),
+            ),
+        }
+        for name, (found, value) in wanted.items():
+            assert float(found[name][r]) == pytest.approx(100 * float(value), abs=1e-4), name
+
+
+def test_a_metric_of_yours_is_in_every_history_and_none_of_the_labs_can_be_replaced():
+    @register_metric("share_of_zero", task=SINGLE)
+    def share_of_zero(logits, target):
+        return float((logits.argmax(-1) == 0).double().mean())
+
+    try:
+        data = toy()
+        replicas = Replicas.build(NetSpec("linear"), data, seeds=[0, 1], device="cpu")
+        found = evaluate(replicas, data, split="test")
+        assert list(found) == ["accuracy", "nll", "share_of_zero"]
+        by_hand = (replicas.predict(data, split="test").argmax(-1) == 0).double().mean(1)
+        assert found["share_of_zero"].tolist() == pytest.approx(by_hand.tolist())
+        register_metric("share_of_zero", task=SINGLE)(lambda logits, target: logits)
+        with pytest.raises(LabError, match="must give one number"):
+            evaluate(replicas, data, split="test")
+    finally:
+        METRICS.forget("share_of_zero")
+    with pytest.raises(LabError, match="lab's own"):
+        register_metric("accuracy", task=SINGLE)(share_of_zero)
 
 
 def multi_label_loss(logits, target, teacher=None):
-    each = torch.nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return {"loss": each.mean((-2, -1))}
-
-
-@pytest.mark.parametrize("mode", ["stacked", "looped"])
-def test_multi_label_networks_train_and_are_selected_by_macro_f1(mode):
-    data = labels()
-    replicas = Replicas.build(NetSpec("linear"), data, seeds=[0, 1], device="cpu")
-    fitted = fit(
-        replicas, data, multi_label_loss, Recipe(epochs=30, batch_size=8, lr=0.05), mode=mode, progress=False
+    each = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits, target.to(logits.dtype), reduction="none"
     )
-    found = evaluate(fitted.replicas, data, split="test")
-    assert (found["macro_f1"] > 90).all()
-    assert (found["micro_f1"] > 90).all()
+    return {"loss": each.mean((-2, -1))}
 
 
 class PixelNet(torch.nn.Module):
@@ -85,8 +127,8 @@ class PixelNet(torch.nn.Module):
         super().__init__()
         self.conv = torch.nn.Conv2d(1, 2, 1)
 
-    def forward(self, x):
-        return self.conv(x["a"])
+    def forward(self, a):
+        return self.conv(a)
 
 
 def dense_loss(logits, target, teacher=None):
@@ -96,13 +138,17 @@ def dense_loss(logits, target, teacher=None):
 
 
 @pytest.mark.parametrize("mode", ["stacked", "looped"])
-def test_an_own_dense_network_trains_and_is_scored(mode):
-    data = dense()
-    replicas = Replicas.of([OwnNet(PixelNet(), modalities=("a",)) for _ in range(2)], device="cpu")
-    fitted = fit(
-        replicas, data, dense_loss, Recipe(epochs=30, batch_size=8, lr=0.1), mode=mode, progress=False
+@pytest.mark.parametrize("task", ["labels", "dense"])
+def test_other_tasks_train_and_are_scored(mode, task):
+    recipe = Recipe(epochs=30, batch_size=8, lr=0.05)
+    if task == "labels":
+        data, loss, least = labels(), multi_label_loss, {"macro_f1": 90, "micro_f1": 90}
+        replicas = Replicas.build(NetSpec("linear"), data, seeds=[0, 1], device="cpu")
+    else:
+        data, loss, least = dense(), dense_loss, {"miou": 80, "pixel_accuracy": 90}
+        replicas = Replicas.of([ModelAdapter(PixelNet()) for _ in range(2)], device="cpu")
+    found = evaluate(
+        fit(replicas, data, loss, recipe, mode=mode, progress=False).replicas, data, split="test"
     )
-    assert fitted.replicas.predict(data, split="test").shape == (2, 8, 2, 5, 4)
-    found = evaluate(fitted.replicas, data, split="test")
-    assert (found["miou"] > 80).all()
-    assert (found["pixel_accuracy"] > 90).all()
+    for name, bound in least.items():
+        assert (found[name] > bound).all(), name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import cos, pi, sqrt
+from statistics import mean, stdev
 
 import pytest
 import torch
@@ -12,9 +13,9 @@ from mmkd_lab.data.paired import PairedData
 from mmkd_lab.models import NetSpec, View
 from mmkd_lab.training import Recipe, Replicas, evaluate, fit
 from mmkd_lab.training.pruning import budget_share, prune
-from mmkd_lab.training.pruning_net import CountedGroupNorm
-from mmkd_lab.training.pruning_search import Search
-from mmkd_lab.training.pruning_units import groups_of
+from mmkd_lab.training.pruning.search import Search
+from mmkd_lab.training.pruning.surgery import CountedGroupNorm
+from mmkd_lab.training.pruning.units import groups_of
 from tests.training.toy import plain, toy
 
 SPECS = {
@@ -95,8 +96,8 @@ def test_stacked_equals_looped_down_to_the_gradients_of_the_masks(name):
     data = toy()
     replicas = Replicas.build(SPECS[name], data, seeds=[0, 1], device="cpu")
     x, found = data.batch(data.positions("test")), []
-    for mode in ("stacked", "looped"):
-        search = _search(replicas, mode=mode)
+    for stacked in (True, False):
+        search = _search(replicas, stacked=stacked)
         logits = search.logits(x, shared=True)
         logits.logsumexp(-1).mean().backward()
         found.append((logits.detach(), {name: mask.grad for name, mask in search.masks.items()}))
@@ -198,6 +199,12 @@ def test_masks_shrink_as_the_budget_grows_and_come_back_when_no_longer_chosen():
     assert set(hidden.flatten().tolist()) == {0.0, 1.0}
 
 
+def test_scores_divide_by_one_less_than_the_units_of_a_kind():
+    scores = _ranked([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [-1.0, 0.0, 0.5]]).scores()[0]
+    gathered = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, -1.0, 0.0, 0.5]  # all are units of dense layers
+    assert scores.tolist() == pytest.approx([(g - mean(gathered)) / stdev(gathered) for g in gathered])
+
+
 def test_an_l1_penalty_on_the_masks_would_change_no_ranking():
     plainly = _ranked([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [-1.0, 0.0, 0.5]]).scores()
     penalised = _ranked([[3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0], [2.0, 3.0, 3.5]]).scores()
@@ -288,7 +295,6 @@ def _nets(**changed):
         ),
         (lambda: prune(_nets(), toy(), QUICK, parameters=5), ["parameters = 5", "one unit a layer"]),
         (lambda: prune(_nets(), toy(), QUICK, parameters=100, every=0), ["every = 0"]),
-        (lambda: prune(_nets(), toy(), QUICK, parameters=100, mode="compiled"), ["mode = 'compiled'"]),
         (lambda: prune(_nets(encoder="linear"), toy(), QUICK, parameters=100), ["no units"]),
         (
             lambda: prune(_nets(encoder={"image": "resnet"}, width=4), toy(), QUICK, parameters=100),

@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from mmkd_lab.core.check import LabError
-from mmkd_lab.data.paired import Task
-from mmkd_lab.distill.msd import msd_views
+from mmkd_lab.data.task import Task
+from mmkd_lab.distill.method import HEAD
+from mmkd_lab.distill.teacher_outputs import identity_of
+from mmkd_lab.distill.views import msd_views
 from mmkd_lab.models import Mean, NetSpec, Permutation, View, removal_named
 from mmkd_lab.training import Replicas
-from mmkd_lab.training.teach import cache_views
+from mmkd_lab.training.teach import teacher_outputs
 from tests.distill.pairs import pairs
 
 SPECS = {
@@ -32,8 +34,8 @@ def test_cached_is_uncached(name):
     data = pairs(modalities=3)
     replicas = teachers(data, SPECS[name])
     views = [*msd_views(data.modalities), *msd_views(data.modalities, kind="drop")]
-    found = cache_views(replicas, data, views=views, removal=name, features=True, view_features=True)
-    assert found.removal == name
+    found = teacher_outputs(replicas, data, views=views, removal=name, layers=[HEAD], view_features=True)
+    assert (found.removal, found.identity) == (name, identity_of(data))
     rows = data.positions("train")[torch.tensor([4, 2, 9])]
     x, said = data.batch(rows), found.rows(data.sample_index[rows])
     operator = removal_named(name, data)
@@ -41,7 +43,7 @@ def test_cached_is_uncached(name):
         net = replicas.module(r)
         with torch.no_grad():
             torch.testing.assert_close(said.logits[r], net(x), atol=1e-6, rtol=1e-5)
-            torch.testing.assert_close(said.features[r], net.features(x), atol=1e-6, rtol=1e-5)
+            torch.testing.assert_close(said.at()[r], net.features(x), atol=1e-6, rtol=1e-5)
             for view in views:
                 kept = operator.apply(x, view)
                 torch.testing.assert_close(said.views[view][r], net(kept), atol=1e-6, rtol=1e-5)
@@ -70,7 +72,7 @@ def test_a_permutation_stays_within_its_split():
     for values in x.values():
         values[rest] += 5.0
     one, two = (
-        cache_views(replicas, d, views=views, removal="permutation")
+        teacher_outputs(replicas, d, views=views, removal="permutation")
         for d in (data, replace(data, modalities=x))
     )
     for split, same in (("train", True), ("meta", True), ("val", False)):
@@ -89,7 +91,7 @@ def test_permutations_repeat_and_features_are_of_the_same_draw():
         Permutation(seed=3),
     )
     one, two = (
-        cache_views(replicas, data, views=views, removal=operator, view_features=True) for _ in range(2)
+        teacher_outputs(replicas, data, views=views, removal=operator, view_features=True) for _ in range(2)
     )
     for view in views:
         assert torch.equal(one.views[view], two.views[view])
@@ -104,7 +106,7 @@ def test_permutations_repeat_and_features_are_of_the_same_draw():
 def test_many_draws_average_probabilities(task):
     data = pairs(task=task)
     replicas, view = teachers(data, SPECS["zeros"]), View.only("a")
-    many = cache_views(replicas, data, views=[view], removal="permutation", draws=40)
+    many = teacher_outputs(replicas, data, views=[view], removal="permutation", draws=40)
     law = torch.sigmoid if task is Task.MULTI_LABEL else (lambda z: z.softmax(-1))
     rows = data.positions("train")
     said = law(many.rows(data.sample_index[rows]).views[view][0])
@@ -115,24 +117,24 @@ def test_many_draws_average_probabilities(task):
     with torch.no_grad():
         exact = law(replicas.module(0)(every)).view(n, n, -1).mean(1)
     one = law(
-        cache_views(replicas, data, views=[view], removal="permutation")
+        teacher_outputs(replicas, data, views=[view], removal="permutation")
         .rows(data.sample_index[rows])
         .views[view][0]
     )
     assert float((said - exact).abs().mean()) < 0.4 * float((one - exact).abs().mean())
-    zeros = [cache_views(replicas, data, views=[view], draws=k).views[view] for k in (1, 5)]
+    zeros = [teacher_outputs(replicas, data, views=[view], draws=k).views[view] for k in (1, 5)]
     assert torch.equal(*zeros)
 
 
 def test_a_teacher_of_fewer_modalities():
     data = pairs(modalities=3)
     replicas = teachers(data, SPECS["zeros"].on("a", "b"))
-    said = cache_views(replicas, data, views=[View.only("a", "c"), View.only()])
+    said = teacher_outputs(replicas, data, views=[View.only("a", "c"), View.only()])
     kept = replicas.predict(data, view=View.only("a"), removal="zeros")
     order = torch.argsort(data.sample_index)
     torch.testing.assert_close(said.views[View.only("a", "c")], kept[:, order])
     with pytest.raises(LabError, match="views = 'c': must keep a modality that the teachers read"):
-        cache_views(replicas, data, views=msd_views(data.modalities))
+        teacher_outputs(replicas, data, views=msd_views(data.modalities))
 
 
 def test_bad_input():
@@ -140,17 +142,17 @@ def test_bad_input():
     replicas = teachers(data, SPECS["zeros"])
     view = View.only("a")
     with pytest.raises(LabError, match="removal = 'attention'"):
-        cache_views(replicas, data, views=[view], removal="attention")
+        teacher_outputs(replicas, data, views=[view], removal="attention")
     with pytest.raises(LabError, match="removal = 'learned'"):
-        cache_views(replicas, data, views=[view], removal="learned")
+        teacher_outputs(replicas, data, views=[view], removal="learned")
     with pytest.raises(LabError, match="removal = 'noise'"):
-        cache_views(replicas, data, views=[view], removal="noise")
+        teacher_outputs(replicas, data, views=[view], removal="noise")
     with pytest.raises(LabError, match="views = 'smell'"):
-        cache_views(replicas, data, views=[View.only("smell")])
+        teacher_outputs(replicas, data, views=[View.only("smell")])
     with pytest.raises(LabError, match="views = 'a'"):
-        cache_views(replicas, data, views=["a"])
+        teacher_outputs(replicas, data, views=["a"])
     with pytest.raises(LabError, match="draws = 0"):
-        cache_views(replicas, data, views=[view], draws=0)
-    with pytest.raises(LabError, match="teachers = "):
-        cache_views(replicas.module(0), data)
+        teacher_outputs(replicas, data, views=[view], draws=0)
+    with pytest.raises(LabError, match="replicas = "):
+        teacher_outputs(replicas.module(0), data)
     assert isinstance(removal_named("mean", data), Mean)

@@ -10,8 +10,8 @@ import torch
 
 from mmkd_lab.core.check import LabError
 from mmkd_lab.data import load
-from mmkd_lab.data.gaussian import FIGURE2, FIGURE3, TABLE2, World, worlds
-from mmkd_lab.data.gaussian_oracle import bayes_accuracy, information
+from mmkd_lab.data.datasets.gaussian import FIGURE2, FIGURE3, TABLE2, World, worlds
+from mmkd_lab.data.datasets.gaussian_world import bayes_accuracy, information
 
 
 def test_shares_of_figure_2():
@@ -227,12 +227,3 @@ def test_a_world_that_is_not_there_is_named(i):
 def test_hyperplanes_that_are_none_are_named(plane):
     with pytest.raises(LabError, match="hyperplane = "):
         World().rho("a", plane)
-
-
-def test_fitting_something_else_is_refused():
-    from mmkd_lab.training.worlds import fit_worlds
-
-    with pytest.raises(LabError, match="worlds = 'figure2'"):
-        fit_worlds("figure2")
-    with pytest.raises(LabError, match="recipe = 0"):
-        fit_worlds(worlds(World(), [0]), recipe=0)

@@ -12,7 +12,7 @@ import mmkd_lab
 
 PACKAGE = Path(mmkd_lab.__file__).parent
 TRAIN = """
-from mmkd_lab.data.gaussian import FIGURE2, worlds
+from mmkd_lab.data.datasets.gaussian import FIGURE2, worlds
 from mmkd_lab.training.worlds import WorldsRecipe, fit_worlds
 fit = fit_worlds(worlds(FIGURE2[0], [0]), recipe=WorldsRecipe(steps=2))
 import mmkd_lab
@@ -41,9 +41,9 @@ def machine_code(folder):
 
 
 def test_imports_are_silent_and_numba_waits_for_the_kernel():
-    modules = "mmkd_lab.data.gaussian, mmkd_lab.training.worlds, mmkd_lab.study.worlds"
+    modules = "mmkd_lab.data.datasets.gaussian, mmkd_lab.training.worlds, mmkd_lab.study.worlds"
     said = python(
-        f"import sys, {modules}; print('numba' in sys.modules); import mmkd_lab.training.worlds_kernel"
+        f"import sys, {modules}; print('numba' in sys.modules); import mmkd_lab.training.linear_kernel"
     )
     assert said == "False\n"
 
@@ -68,7 +68,7 @@ def test_a_source_tree_that_cannot_be_written(tmp_path):
     home = tmp_path / "home"
     shutil.copytree(PACKAGE, home / "mmkd_lab", ignore=shutil.ignore_patterns("__pycache__", "_shipped"))
     # A file in the place of the cache folder refuses every user, root among them.
-    (home / "mmkd_lab" / "train" / "__pycache__").write_text("")
+    (home / "mmkd_lab" / "training" / "__pycache__").write_text("")
     settings = {
         "PYTHONPATH": str(home),
         "XDG_CACHE_HOME": str(tmp_path / "user"),

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmkd_lab.data.gaussian import FIGURE2, FIGURE3, TABLE2, worlds
+from mmkd_lab.data.datasets.gaussian import FIGURE2, FIGURE3, TABLE2, worlds
 from mmkd_lab.training.worlds import WorldsRecipe, fit_worlds
 
 PROPER = WorldsRecipe(convention="kl")

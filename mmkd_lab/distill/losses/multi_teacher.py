@@ -35,6 +35,7 @@ class MultiTeacher(KD):
         target = None
         if self.trust == "label" and context.data is not None:
             target = kept.targets(context.data)
+            target = target.expand(len(kept), *target.shape)
         share = trust(every, by=self.trust, target=target, task=self.task)
         mixed = mix_teachers(every, weights=share, temperature=self.temperature, task=self.task)
         return replace(kept, logits=mixed)

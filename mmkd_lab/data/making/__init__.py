@@ -1,0 +1,1 @@
+"""What datasets are made with: pairs of equal label, one scale, spectrograms, backgrounds, components."""

@@ -1,0 +1,226 @@
+"""What a study takes for a student or a teacher: a description, a function, a module, a table of outputs."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from mmkd_lab.core.check import LabError, of_type, require
+from mmkd_lab.core.fingerprint import digest, digest_arrays
+from mmkd_lab.core.seed import derive
+from mmkd_lab.data.paired import PairedData
+from mmkd_lab.distill.offline import read_outputs
+from mmkd_lab.distill.teacher_outputs import TeacherOutputs
+from mmkd_lab.models.adapter import ModelAdapter
+from mmkd_lab.models.layers import Wrapper
+from mmkd_lab.models.network import MultimodalNet
+from mmkd_lab.models.removal import VALUES
+from mmkd_lab.models.spec import NetSpec
+from mmkd_lab.training.device import resolve
+from mmkd_lab.training.inputs import fill_vocabulary
+from mmkd_lab.training.recipe import Recipe, dtype_of, resolve_precision
+from mmkd_lab.training.replicas import Replicas
+from mmkd_lab.training.stacking import known_seeds
+
+#: A module's or function's attribute that stands for all that cannot be read off its source, see `describe`.
+VERSION = "mmkd_version"
+_LIBRARIES = ("torch", "transformers", "mmkd_lab", "torchvision", "timm")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Where networks, or the outputs of one, come from.
+
+    Attributes:
+        kind: 'spec' and 'function' make a fresh network for each seed; a 'module' has weights, which a
+            teacher keeps and every student starts from; a 'table' has nothing but outputs.
+        value: what was given.
+        data: the samples it is for.
+        modalities: those that it may read; None for all.
+        argument: what error messages call it.
+    """
+
+    kind: Literal["spec", "function", "module", "table"]
+    value: Any
+    data: PairedData
+    modalities: tuple[str, ...] | None = None
+    argument: str = "module"
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it knows something already, so that a teacher is used as it is."""
+        return self.kind in ("module", "table")
+
+    @property
+    def trains(self) -> bool:
+        """Whether a teacher must be trained first."""
+        return not self.frozen
+
+    @property
+    def spec(self) -> NetSpec | None:
+        """The description; None for everything else."""
+        return self.value if isinstance(self.value, NetSpec) else None
+
+    @cached_property
+    def removals(self) -> tuple[str, ...] | None:
+        """The names of the removals that its networks can do; None for a table, which answers no views."""
+        return None if self.kind == "table" else tuple(getattr(self._first.net, "removals", VALUES))
+
+    @cached_property
+    def outputs(self) -> TeacherOutputs:
+        """What a table says. Raises `LabError` for anything else, or a table that does not fit the data."""
+        rule = "is no table of outputs: ask its replicas, see teacher_outputs()"
+        require(self.kind == "table", self.argument, self.kind, rule)
+        if isinstance(self.value, TeacherOutputs):
+            return self.value.for_data(self.data)
+        return read_outputs(self.value, self.data)
+
+    def of(self, *modalities: str) -> Source:
+        """The same description for networks that read these modalities alone.
+
+        Raises `LabError` for anything that is no description, or an encoder that cannot read them.
+        """
+        rule = "must be a NetSpec to be had for other modalities"
+        require(self.spec is not None, self.argument, self.value, rule)
+        return source_of(self.value, argument=self.argument, data=self.data, modalities=modalities)
+
+    def replicas(
+        self, seeds: Iterable[int], *, device: str | torch.device = "auto", recipe: Recipe | None = None
+    ) -> Replicas:
+        """One network per seed, in the precision of the recipe. A function is called under the 'init' stream
+        of each seed.
+
+        Raises `LabError` for a table, a function that makes no module, or a network that cannot be used.
+        """
+        where = resolve(device)
+        precision = "32-true" if recipe is None else resolve_precision(recipe, self._first.size, where)
+        return self._made(known_seeds(seeds), where, dtype_of(precision))
+
+    @cached_property
+    def _first(self) -> Replicas:
+        """One network, to look at."""
+        return self._made((0,), torch.device("cpu"), torch.float32)
+
+    def _made(self, seeds: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Replicas:
+        if isinstance(self.value, NetSpec):
+            return Replicas.build(self.value, self.data, seeds=seeds, device=device, dtype=dtype)
+        rule = "is a table of outputs, and there is no network behind it"
+        require(self.kind != "table", self.argument, self.value, rule, "Use it for a teacher.")
+        nets = [self._adapted(self._module(seed)) for seed in seeds]
+        return Replicas.of(nets, data=self.data, seeds=seeds, device=device, dtype=dtype)
+
+    def describe(self) -> dict[str, object]:
+        """Plain JSON values that name it in a key: what changes a result changes them.
+
+        Of a module or function: its structure, its weights (a function's under seed 0) and the source text
+        of its classes. What none of these show, such as a constant that a method reads from elsewhere or a
+        class whose source Python cannot find, is for you to number: set an attribute `mmkd_version`.
+        """
+        return dict(self._described)
+
+    @cached_property
+    def _described(self) -> dict[str, object]:
+        if self.spec is not None:
+            return {"kind": self.kind, "spec": fill_vocabulary(self.spec, self.data).as_dict()}
+        if self.kind == "table":
+            return {"kind": self.kind, "outputs": self.outputs.digest()}
+        net = self._first.net
+        held = net.module if isinstance(net, Wrapper) else net
+        layers = [(name, type(one).__qualname__, one.extra_repr()) for name, one in held.named_modules()]
+        return {
+            "kind": self.kind,
+            "architecture": type(held).__name__,
+            "modalities": getattr(net, "modalities", None),
+            "structure": digest(layers),
+            "weights": _weights(held),
+            "source": digest(sorted(_sources(self.value, held))),
+            "version": getattr(self.value, VERSION, getattr(held, VERSION, None)),
+        }
+
+    def _module(self, seed: int) -> nn.Module:
+        if isinstance(self.value, nn.Module):
+            return copy.deepcopy(self.value)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "init"))
+            made = self.value()
+        return of_type(self.argument, made, nn.Module, "a function that makes a torch.nn.Module")
+
+    def _adapted(self, module: nn.Module) -> nn.Module:
+        if isinstance(module, (MultimodalNet, Wrapper)):
+            return module
+        return ModelAdapter(module, modalities=self.modalities)
+
+
+def source_of(
+    value: object, *, argument: str, data: PairedData, modalities: Sequence[str] | None = None
+) -> Source:
+    """What was given for a student or a teacher, tried on two samples of the data.
+
+    Args:
+        value: a `NetSpec`; a function without arguments that returns a fresh `nn.Module`; a module, also of
+            the transformers library, with the weights it has; `TeacherOutputs`, or the path of a table of
+            outputs, see `distill.read_outputs`.
+        argument: what error messages call it.
+        data: the samples.
+        modalities: those that it may read; None for all.
+
+    Raises:
+        LabError: anything else; a network that cannot be called with these modalities or that gives another
+            number of logits than the data has classes; a table of other samples or classes.
+    """
+    names = None if modalities is None else tuple(modalities)
+    if isinstance(value, NetSpec):
+        found = Source("spec", value if names is None else value.on(*names), data, names, argument)
+    elif isinstance(value, nn.Module):
+        found = Source("module", value, data, names, argument)
+    elif isinstance(value, (TeacherOutputs, str, Path)) or type(value).__name__ == "DataFrame":
+        found = Source("table", value, data, names, argument)
+        found.outputs  # noqa: B018 - read now, so that a wrong table is refused now
+        return found
+    elif callable(value):
+        found = Source("function", value, data, names, argument)
+    else:
+        kinds = "a NetSpec, a function that makes a module, an nn.Module, TeacherOutputs or a table's path"
+        raise LabError(argument, value, f"must be {kinds}")
+    try:
+        one = found._first
+    except LabError as error:
+        if error.argument not in ("module", "modules"):
+            raise
+        raise LabError(argument, error.value, error.rule, error.way_out) from error
+    with torch.inference_mode():
+        logits = one.forward(one.prepare(data), shared=True)
+    rule = f"must give one logit for each of the {data.num_classes} classes of {data.name}"
+    fits = logits.ndim > 2 and logits.shape[2] == data.num_classes
+    require(fits, argument, f"logits {tuple(logits.shape[1:])}", rule)
+    return found
+
+
+def _weights(net: nn.Module) -> str:
+    named = sorted((name, value.detach().cpu()) for name, value in net.state_dict().items())
+    # numpy has no bfloat16
+    plain = ((name, value.float() if value.dtype == torch.bfloat16 else value) for name, value in named)
+    return digest_arrays((name, value.numpy()) for name, value in plain)
+
+
+def _sources(value: object, net: nn.Module) -> set[str]:
+    """The source text of a function, and of all classes in a network that no library brings."""
+    classes = {kind for layer in net.modules() for kind in type(layer).__mro__}
+    own = [kind for kind in classes if kind.__module__.partition(".")[0] not in (*_LIBRARIES, "builtins")]
+    given = [] if isinstance(value, nn.Module) else [value]
+    return {_text(one) for one in (*given, *own)}
+
+
+def _text(one: object) -> str:
+    try:
+        return inspect.getsource(one)  # type: ignore[arg-type]
+    except (OSError, TypeError):  # typed at a prompt, or an object that is called like a function
+        return f"{getattr(one, '__module__', '')}.{getattr(one, '__qualname__', type(one).__qualname__)}"

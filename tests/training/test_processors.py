@@ -1,0 +1,29 @@
+"""What one processor's kernels do, another's do too: a crash there must be a failure here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.training import processors
+
+KERNELS = {"narrow": {"ONEDNN_MAX_CPU_ISA": "AVX2"}, "oldest": {"ONEDNN_MAX_CPU_ISA": "SSE41"}}
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_every_encoder_trains_under_the_kernels_of_other_processors(kernels, tmp_path):
+    """Those of AVX2 once wrote beyond their memory, and brought the process down."""
+    path = tmp_path / "logits.pt"
+    command = [sys.executable, "-m", "tests.training.processors", str(path)]
+    done = subprocess.run(
+        command, env={**os.environ, **KERNELS[kernels]}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = iter(torch.load(path))
+    for spec in processors.SPECS:
+        for side in (8, 18):
+            torch.testing.assert_close(next(found), processors.train(spec, side=side), rtol=0, atol=1e-3)
