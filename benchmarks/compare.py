@@ -2,8 +2,8 @@
 
     python benchmarks/compare.py OLD NEW [--within 1e-6]
 
-Every CSV that both folders have is joined on its text and whole-number columns; the largest difference of each
-metric is printed. Exit 1 when one is larger than asked for. Times are left out.
+Every CSV that both folders have is joined on all but its values; the largest difference of each metric is
+printed. Exit 1 when one is larger than asked for. Times are left out.
 """
 
 from __future__ import annotations

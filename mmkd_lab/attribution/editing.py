@@ -21,7 +21,7 @@ from mmkd_lab.attribution.networks import BATCH, evaluating, onto, read_by
 from mmkd_lab.attribution.rankings import Channels
 from mmkd_lab.core.check import LabError, one_of
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.distill import Objective
+from mmkd_lab.distill import labels_only
 from mmkd_lab.models import NetSpec
 from mmkd_lab.training.fit import fit
 from mmkd_lab.training.recipe import Recipe
@@ -192,4 +192,4 @@ class Editor:
 def _new_head(data: PairedData, recipe: Recipe, stream: int) -> Replicas:
     spec = NetSpec(encoder="linear", standardise=False, modalities=("features",))
     untrained = Replicas.build(spec, data, seeds=[stream], device="cpu")
-    return fit(untrained, data, Objective(task=data.task), recipe, mode="looped", progress=False).replicas
+    return fit(untrained, data, labels_only(data.task), recipe, mode="looped", progress=False).replicas

@@ -104,8 +104,10 @@ class Entry:
 DATASETS: Registry[Entry] = Registry("dataset", home=["mmkd_lab.data.datasets"])
 
 
-def register_dataset(name: str, entry: Entry | Builder) -> Entry:
+def register_dataset(name: str, entry: Entry | Builder | None = None) -> Any:  # noqa: ANN401 - see below
     """Make a dataset known by name: `data.load(name, ...)` and `data.catalogue()` then have it.
+
+    Without an entry it is a decorator of the function that builds it, and leaves that as it is.
 
     Args:
         name: any name that the lab does not use; yours may be registered again.
@@ -115,6 +117,13 @@ def register_dataset(name: str, entry: Entry | Builder) -> Entry:
     Raises:
         LabError: a name of the lab's own, or neither a function nor an `Entry`.
     """
+    if entry is None:
+
+        def register(function: Builder) -> Builder:
+            register_dataset(name, function)
+            return function
+
+        return register
     if not isinstance(entry, Entry):
         if not callable(entry):
             raise LabError("entry", entry, "must be a function that returns a PairedData, or an Entry")

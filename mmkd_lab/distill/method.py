@@ -28,7 +28,7 @@ from mmkd_lab.core.config import Positive
 from mmkd_lab.core.fingerprint import digest, digest_arrays
 from mmkd_lab.core.registry import Registry
 from mmkd_lab.data.task import Task
-from mmkd_lab.models.layers import HEAD
+from mmkd_lab.models.layers import HEAD as HEAD
 from mmkd_lab.models.views import View
 
 if TYPE_CHECKING:

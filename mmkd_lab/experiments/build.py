@@ -53,7 +53,9 @@ def crossmodal(
     other = other_modality(data, student, teacher)
     reads = {"student": (student,), "other": (other,), "all": tuple(data.modalities)}
     kept = "val" if "val" in data.splits else "train"
-    return _built(study, data, reads, arms, seeds, models, config, profile, fixed="other", probe=kept if probe else None)
+    return _built(
+        study, data, reads, arms, seeds, models, config, profile, fixed="other", probe=kept if probe else None
+    )
 
 
 def multimodal(
@@ -103,7 +105,7 @@ def _built(
         *(["val"] if fixed == "all" else []),
     )
     asked, default, needed = arms
-    names = [name for name in (default if asked is None else check.flat("arms", asked, "a list of arms"))]
+    names = list(default) if asked is None else check.flat("arms", asked, "a list of arms")
     kinds = [ARMS[str(name)].teacher for name in names if str(name) in ARMS]
     sees = list(dict.fromkeys(kind.sees for kind in kinds if kind is not None))
     for one in sees:
@@ -111,7 +113,9 @@ def _built(
     student, teachers = sources(
         data, profile, reads, student=models[0], teacher=models[1], needed=sees, fixed=fixed
     )
-    require(student.kind != "table", "student_model", "a table", "must be a network: a table cannot be taught")
+    require(
+        student.kind != "table", "student_model", "a table", "must be a network: a table cannot be taught"
+    )
     found = Experiment(
         study=study,
         data=data,

@@ -118,14 +118,15 @@ def _pruned(arm: Arm, small: Replicas, teachers: Mapping[str, Source], recipe: R
     if not teachers["all"].trains:
         return "its teacher comes as it is, and pruning trains it on"
     large = teachers["all"].replicas([0], device=torch.device("cpu"), recipe=recipe)
-    target = sum(value[0].numel() for value in small.parameters.values())
     try:
-        least, whole = prunable_range(large)
+        least, whole = prunable_range(large.net)
     except LabError as error:
         return f"this teacher cannot be pruned: {error.rule}"
-    if least <= target < whole:
+    if least <= small.size < whole:
         return ""
-    return f"the student's {target:,} parameters are not between {least:,}, one unit a layer, and {whole:,}"
+    return (
+        f"the student's {small.size:,} parameters are not between {least:,}, one unit a layer, and {whole:,}"
+    )
 
 
 def _layers(loss: Distillation, small: Replicas) -> str:
@@ -135,5 +136,3 @@ def _layers(loss: Distillation, small: Replicas) -> str:
         return f"the student has no layer {lacks[0]!r}"
     no_head = HEAD in loss.needs.student_layers and not small.has_features
     return "the student does not say what its head reads" if no_head else ""
-
-

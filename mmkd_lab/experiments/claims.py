@@ -124,7 +124,10 @@ def sentence(lead: str, claims: Sequence[Claim], *, digits: int = 2, unit: str =
         unit: of the numbers, told once.
     """
     if claims[0].found.n < 2:
-        each = [f"{c.name(c.treated)} − {c.name(c.control)} is {c.found.show(signed=True, digits=digits)}" for c in claims]
+        each = [
+            f"{c.name(c.treated)} − {c.name(c.control)} is {c.found.show(signed=True, digits=digits)}"
+            for c in claims
+        ]
         return f"{lead}, {joined(each)} {unit}: no conclusion, since one seed has no interval."
     subjects: dict[str, list[Claim]] = {}
     for one in ordered(claims):

@@ -10,14 +10,17 @@ from pydantic import Field
 
 from mmkd_lab.attribution import Joint
 from mmkd_lab.core.check import LabError, listing, require
-from mmkd_lab.core.config import Count, Fraction, Natural, NonNegative, Positive, config
+from mmkd_lab.core.config import Count, Flag, Fraction, Natural, NonNegative, Positive, config
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.learned import LearnedWeights
 from mmkd_lab.distill.weights import Weighting
 from mmkd_lab.training.recipe import Recipe
 
 #: What a student of a repaired teacher learns from.
-WITH_LABELS, ALONE = LOSSES = ("ce + kd", "kd alone")
+Loss = Literal["ce + kd", "kd alone"]
+WITH_LABELS: Loss = "ce + kd"
+ALONE: Loss = "kd alone"
+LOSSES = (WITH_LABELS, ALONE)
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -69,7 +72,7 @@ class Config:
     convention: Literal["kl", "released"] = "kl"
     device: str = "auto"
     ratios: tuple[Share, ...] = (0.25, 0.5, 0.75)
-    losses: tuple[Literal["ce + kd", "kd alone"], ...] = LOSSES
+    losses: tuple[Loss, ...] = LOSSES
     layer: str | None = None
     side: Literal["output", "input"] = "output"
     axis: int | None = None
@@ -83,10 +86,10 @@ class Config:
     learned: LearnedWeights = Field(default_factory=LearnedWeights)
     msd_weight: NonNegative = 1.0
     drop: Rate = 0.3
-    tune: bool = True
+    tune: Flag = True
     rates: tuple[Positive, ...] = ()
     teacher_dropout: Share = 0.0
-    gate: bool = False
+    gate: Flag = False
     meta_share: Rate = 0.1
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What an experiment is: data, models, arms, seeds and a configuration, checked before anything is trained."""
+"""What an experiment is: data, models, arms, seeds, a configuration; checked before anything is trained."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from functools import cached_property
 
 import torch
 
-from mmkd_lab.core import check
 from mmkd_lab.core.check import LabError, listing, one_of, require
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.distill import ARMS, Arm, Context, Distillation, Strength, check_arms, msd_views
+from mmkd_lab.distill import Arm, Context, Distillation, Strength, check_arms, msd_views
 from mmkd_lab.experiments.config import Config
 from mmkd_lab.experiments.profiles import Profile
 from mmkd_lab.models import View
@@ -115,7 +114,11 @@ def strengths_of(arms: Sequence[Arm]) -> tuple[Strength, ...]:
 
 
 def chosen_arms(
-    asked: Sequence[str] | None, default: Sequence[str], cannot: Mapping[str, str], data: PairedData, *needed: str
+    asked: Sequence[str] | None,
+    default: Sequence[str],
+    cannot: Mapping[str, str],
+    data: PairedData,
+    *needed: str,
 ) -> tuple[tuple[Arm, ...], dict[str, str]]:
     """The arms asked for, or every default one that can be had, and {arm: why it is left out}.
 

@@ -1,4 +1,4 @@
-"""Jobs: what an experiment consists of. Each is one function call with a key made of all that determines it."""
+"""Jobs: what an experiment consists of. Each is one call, with a key made of all that determines it."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,7 +62,12 @@ def train_network(task: NetworkTask) -> Outcome:
     untrained = task.source.replicas([task.seed], device=task.device, recipe=task.recipe)
     dropout = task.removal if task.recipe.modality_dropout else None
     fitted = fit(
-        untrained, task.data, labels_only(task.data.task), task.recipe, dropout_removal=dropout, progress=False
+        untrained,
+        task.data,
+        labels_only(task.data.task),
+        task.recipe,
+        dropout_removal=dropout,
+        progress=False,
     )
     return Outcome(_facts(fitted), state_of(fitted.replicas))
 
@@ -131,7 +137,7 @@ def ask_teacher(task: OutputsTask) -> Outcome:
     kept = dict(said.arrays())
     if asks.probe is not None:
         kept |= probed(network, task.data, asks.probe)
-    return Outcome({"parameters": parameters_of(network)}, kept)
+    return Outcome({"parameters": network.size}, kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,9 +199,7 @@ def train_student(task: StudentTask) -> Outcome:
     return Outcome({**facts, "scores": _scores(fitted.replicas, task.data)}, _kept(task, fitted, taught))
 
 
-def handed(
-    loss: Distillation, teacher: TeacherOutputs, context: Context, *, seed: int
-) -> TeacherOutputs:
+def handed(loss: Distillation, teacher: TeacherOutputs, context: Context, *, seed: int) -> TeacherOutputs:
     """What one student is handed of its teacher: what every method of its loss makes of it, together.
 
     Raises `LabError` for methods that make different things of one output.
@@ -205,12 +209,14 @@ def handed(
     for part in parts[1:]:
         logits = found.logits if part.logits is teacher.logits else part.logits
         clash = found.logits is not teacher.logits and logits is not found.logits
-        named = {}
+        named: dict[str, Any] = {}
         for kind in ("views", "features", "view_features", "weights"):
             one, other = getattr(found, kind), getattr(part, kind)
             clash = clash or any(one[name] is not other[name] for name in set(one) & set(other))
             named[kind] = {**one, **other}
-        require(not clash, "loss", list(loss.names), "its methods make different things of one teacher's output")
+        require(
+            not clash, "loss", list(loss.names), "its methods make different things of one teacher's output"
+        )
         found = replace(found, logits=logits, **named)
     return found
 
@@ -222,7 +228,7 @@ def _start(task: StudentTask) -> tuple[Replicas, int]:
         return untrained, 0
     source, state, recipe = task.pruned_from
     large = loaded(source, state, task.seed, task.device, recipe)
-    left = prune(large, task.data, task.recipe, parameters=parameters_of(untrained), progress=False).nets[0]
+    left = prune(large, task.data, task.recipe, parameters=untrained.size, progress=False).nets[0]
     return left, task.recipe.length(len(task.data.positions("train")))[1]
 
 
@@ -230,8 +236,9 @@ def _kept(task: StudentTask, fitted: TrainingResult, taught: TeacherOutputs | No
     network, kept = fitted.replicas, dict[str, np.ndarray]()
     for split in (one for one in task.data.splits if one not in ("train", "meta")):
         for view in task.views:
-            several = {} if view == task.views[0] else {"view": view, "removal": task.removal}
-            said = network.predict(task.data, split=split, **several)
+            seen = None if view == task.views[0] else view
+            removal = None if seen is None else task.removal
+            said = network.predict(task.data, split=split, view=seen, removal=removal)
             kept[f"logits/{split}/{view.label}"] = said[0].numpy()
     if task.probe is not None:
         kept |= probed(network, task.data, task.probe)
@@ -247,7 +254,7 @@ def _kept(task: StudentTask, fitted: TrainingResult, taught: TeacherOutputs | No
 def _sample_weights(
     task: StudentTask, fitted: TrainingResult, taught: TeacherOutputs
 ) -> dict[str, np.ndarray]:
-    """The weight of every training sample under each view: what came with the teacher, times what was learned."""
+    """The weight of every training sample under each view: what came with the teacher times what was learned."""
     rows = taught.rows(task.data.sample_index[task.data.positions("train")].to(taught.index.device))
     found = {view: values[0].double().cpu() for view, values in rows.weights.items()}
     learned = fitted.weights_by_sample
@@ -258,12 +265,10 @@ def _sample_weights(
 
 def probed(network: Replicas, data: PairedData, split: str) -> dict[str, np.ndarray]:
     """What the head reads on a split."""
-    return {f"features/{split}": network.features(data, split=split)[0].double().numpy()}
+    return {f"probe/{split}": network.features(data, split=split)[0].double().numpy()}
 
 
-def loaded(
-    source: Source, state: Arrays | None, seed: int, device: torch.device, recipe: Recipe
-) -> Replicas:
+def loaded(source: Source, state: Arrays | None, seed: int, device: torch.device, recipe: Recipe) -> Replicas:
     """One network from its source and, where it was trained, its state."""
     network = source.replicas([seed], device=device, recipe=recipe)
     if state is None:
@@ -282,11 +287,6 @@ def state_of(network: Replicas) -> dict[str, np.ndarray]:
     return {f"state/{name}": value[0].detach().cpu().numpy() for name, value in named.items()}
 
 
-def parameters_of(network: Replicas) -> int:
-    """How many one network has."""
-    return sum(value[0].numel() for value in network.parameters.values())
-
-
 def steps_run(fitted: TrainingResult, recipe: Recipe, samples: int) -> list[int]:
     """How many steps each replica took of a recipe that may stop early, for so many training samples."""
     per_epoch, most = recipe.length(samples)
@@ -298,7 +298,7 @@ def _facts(fitted: TrainingResult) -> dict[str, object]:
     history = fitted.history.drop(columns=["replica", "seed"])
     return {
         "best_epoch": int(fitted.best_epoch[0]),
-        "parameters": parameters_of(fitted.replicas),
+        "parameters": fitted.replicas.size,
         "history": history.to_dict("list"),
     }
 

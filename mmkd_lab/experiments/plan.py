@@ -1,4 +1,4 @@
-"""From an experiment to jobs: networks, what teachers say, pairs and their edits, students. Keys are made here.
+"""From an experiment to jobs, and their keys: networks, what teachers say, pairs and their edits, students.
 
 A key names everything that determines an outcome: the data by their fingerprint, models by their description,
 recipes, losses, seeds, and what an outcome is made from by its own key.
@@ -106,6 +106,13 @@ class Plan:
         """The trained teacher of a kind and seed."""
         return self.networks[sees, seed]
 
+    def features(self, sees: Sequence[str], seed: int) -> list[Result]:
+        """Teachers of some kinds, trained, with what their heads read on the experiment's probe split."""
+        wanted = [(one, seed) for one in sees]
+        self._train(wanted)
+        asked = self._ask(wanted, Asks(probe=self.experiment.probe))
+        return [one.result for one in asked if one.result is not None]
+
     @cached_property
     def asks(self) -> Asks:
         """What every teacher is asked for the arms, the table and the saliency of modalities."""
@@ -118,7 +125,11 @@ class Plan:
                 views += method.asks(experiment.context)
         views = [view for view in dict.fromkeys(views) if view != experiment.full]
         return Asks(
-            tuple(views), needs.teacher_layers, needs.view_features, experiment.config.removal, experiment.probe
+            tuple(views),
+            needs.teacher_layers,
+            needs.view_features,
+            experiment.config.removal,
+            experiment.probe,
         )
 
     # Teachers that are trained by themselves.
@@ -181,7 +192,9 @@ class Plan:
         return Job(made, train_network, task, f"teacher of {_sees(experiment, sees)}, seed {seed}")
 
     def _ask(self, wanted: Sequence[tuple[str, int]], asks: Asks) -> list[Taught]:
-        tables = {i: self._source(sees) for i, (sees, _) in enumerate(wanted) if self._source(sees).kind == "table"}
+        tables = {
+            i: self._source(sees) for i, (sees, _) in enumerate(wanted) if self._source(sees).kind == "table"
+        }
         results = self.runner.run(
             [self._outputs_job(*one, asks) for i, one in enumerate(wanted) if i not in tables]
         )
@@ -218,7 +231,8 @@ class Plan:
         return Job(made, ask_teacher, task, f"asking the teacher of {_sees(experiment, sees)}, seed {seed}")
 
     def _outputs(self, result: Result) -> TeacherOutputs:
-        return TeacherOutputs.from_arrays(result.tensors)
+        said = {name: one for name, one in result.tensors.items() if not name.startswith("probe/")}
+        return TeacherOutputs.from_arrays(said)
 
     # Teachers that are trained jointly with a student, and edited.
 
@@ -238,9 +252,9 @@ class Plan:
         ranks = [self._rank_job(one) for one in missing]
         for one, result in zip(missing, self.runner.run(ranks), strict=True):
             self.rankings[one] = saliency_of(result)
-        edits = [self._edit_job(one, (agreed[one], one.seed)) for one in wanted]
-        for one, result in zip(wanted, self.runner.run(edits), strict=True):
-            self.taught[one] = Taught(self._outputs(result), result.key.digest, result)
+        edits = [self._edit_job(teacher, (agreed[teacher], teacher.seed)) for teacher in wanted]
+        for teacher, result in zip(wanted, self.runner.run(edits), strict=True):
+            self.taught[teacher] = Taught(self._outputs(result), result.key.digest, result)
 
     @cached_property
     def _pair_keys(self) -> dict[tuple[bool, int], Key]:
@@ -380,4 +394,3 @@ def teachers_of(
         drawn = range(draws if kind.ranking == "random" else 1)
         found[arm.name] = [Teacher(kind, seed, r, d) for r in at for d in drawn for seed in seeds]
     return found
-

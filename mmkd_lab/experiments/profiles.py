@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.models import NetSpec
@@ -54,7 +55,7 @@ class Profile:
         return replace(spec, encoder={m: "mlp" for m in data.modalities if m not in data.vocabularies})
 
 
-_ONE = {"student": NetSpec(width=8, features=32), "teacher": NetSpec(width=16, features=64)}
+_ONE: dict[str, Any] = {"student": NetSpec(width=8, features=32), "teacher": NetSpec(width=16, features=64)}
 #: Students of one modality.
 PROFILES: dict[str, Profile] = {
     "quick": Profile(
@@ -71,7 +72,7 @@ PROFILES: dict[str, Profile] = {
     ),
 }
 
-_ALL = {
+_ALL: dict[str, Any] = {
     "student": NetSpec(width=2, features=16, joint=16),
     "teacher": NetSpec(width=16, features=32, joint=64),
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from mmkd_lab.attribution import (
     Editor,
     Joint,
     RankingContext,
-    aligned_pair,
+    align,
     by_channel,
     kept_channels,
     truth_of,
@@ -26,8 +26,8 @@ from mmkd_lab.attribution import (
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill import TeacherOutputs
-from mmkd_lab.experiments.jobs import Arrays, Outcome
 from mmkd_lab.distill.teacher_outputs import identity_of
+from mmkd_lab.experiments.jobs import Arrays, Outcome
 from mmkd_lab.experiments.networks import loaded
 from mmkd_lab.experiments.store import Result
 from mmkd_lab.training.recipe import Recipe
@@ -63,12 +63,12 @@ def train_pair(task: PairTask) -> Outcome:
         loaded(source, None, stream, task.device, task.recipe).module()
         for source, stream in zip((task.teacher, task.student), streams, strict=True)
     ]
-    trained = aligned_pair(nets[0], nets[1], task.data, joint=task.joint, seed=streams[1])
+    trained = align(nets[0], nets[1], task.data, task.joint, seed=streams[1])
     return Outcome(
         {"role": "aligned pair"},
         {
             f"{role}/state/{name}": values.detach().cpu().numpy()
-            for role, net in zip(("teacher", "student"), trained, strict=True)
+            for role, net in zip(("teacher", "student"), (trained.teacher, trained.student), strict=True)
             for name, values in net.state_dict().items()
         },
     )
@@ -140,7 +140,8 @@ def rank_channels(task: RankTask) -> Outcome:
 
 def saliency_of(ranked: Outcome | Result) -> ChannelSaliency:
     """What `rank_channels` found."""
-    return ChannelSaliency(**ranked.metrics, **{name: np.array(one) for name, one in ranked.tensors.items()})
+    numbers: dict[str, Any] = {name: np.array(one) for name, one in ranked.tensors.items()}
+    return ChannelSaliency(**ranked.metrics, **numbers)
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ def ask_edited(task: EditTask) -> Outcome:
     if channels is not None:
         lost = np.setdiff1d(np.flatnonzero(~saliency.constant), channels)
         metrics = {"channels": channels.tolist(), "living_removed": len(lost)}
-    kept = {f"features/{split}": values for split, values in found.features.items()}
+    kept = {f"probe/{split}": values for split, values in found.features.items()}
     return Outcome(metrics, {**by_sample(found.logits, asked.data).arrays(), **kept})
 
 

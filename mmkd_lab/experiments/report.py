@@ -44,7 +44,9 @@ def dataset_of(data: PairedData) -> dict[str, object]:
     }
 
 
-def provenance(experiment: Experiment, counts: dict[str, int], started: float, *options: str) -> dict[str, object]:
+def provenance(
+    experiment: Experiment, counts: dict[str, int], started: float, *options: str
+) -> dict[str, object]:
     """What determined the outcome of an experiment."""
     return {
         "study": experiment.study,
@@ -69,7 +71,9 @@ def provenance(experiment: Experiment, counts: dict[str, int], started: float, *
 def _holds_for(experiment: Experiment) -> str:
     """On which machines the table comes out again."""
     if "32" in experiment.student_recipe.precision or "16" in experiment.student_recipe.precision:
-        return f"this processor ({platform.processor() or platform.machine()}): training is in single precision"
+        return (
+            f"this processor ({platform.processor() or platform.machine()}): training is in single precision"
+        )
     return "every processor: training is in double precision"
 
 

@@ -1,4 +1,4 @@
-"""Run the jobs that the store lacks: here, in processes, or on a cluster, through joblib's ordinary interface.
+"""Run the jobs that the store lacks: here, in processes or on a cluster, by joblib's ordinary interface.
 
 `joblib.parallel_config` chooses the backend (loky on one machine, Dask or Ray on a cluster) and nothing else
 changes. Outcomes are stored by this process alone, each as soon as it arrives: whatever dies, only what was
@@ -78,7 +78,9 @@ class Runner:
             except _deaths() as error:
                 if tried + 1 == TRIES:
                     first = next(iter(missing.values()))
-                    rule = f"workers died {TRIES} times ({type(error).__name__}), last with {first.what!r} to do"
+                    rule = (
+                        f"workers died {TRIES} times ({type(error).__name__}), last with {first.what!r} to do"
+                    )
                     raise LabError("jobs", self.jobs, rule, "Use fewer jobs, or more memory.") from error
         return [found[job.key.text] for job in jobs]
 
@@ -97,7 +99,9 @@ class Runner:
         calls = (delayed(_numbered)(i, job, os.getpid()) for i, job in enumerate(placed))
         with warnings.catch_warnings():
             # A worker that was stopped for want of work, or died, is replaced; joblib warns of it.
-            warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
+            warnings.filterwarnings(
+                "ignore", message="A worker stopped while some jobs", category=UserWarning
+            )
             for i, outcome in Parallel(n_jobs=self.jobs, return_as="generator_unordered")(calls):
                 yield jobs[i], outcome
 

@@ -12,9 +12,7 @@ from mmkd_lab.experiments.store import ResultStore
 
 
 @contextmanager
-def session(
-    total: int, *, store: ResultStore | None, jobs: int | None, progress: bool
-) -> Iterator[Runner]:
+def session(total: int, *, store: ResultStore | None, jobs: int | None, progress: bool) -> Iterator[Runner]:
     """A runner for so many networks.
 
     Args:
@@ -29,4 +27,6 @@ def session(
     if jobs is not None and jobs != -1:
         whole("jobs", jobs)
     with jobs_progress(total, "network", shown=progress) as bar:
-        yield Runner(ResultStore() if store is None else store, jobs, lambda what, how: bar.update(f"{what}, {how}"))
+        yield Runner(
+            ResultStore() if store is None else store, jobs, lambda what, how: bar.update(f"{what}, {how}")
+        )

@@ -46,7 +46,9 @@ class Table:
         head = (self.study, self.data.name, arm, role, seed, split)
         self.rows += [(*head, metric, value, *at) for metric, value in named.items()]
 
-    def scores(self, arm: str, role: str, seed: int, scores: Mapping[str, Mapping[str, float]], *at: object) -> None:
+    def scores(
+        self, arm: str, role: str, seed: int, scores: Mapping[str, Mapping[str, float]], *at: object
+    ) -> None:
         """{split: {metric: value}} of one network."""
         for split, named in scores.items():
             self.add(arm, role, seed, split, named, *at)
@@ -63,7 +65,9 @@ def teacher_scores(teacher: TeacherOutputs, data: PairedData) -> dict[str, dict[
         index = data.sample_index[data.positions(split)].cpu()
         if not bool(torch.isin(index, teacher.index.cpu()).all()):
             continue
-        named = score(teacher.rows(index).logits.cpu(), data.target[data.positions(split)].cpu(), task=data.task)
+        named = score(
+            teacher.rows(index).logits.cpu(), data.target[data.positions(split)].cpu(), task=data.task
+        )
         found[split] = {metric: float(value[0]) for metric, value in named.items()}
     return found
 
@@ -71,7 +75,9 @@ def teacher_scores(teacher: TeacherOutputs, data: PairedData) -> dict[str, dict[
 def said_by_student(result: Result, splits: Sequence[str], views: Sequence[View]) -> Said:
     """The kept outputs of one student."""
     return {
-        split: {v.label: torch.from_numpy(np.array(result.tensors[f"logits/{split}/{v.label}"])) for v in views}
+        split: {
+            v.label: torch.from_numpy(np.array(result.tensors[f"logits/{split}/{v.label}"])) for v in views
+        }
         for split in splits
     }
 

@@ -109,7 +109,7 @@ def _with_teacher(student: Student) -> Student:
 
 
 def rates(experiment: Experiment, runner: Runner) -> tuple[Experiment, list[Tried]]:
-    """The experiment at the rates at which student and teacher learn best from labels alone, and all tried."""
+    """The experiment at the rates at which both networks learn best from labels alone, and all tried."""
     students, teachers = list[Tried](), list[Tried]()
     kind = next(arm.teacher for arm in experiment.arms if arm.teacher is not None)
     for rate in experiment.config.rates:

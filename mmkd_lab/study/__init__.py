@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmkd_lab.study.crowds import crowd_students, crowd_teacher
     from mmkd_lab.study.failure import failure_cases
-    from mmkd_lab.study.repair import repair_teachers
     from mmkd_lab.study.msd import kd_vs_msd
     from mmkd_lab.study.recovery import known_shares
+    from mmkd_lab.study.repair import repair_teachers
     from mmkd_lab.study.rivals import rival_hypotheses
     from mmkd_lab.study.sharing import modality_shares
     from mmkd_lab.study.table2 import table_2, table_2_channels, table_2_controls, table_2_swap

@@ -185,7 +185,10 @@ def _verdict(table: pd.DataFrame, student: str, senses: dict[str, str], n: int) 
     splits = f"{n} split{'s' if n > 1 else ''} of the actors"
     means = summarise(table).set_index(["role", "arm"])["mean"]
     nats = summarise(table, metric="divergence").set_index(["role", "arm"])["mean"]
-    gains = [f"{one.found.show(signed=True)} with the {senses[one.treated]} crowd" for one in _claims(table, senses)]
+    gains = [
+        f"{one.found.show(signed=True)} with the {senses[one.treated]} crowd"
+        for one in _claims(table, senses)
+    ]
     away = [f"{nats['student', arm]:.2f} with the {sense} crowd" for arm, sense in senses.items()]
     return (
         f"On crema_votes ({student} student, {splits}, test accuracy), labels alone reach "

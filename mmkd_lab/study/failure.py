@@ -184,7 +184,10 @@ def verdict(table: pd.DataFrame, *, student: str, views: Mapping[str, str]) -> s
 
 def title(table: pd.DataFrame, *, student: str) -> str:
     """The largest shown difference from unimodal KD, or from no KD where there is none."""
-    lead, students = f"{table['dataset'].iloc[0]}, {student} student", set(table[table["role"] == "student"]["arm"])
+    lead, students = (
+        f"{table['dataset'].iloc[0]}, {student} student",
+        set(table[table["role"] == "student"]["arm"]),
+    )
     control = "um_kd" if "um_kd" in students else "no_kd"
     others = [arm for arm in dict.fromkeys(table["arm"]) if arm in students - {control, "no_kd"}]
     return headline(lead, [claim(table, arm, control) for arm in others] if control in students else [])

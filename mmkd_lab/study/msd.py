@@ -42,7 +42,15 @@ from mmkd_lab.experiments.table import (
     weights_by_sample,
     weights_over_time,
 )
-from mmkd_lab.experiments.tuning import TUNING, Tried, at_the_end, rates, strengths, trained_for, tuned_teachers
+from mmkd_lab.experiments.tuning import (
+    TUNING,
+    Tried,
+    at_the_end,
+    rates,
+    strengths,
+    trained_for,
+    tuned_teachers,
+)
 
 NAME = "kd_vs_msd"
 ARMS = (
@@ -270,7 +278,9 @@ def _table(ran: Ran) -> tuple[pd.DataFrame, dict[str, dict[str, Tensor]]]:
             _network(table, arm, "student", seed, heard[arm][r], heard["teacher"][r])
             weight_rows(table, arm, seed, results[r])
             mine, its = (float(one.metrics["seconds"]) for one in (results[r], ran.results["kd"][r]))
-            table.add(arm, "student", seed, "train", {"seconds_per_step": mine, "steps_of_kd": mine / its}, full)
+            table.add(
+                arm, "student", seed, "train", {"seconds_per_step": mine, "steps_of_kd": mine / its}, full
+            )
     known = [v.label for v in views if all(v.label in one["test"] for one in heard["teacher"])]
     outputs = {
         arm: {

@@ -17,12 +17,12 @@ from mmkd_lab.core import check
 from mmkd_lab.core.check import one_of, require
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.datasets.gaussian import World, worlds
+from mmkd_lab.experiments.report import versions
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.shares import declared, world_pid
 from mmkd_lab.shares.estimators import ESTIMATORS
 from mmkd_lab.shares.sides import Floats, Sides
-from mmkd_lab.study.report import versions
 
 NAME = "known_shares"
 ENCODERS = ("none", "tanh")

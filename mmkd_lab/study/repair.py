@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from mmkd_lab.attribution import ChannelSaliency, RankingContext, by_channel, kept_channels, truth_of
@@ -71,8 +73,8 @@ def repair_teachers(
 ) -> RepairStudy:
     """Train students from a crossmodal teacher before and after its repair, on paired seeds.
 
-    Per seed one regular teacher is trained alone (cm_kd), and one jointly with a student (`attribution.align`),
-    by a recipe of its own (aligned_kd). A third has that recipe without the agreement (unaligned_kd): what
+    Per seed one regular teacher is trained alone (cm_kd), and one jointly with a student by a recipe of its own
+    (`attribution.align`; aligned_kd). A third has that recipe without the agreement (unaligned_kd): what
     the agreement does can then be told from what the recipe does. The channels of the aligned one are ranked
     on the training split by `attribution.by_channel`, in closed form at the input of the head. int(r d) of
     its d channels are removed: the least modality-general (mg_kd), the most (ms_kd), some at random
@@ -231,7 +233,7 @@ class Repair:
         return frame.groupby(keys, sort=False)["value"].mean().reset_index()[list(frame.columns)]
 
     def edits(self, plan: Plan) -> dict[str, object]:
-        """{'arm, ratio, draw': per seed} the channels that teachers kept, and how many living ones they lost."""
+        """{'arm, ratio, draw': per seed} the channels that teachers kept, and the living ones they lost."""
         channels: dict[str, list[object]] = {}
         living: dict[str, list[object]] = {}
         for teacher, taught in plan.taught.items():
@@ -254,7 +256,11 @@ class Repair:
             for i, (seed, result) in enumerate(zip(experiment.seeds, some, strict=True)):
                 teacher = self.teacher(lesson, seed)
                 taught = None if teacher is None else plan.taught[teacher]
-                if taught is None or taught.result is None or f"features/{probe}" not in taught.result.tensors:
+                if (
+                    taught is None
+                    or taught.result is None
+                    or f"probe/{probe}" not in taught.result.tensors
+                ):
                     continue
                 gained, control = (one.metrics["scores"]["test"][metric] for one in (result, alone[i]))
                 found.append(
@@ -268,14 +274,18 @@ class Repair:
                         seed=seed,
                         split=probe,
                         gain=gained - control,
-                        teacher_features=taught.result.tensors[f"features/{probe}"],
+                        teacher_features=_doubles(taught.result, f"probe/{probe}"),
                         teacher_logits=taught.said.rows(data.sample_index[at]).logits[0].numpy(),
-                        student_features=alone[i].tensors[f"features/{probe}"],
-                        student_logits=alone[i].tensors[f"logits/{probe}/{experiment.full.label}"],
+                        student_features=_doubles(alone[i], f"probe/{probe}"),
+                        student_logits=_doubles(alone[i], f"logits/{probe}/{experiment.full.label}"),
                         target=data.target[at].cpu().numpy(),
                     )
                 )
         return found
+
+
+def _doubles(result: Result, name: str) -> npt.NDArray[np.float64]:
+    return np.asarray(result.tensors[name], dtype=np.float64)
 
 
 def without_labels(arm: Arm) -> Arm:
@@ -299,8 +309,9 @@ def _tried(experiment: Experiment) -> Experiment:
     few = {name: values.cpu() for name, values in data.batch(data.positions("train")[:8]).items()}
     dtype = next(nets[0].parameters()).dtype
     few = {name: v.to(dtype) if v.is_floating_point() else v for name, v in few.items()}
-    place = {"layer": config.layer, "side": config.side, "axis": config.axis}
-    found = by_channel(nets[0], nets[1], few, permutations=1, **place)
+    found = by_channel(
+        nets[0], nets[1], few, permutations=1, layer=config.layer, side=config.side, axis=config.axis
+    )
     for ratio in (one for one in config.ratios if 0 < one * len(found) < 1):
         rule = f"removes none of the {len(found)} channels"
         raise LabError("ratios", ratio, rule, f"Use 0, or at least {1 / len(found):.3g}.")
@@ -323,7 +334,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     students = list(dict.fromkeys(table[table["role"] == "student"]["arm"]))
     if "mg_kd" not in students:
         return []
-    several = table["loss"].nunique() > 1
+    several = len(set(table["loss"])) > 1
     return [
         claim(
             table,
@@ -369,4 +380,3 @@ def retold(found: Study) -> Study:
         title=title(found.table, student=student),
         verdict=verdict(found.table, student=student, teacher=teacher),
     )
-

@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from mmkd_lab.core.check import LabError, require
+from mmkd_lab.experiments.report import file_name, versions
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.shares.hypotheses import COMPONENTS, RIVALS, Run
 from mmkd_lab.shares.prediction import Prediction, predictions
-from mmkd_lab.study.report import file_name, versions
 
 
 def rival_hypotheses(runs: Sequence[Run]) -> Study:
@@ -76,7 +76,7 @@ def _study(table: pd.DataFrame, made: Mapping[str, Any]) -> Study:
     dataset, student = str(made["dataset"]), str(made["student"])
     runs = Counter(str(one) for one in table[table["metric"] == "gain"]["loss"])
     return Study(
-        name=f"rivals_{file_name(dataset)}_{file_name(student)}",
+        name=file_name("rivals", dataset, student),
         title=_title(found, loss),
         table=table,
         verdict=_verdict(found, f"{dataset} ({student} student)", runs),

@@ -18,20 +18,23 @@ import torch
 from mmkd_lab.core import check
 from mmkd_lab.core.check import one_of, require
 from mmkd_lab.data.paired import PairedData, Task
-from mmkd_lab.distill import Objective
+from mmkd_lab.experiments.config import Config
+from mmkd_lab.experiments.experiment import Experiment
+from mmkd_lab.experiments.plan import Plan
+from mmkd_lab.experiments.profiles import PROFILES
+from mmkd_lab.experiments.report import file_name, load_data, versions
 from mmkd_lab.experiments.result import Study
+from mmkd_lab.experiments.runner import Runner
+from mmkd_lab.experiments.session import session
 from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.shares.decisive import LEAST_SHARED
 from mmkd_lab.shares.estimators import ESTIMATORS
 from mmkd_lab.shares.shares import ModalityShares
 from mmkd_lab.shares.sides import FOLDS, Floats, Sides, leading
-from mmkd_lab.study.networks import Network, Workshop
-from mmkd_lab.study.profiles import profile as profile_of
-from mmkd_lab.study.report import file_name, load_data, versions
-from mmkd_lab.study.setting import teacher_seed
 from mmkd_lab.study.sharing_verdict import ORDER, Notes, noted, sentence, title
 from mmkd_lab.training.device import resolve
+from mmkd_lab.training.sources import source_of
 
 Layer = Literal["input", "predictions", "features", "given"]
 NAME = "modality_shares"
@@ -53,7 +56,7 @@ def modality_shares(
     folds: int = FOLDS,
     profile: str = "quick",
     store: ResultStore | None = None,
-    device: str = "auto",
+    jobs: int | None = None,
 ) -> Study:
     """alpha, beta, gamma, synergy and the unobserved share of two modalities, by every method.
 
@@ -79,9 +82,8 @@ def modality_shares(
             `shares.decisive_channels`. They note where gamma hangs on it.
         folds: of the probes' cross-fitting; fewer, with a note, where the rarest class has fewer samples or
             there are fewer groups.
-        profile: 'quick' or 'full', see `study.profiles`; the size of the networks of 'features'.
-        store: where finished networks are kept; the default store when None.
-        device: for the networks of 'features'.
+        profile: 'quick' or 'full', see `experiments.profiles`; the size of the networks of 'features'.
+        store, jobs: for the networks of 'features', as in `failure_cases`.
 
     Intervals are each estimator's own; where the data have groups (actors), the samples of a group are
     resampled together. None of them covers what another method says.
@@ -104,18 +106,20 @@ def modality_shares(
     for name in (*chosen, estimator):
         one_of("method", name, list(ESTIMATORS))
     one_of("estimator", estimator, chosen)
-    numbers, size = check.seeds("seeds", seeds), profile_of(profile)
+    numbers = check.seeds("seeds", seeds)
+    one_of("profile", profile, list(PROFILES))
     check.real("least_shared", least_shared, at_least=0.0, at_most=1.0)
     check.whole("folds", folds, at_least=2)
-    require(store is None or isinstance(store, ResultStore), "store", store, "must be a ResultStore or None")
-    data = load_data(dataset, size)
+    data = load_data(dataset, PROFILES[profile])
     names = _pair(data, modalities)
     where, said = _split(data, split, layer)
-    asked = _Asked(data, names, layer, folds, least_shared, profile, store or ResultStore(), device)
+    trained = 2 * len(numbers) if layer == "features" else 0
     rows: list[tuple[object, ...]] = []
     counted, notes = 0, Notes()
-    for seed in numbers:
-        sides = asked.sides(where, seed)
+    with session(trained, store=store, jobs=jobs, progress=trained > 0) as runner:
+        asked = _Asked(data, names, layer, folds, least_shared, profile, runner)
+        several = [asked.sides(where, seed) for seed in numbers]
+    for seed, sides in zip(numbers, several, strict=True):
         counted = len(sides.y)
         for name in chosen:
             found = ESTIMATORS[name](sides, seed, _RESAMPLES)
@@ -125,7 +129,7 @@ def modality_shares(
     said = (*sides.notes, *said, *_disagreement(asked, where, estimator, numbers[0], rows))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return Study(
-        name=f"{NAME}_{file_name(data.name)}_{'_'.join(map(file_name, names))}_{layer}",
+        name=file_name(NAME, data.name, *names, layer),
         title=title(table, estimator, names),
         table=table,
         verdict=" ".join((sentence(table, estimator, names, counted, layer), *said))
@@ -205,15 +209,14 @@ class _Asked:
     folds: int
     least_shared: float
     profile: str
-    store: ResultStore
-    device: str
+    runner: Runner
 
     def sides(self, split: str, seed: int) -> Sides:
         """The columns of the samples of a split, with the predictions of probes."""
         data, layer = self.data, self.layer
         where = np.arange(len(data)) if split == "all" else data.positions(split).cpu().numpy()
         if layer == "features":
-            columns = _trained_features(data, self.names, split, seed, self.profile, self.store, self.device)
+            columns = _trained_features(data, self.names, split, seed, self.profile, self.runner)
         else:
             columns = [x[where] for x in _inputs(data, self.names, layer)]
         y = data.target.cpu().numpy()[where]
@@ -251,30 +254,28 @@ def _disagreement(
 
 
 def _trained_features(
-    data: PairedData,
-    names: tuple[str, str],
-    split: str,
-    seed: int,
-    profile: str,
-    store: ResultStore,
-    device: str,
+    data: PairedData, names: tuple[str, str], split: str, seed: int, profile: str, runner: Runner
 ) -> list[Floats]:
     """[(n, F), (n, F)] features of two trained networks on a split."""
-    size, found = profile_of(profile), []
-    for name in names:
-        workshop = Workshop(
-            data=data,
-            spec=size.teacher.on(name),
-            recipe=size.recipe,
-            device=resolve(device),
-            store=store,
-            keep=(split,),
-            features=(split,),
-        )
-        one = Network("teacher", name, seed, teacher_seed(seed), Objective(task=data.task))
-        (result,) = workshop.train([one], done=lambda network, how: None)
-        found.append(np.asarray(result.tensors[f"features/{split}"], dtype=float))
-    return found
+    size = PROFILES[profile]
+    spec = size.network("teacher", data)
+    made = {name: source_of(spec, argument="network", data=data, modalities=(name,)) for name in names}
+    experiment = Experiment(
+        study=NAME,
+        data=data,
+        arms=(),
+        seeds=(seed,),
+        config=Config(),
+        modalities={name: (name,) for name in names},
+        student=made[names[1]],
+        teachers=made,
+        student_recipe=size.recipe,
+        teacher_recipe=size.recipe,
+        device=resolve("auto"),
+        probe=split,
+    )
+    found = Plan(experiment, runner).features(names, seed)
+    return [np.asarray(one.tensors[f"probe/{split}"], dtype=float) for one in found]
 
 
 def _rows(found: ModalityShares, head: tuple[object, ...]) -> list[tuple[object, ...]]:

@@ -18,8 +18,7 @@ import torch
 from mmkd_lab.core.check import flat, mapping, one_of, real, require
 from mmkd_lab.core.stats import Interval, mean_interval, paired_interval
 from mmkd_lab.data.datasets.gaussian import FIGURE2, FIGURE3, World, Worlds, worlds
-from mmkd_lab.distill.arms import Arm
-from mmkd_lab.distill.arms import arms as named_arms
+from mmkd_lab.distill.arms import Arm, check_arms
 from mmkd_lab.experiments.report import versions
 from mmkd_lab.experiments.result import Study, validate_name
 from mmkd_lab.training.worlds import WorldsRecipe, fit_worlds, recipe_of
@@ -123,11 +122,11 @@ def sweep(
     started = time.perf_counter()
     one_of("x", x, ("gamma", "alpha"))
     validate_name(name)
-    drawn, recipe, chosen = worlds(specs, seeds), recipe_of(recipe), named_arms(arms)
+    drawn, recipe, chosen = worlds(specs, seeds), recipe_of(recipe), check_arms(arms)
     points = [spec.gamma_union if x == "gamma" else spec.alpha for spec in drawn.specs[:: _seeds(drawn)]]
     rule = f"must hold at least two worlds, each with its own {x}"
     require(len(set(points)) == len(points) > 1, "specs", points, rule)
-    names, taught = [arm.name for arm in chosen], [arm for arm in chosen if arm.teacher != "none"]
+    names, taught = [arm.name for arm in chosen], [arm for arm in chosen if arm.teacher is not None]
     rule = "must hold 'no_kd' and an arm with a teacher"
     require("no_kd" in names and len(taught) > 0, "arms", names, rule)
     beside = _beside(published or {}, points) if published is not None else {}

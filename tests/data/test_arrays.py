@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,7 @@ import pytest
 
 from mmkd_lab import data
 from mmkd_lab.core.check import DamagedFile, LabError
-from mmkd_lab.data import files, manifest
-from mmkd_lab.data.arrays import digest_npz, read_npz
-from mmkd_lab.data.columns import standardise
+from mmkd_lab.data import manifest
 
 SETS = ["ravdess", "mfeat", "crema_votes"]
 
@@ -54,8 +51,6 @@ def test_features_are_inside_the_mirror_or_beside_it(
     mirror = laid_out(tmp_path, votes, inside=inside, beside=beside)
     expected = (mirror if inside else mirror.parent) / "features" / votes.name
     assert data.verify("crema_votes", mirror) == [expected]
-
-
 
 
 def test_a_relative_mirror_has_a_folder_beside_it(

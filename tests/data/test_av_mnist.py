@@ -15,8 +15,8 @@ from mmkd_lab import data
 from mmkd_lab.core.check import DamagedFile
 from mmkd_lab.data import manifest
 from mmkd_lab.data.archives import read_idx
-from mmkd_lab.data.datasets.av_mnist import centred
 from mmkd_lab.data.content import read_gz, read_recordings
+from mmkd_lab.data.datasets.av_mnist import centred
 from mmkd_lab.data.making.noise import read_backgrounds
 from mmkd_lab.data.paired import PairedData
 

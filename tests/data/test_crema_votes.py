@@ -33,8 +33,6 @@ def test_the_default_is_the_stated_dataset(votes: PairedData, mirror: Path) -> N
         assert torch.equal(found.modalities[name], votes.modalities[name])
 
 
-
-
 @pytest.mark.parametrize("seed", [0, 1])
 def test_actors_are_on_one_side(seed: int, mirror: Path, votes: PairedData) -> None:
     found = data.load("crema_votes", val_actors=10, test_actors=20, seed=seed, mirror=str(mirror))
@@ -44,8 +42,6 @@ def test_actors_are_on_one_side(seed: int, mirror: Path, votes: PairedData) -> N
     for one, other in combinations(sides, 2):
         assert not sides[one] & sides[other]
     assert sum(map(len, found.splits.values())) == 7442
-
-
 
 
 def test_the_majority_of_raters_is_right_as_often_as_stated(votes: PairedData) -> None:

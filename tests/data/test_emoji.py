@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections import Counter
 from itertools import combinations
@@ -13,9 +12,8 @@ import pytest
 import torch
 
 from mmkd_lab import data
-from mmkd_lab.core.check import DamagedFile, LabError
+from mmkd_lab.core.check import DamagedFile
 from mmkd_lab.data.datasets import emoji
-from mmkd_lab.data.catalogue import entry
 from mmkd_lab.data.paired import PairedData, Task
 
 
@@ -131,10 +129,6 @@ def test_plain_classifiers_reach_what_they_should(groups: PairedData, file: Path
     assert accuracy(bags(groups), 1.0) == pytest.approx(88, abs=2)
     names = bags(data.load("emoji", text="name", path=str(file)))
     assert accuracy(names, 1.0) == pytest.approx(54, abs=3)
-
-
-
-
 
 
 def test_a_missing_or_altered_file_is_named(file: Path, tmp_path: Path) -> None:

@@ -47,8 +47,6 @@ def test_the_default_is_the_stated_dataset(file: Path) -> None:
     }
 
 
-
-
 def test_splits_are_stratified_seeded_and_rows_belong_together(file: Path) -> None:
     found = data.load("mfeat", n_train=500, n_val=100, n_test=400, path=str(file))
     for split, rows in found.splits.items():
@@ -77,8 +75,6 @@ def test_plain_classifiers_reach_what_they_should(file: Path) -> None:
         x = found.modalities[name].numpy()
         reached = 100 * LogisticRegression(max_iter=300).fit(x[rest], y[rest]).score(x[test], y[test])
         assert reached == pytest.approx(known, abs=3.0), name
-
-
 
 
 def test_the_published_text_files_are_packed(texts: Path, file: Path, tmp_path: Path) -> None:

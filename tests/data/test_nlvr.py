@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import json
 import subprocess
@@ -18,8 +17,6 @@ import torch
 from mmkd_lab import data
 from mmkd_lab.core.check import DamagedFile, LabError
 from mmkd_lab.data.datasets import nlvr
-from mmkd_lab.data.catalogue import entry
-from mmkd_lab.data.content import NLVR_MEMBER
 from mmkd_lab.data.paired import PairedData
 
 
@@ -139,10 +136,6 @@ def test_neither_side_tells_alone(found: PairedData) -> None:
             x[test], y[test]
         )
         assert reached == pytest.approx(majority, abs=3)
-
-
-
-
 
 
 def rewritten(file: Path, to: Path, change: dict[str, bytes | None]) -> Path:

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from mmkd_lab import data
-from mmkd_lab.core.check import LabError
 from mmkd_lab.data.datasets import ravdess
 from mmkd_lab.data.paired import PairedData
 

@@ -67,7 +67,11 @@ LOADED = [
     ("crema_votes", {"val_actors": 50, "test_actors": 41}, r"val_actors \+ test_actors = 91"),
     ("shapes_vl", {"image": 0.8}, r"image \+ text \+ redundant \+ synergy = 1.2: must be at most 1"),
     ("shapes_vl", {"num_classes": 5}, r"num_classes = 5: must be one of 2, 3 or 4"),
-    ("shapes_vl", {"image": 0, "text": 0, "redundant": 0, "synergy": 1.0, "n_val": 50}, r"n = 50: must be a mul"),
+    (
+        "shapes_vl",
+        {"image": 0, "text": 0, "redundant": 0, "synergy": 1.0, "n_val": 50},
+        r"n = 50: must be a mul",
+    ),
     ("emoji", {"target": "keywords", "text": "name and keywords"}, r"text = .*must be 'name' when the keyw"),
     ("nlvr", {"val_share": 0.0}, r"val_share = 0.0: must be above 0"),
     ("nlvr", {"image_height": 30}, r"image_height = 30: must be one of 25 or 50"),
@@ -83,7 +87,11 @@ PUT_TOGETHER = {
     "text as numbers": ({"modalities": {"a": np.array(["x"] * N)}}, "modalities['a']", "ndarray"),
     "NaN": ({"modalities": {"a": with_value(NAN)}}, "modalities['a']", "first row 7"),
     "infinite": ({"modalities": {"a": with_value(-INF)}}, "modalities['a']", "first row 7"),
-    "too large": ({"modalities": {"a": with_value(1e39, torch.float64)}}, "modalities['a']", "single precision"),
+    "too large": (
+        {"modalities": {"a": with_value(1e39, torch.float64)}},
+        "modalities['a']",
+        "single precision",
+    ),
     "bfloat16": ({"modalities": {"a": torch.zeros(N, 2).bfloat16()}}, "modalities['a']", "bfloat16"),
     "sparse": ({"modalities": {"a": torch.eye(N).to_sparse()}}, "modalities['a']", "sparse"),
     "modality without a name": ({"modalities": {3: torch.zeros(N, 2)}}, "modalities", "3"),
@@ -94,7 +102,11 @@ PUT_TOGETHER = {
     "labels of truth": ({"target": torch.arange(N) % 2 == 0}, "target", "bool"),
     "labels in two dimensions": ({"target": torch.zeros(N, 1).long()}, "target", "(12, 1)"),
     "target is no tensor": ({"target": [0, 1] * 6}, "target", "list"),
-    "no sample": ({"target": torch.zeros(0).long(), "modalities": {"a": torch.zeros(0, 3)}}, "target", "(0,)"),
+    "no sample": (
+        {"target": torch.zeros(0).long(), "modalities": {"a": torch.zeros(0, 3)}},
+        "target",
+        "(0,)",
+    ),
     "one class": ({"classes": ("only",)}, "classes", "only"),
     "a class twice": ({"classes": (1, "1")}, "classes", "'1', '1'"),
     "one text for classes": ({"classes": "pq"}, "classes", "'pq'"),
@@ -118,12 +130,24 @@ PUT_TOGETHER = {
     "group on both sides": ({"group": torch.arange(N) // 7}, "group", "both 'train' and 'val'"),
     "group not whole": ({"group": torch.zeros(N)}, "group", "float32"),
     "sources too short": ({"sources": {"image": torch.arange(3)}}, "sources['image']", "(3,)"),
-    "multi-label above one": ({"task": Task.MULTI_LABEL, "target": torch.full((N, 2), 1.5)}, "target", "outside"),
+    "multi-label above one": (
+        {"task": Task.MULTI_LABEL, "target": torch.full((N, 2), 1.5)},
+        "target",
+        "outside",
+    ),
     "multi-label NaN": ({"task": Task.MULTI_LABEL, "target": torch.full((N, 2), NAN)}, "target", "NaN"),
-    "multi-label of other width": ({"task": Task.MULTI_LABEL, "target": torch.ones(N, 3)}, "target", "(12, 3)"),
+    "multi-label of other width": (
+        {"task": Task.MULTI_LABEL, "target": torch.ones(N, 3)},
+        "target",
+        "(12, 3)",
+    ),
     "dense below -1": ({"task": Task.DENSE, "target": torch.full((N, 2, 2), -2)}, "target", "labels from -2"),
     "dense in one dimension": ({"task": Task.DENSE}, "target", "(12,)"),
-    "a word too many": ({"modalities": {"a": torch.zeros(N, 1), "t": torch.full((N, 2), 4)}}, "modalities['t']", "4"),
+    "a word too many": (
+        {"modalities": {"a": torch.zeros(N, 1), "t": torch.full((N, 2), 4)}},
+        "modalities['t']",
+        "4",
+    ),
     "a text of padding": ({"modalities": {"t": torch.zeros(N, 2).long()}}, "modalities['t']", "12 texts"),
     "padding inside": (
         {"modalities": {"t": torch.tensor([[2, 0, 3]] * N)}},
@@ -140,11 +164,17 @@ PUT_TOGETHER = {
 CALLED = [
     (lambda: toy().positions("tset"), r"split = 'tset'.*'train', 'val' or 'test'.*Did you mean 'test'"),
     (lambda: toy().batch(torch.tensor([0]), ["c"]), r"modality = 'c'.*'a' or 'b'"),
-    *((lambda at=at: toy().batch(at), r"positions = ") for at in (None, 0, [0], torch.zeros(1), np.array([0]))),
+    *(
+        (lambda at=at: toy().batch(at), r"positions = ")
+        for at in (None, 0, [0], torch.zeros(1), np.array([0]))
+    ),
     *((lambda to=to: toy().to(to), r"device = ") for to in (None, 7, "gpu", "")),
     (lambda: full().caption("a", 0), r"modality = 'a': must be one of 't'"),
     (lambda: full().caption("t", N), r"position = 12: must be the position of a sample, 0 to 11"),
-    (lambda: data.register_dataset("av_digits", lambda: toy()), r"dataset = 'av_digits': is a name of the lab's"),
+    (
+        lambda: data.register_dataset("av_digits", lambda: toy()),
+        r"dataset = 'av_digits': is a name of the lab's",
+    ),
     (lambda: data.register_dataset("mine", 3), r"entry = 3: must be a function that returns a PairedData"),
     *((lambda f=f: ravdess.audio_teacher(f), rf"fold = {f}") for f in (5, -1, True, 0.5, None)),
     *((lambda s=s: soft_labels(smoothing=s), rf"smoothing = '?{s}") for s in (-0.1, NAN, "some")),

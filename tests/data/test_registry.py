@@ -23,7 +23,9 @@ def mine():
     data.DATASETS.forget("mine")
 
 
-def made(n: Annotated[Count, Field(description="number of columns")] = 3, *, kind: Literal["x", "y"], extra=None):
+def made(
+    n: Annotated[Count, Field(description="number of columns")] = 3, *, kind: Literal["x", "y"], extra=None
+):
     """Samples of mine.
 
     And more of them.

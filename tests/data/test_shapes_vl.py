@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from itertools import combinations, product
 
 import numpy as np
@@ -11,12 +10,10 @@ import pytest
 import torch
 
 from mmkd_lab import data
-from mmkd_lab.core.check import LabError
 from mmkd_lab.data.datasets import shapes_vl
-from mmkd_lab.data.catalogue import entry
-from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.datasets.shapes_draw import COLOURS, LARGE, PLAIN, SHAPES, mask
 from mmkd_lab.data.datasets.shapes_world import KINDS, MIXES, NEEDED, SUFFICES, VIEWS, Evidence, evidence
+from mmkd_lab.data.paired import PairedData
 
 Rows = npt.NDArray[np.int64]
 

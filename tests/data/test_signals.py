@@ -8,7 +8,7 @@ import pytest
 from mmkd_lab.core.check import LabError
 from mmkd_lab.data.making.pairing import balanced_labels, cut, draw, stratified_order
 from mmkd_lab.data.making.pca import fit_pca
-from mmkd_lab.data.making.scale import GRID, Scale, on_grid, standardise
+from mmkd_lab.data.making.scale import GRID, Scale, on_grid
 from mmkd_lab.data.making.spectrogram import MelSpec, decibels
 
 
@@ -41,10 +41,6 @@ def test_no_band_is_empty_and_none_hears_below_the_lowest_edge(spec: MelSpec) ->
     assert (spec.filters.sum(axis=0) > 0).all()
     assert spec.filters[:3].sum() == 0  # 0, 15.6 and 31 Hz
     assert spec.samples == spec.window + (spec.frames - 1) * spec.hop
-
-
-
-
 
 
 def test_decibels() -> None:

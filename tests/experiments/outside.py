@@ -10,7 +10,7 @@ import torch
 from mmkd_lab import data, study
 from mmkd_lab.attribution import register_ranking
 from mmkd_lab.core.config import Positive, config
-from mmkd_lab.data.paired import PairedData
+from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill import ARMS, Arm, Method, TeacherKind, Term, register_arm, register_method
 from mmkd_lab.training.metrics import register_metric
 
@@ -52,7 +52,7 @@ def quietest(context):
     return -np.abs(context.saliency.values)
 
 
-@register_metric("top_2")
+@register_metric("top_2", task=Task.SINGLE_LABEL)
 def top_2(logits, target):
     """Percent whose class is among the two likeliest."""
     return 100.0 * (logits.topk(2).indices == target[:, None]).any(1).double().mean()
@@ -72,6 +72,14 @@ def rings(n: int = 120, noise: float = 0.8, seed: int = 0) -> PairedData:
 
 def run(**options):
     """All three studies with what was added."""
-    failure = study.failure_cases("rings", student="b", arms=["no_kd", "um_kd", "cm_kd", "near_kd"], **options)
-    repair = study.repair_teachers("rings", student="b", arms=["no_kd", "mg_kd", "quiet_kd"], ratios=[0.5], **options)
-    return failure, repair, study.kd_vs_msd("rings", arms=["kd", "msd_uniform", "near_all"], tune=False, **options)
+    failure = study.failure_cases(
+        "rings", student="b", arms=["no_kd", "um_kd", "cm_kd", "near_kd"], **options
+    )
+    repair = study.repair_teachers(
+        "rings", student="b", arms=["no_kd", "mg_kd", "quiet_kd"], ratios=[0.5], **options
+    )
+    return (
+        failure,
+        repair,
+        study.kd_vs_msd("rings", arms=["kd", "msd_uniform", "near_all"], tune=False, **options),
+    )

@@ -58,7 +58,9 @@ def test_joblibs_own_configuration_is_all_that_is_needed(tmp_path):
     with joblib.parallel_config(backend="loky", n_jobs=2):
         found = _runner(tmp_path)[0].run(work.jobs(4))
     assert os.getpid() not in {one.metrics["process"] for one in found}
-    assert {one.metrics["process"] for one in _runner(tmp_path / "plain")[0].run(work.jobs(2))} == {os.getpid()}
+    assert {one.metrics["process"] for one in _runner(tmp_path / "plain")[0].run(work.jobs(2))} == {
+        os.getpid()
+    }
 
 
 def test_a_worker_that_dies_costs_its_job_which_is_run_again(tmp_path):

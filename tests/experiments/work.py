@@ -39,7 +39,9 @@ def square(task: Task) -> Outcome:
 
 
 def jobs(count: int = 8, **changes) -> list[Job]:
-    return [Job(key(role="square", number=i), square, Task(i, **changes), f"number {i}") for i in range(count)]
+    return [
+        Job(key(role="square", number=i), square, Task(i, **changes), f"number {i}") for i in range(count)
+    ]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from mmkd_lab.study.channels import Editor, Joint, aligned_pair, kept_channels
+from mmkd_lab.study.repair_verdict import retold, sentence, title
+from mmkd_lab.study.report import file_name
 
 from mmkd_lab.attribution import Alignment, by_channel
 from mmkd_lab.attribution.layers import Cut
@@ -21,9 +24,6 @@ from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.experiments.summary import COLUMNS, differences
 from mmkd_lab.models import NetSpec
 from mmkd_lab.study import failure_cases
-from mmkd_lab.study.channels import Editor, Joint, aligned_pair, kept_channels
-from mmkd_lab.study.repair_verdict import retold, sentence, title
-from mmkd_lab.study.report import file_name
 from mmkd_lab.training.recipe import Recipe
 from mmkd_lab.training.replicas import Replicas
 from tests.study.tiny import RECIPE, SPEC, TEACHER, paired, repair

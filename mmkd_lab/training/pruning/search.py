@@ -13,7 +13,6 @@ from mmkd_lab.models.network import MultimodalNet
 from mmkd_lab.training.pruning.surgery import PrunedNet, extract, masked, prunable
 from mmkd_lab.training.pruning.units import groups_of, parameter_count
 from mmkd_lab.training.replicas import Replicas
-from mmkd_lab.training.stacking import choose
 
 
 class Search:

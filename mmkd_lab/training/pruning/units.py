@@ -84,6 +84,17 @@ def groups_of(net: nn.Module) -> tuple[Group, ...]:
     return tuple(found)
 
 
+def prunable_range(net: nn.Module) -> tuple[int, int]:
+    """The fewest parameters to which a network can be pruned, one unit a layer, and those it has.
+
+    Raises `LabError` for a network whose units are not known.
+    """
+    groups = groups_of(net)
+    shapes = {name: tuple(value.shape) for name, value in net.named_parameters()}
+    whole = parameter_count(shapes, groups, {group.name: group.size for group in groups})
+    return parameter_count(shapes, groups, {group.name: 1 for group in groups}), whole
+
+
 def parameter_count(
     shapes: Mapping[str, Sequence[int]], groups: Iterable[Group], kept: Mapping[str, int]
 ) -> int:
