@@ -66,6 +66,11 @@ class Bench:
         """Of the short and the long fit whose difference counts."""
         return (1, 3) if self.tiny else (5, 15)
 
+    @property
+    def turns(self) -> int:
+        """Beside the one that warms up."""
+        return 0 if self.tiny else 1
+
     def size(self, large: int, tiny: int) -> int:
         """One of two sizes."""
         return tiny if self.tiny else large
@@ -149,7 +154,9 @@ def replicas(bench: Bench) -> list[Row]:
     cases = sizes.values() if bench.tiny else CASES
     rows = []
     for case in cases:
-        row = measure(*case, device=bench.device, replicas=bench.size(16, 2), turns=1, steps=bench.steps)
+        row = measure(
+            *case, device=bench.device, replicas=bench.size(16, 2), turns=bench.turns, steps=bench.steps
+        )
         rows.append({name: value for name, value in row.items() if not name.endswith("ms")})
     return rows
 
@@ -248,7 +255,7 @@ def _step(
     if bench.cuda:
         torch.cuda.reset_peak_memory_stats()
     fits = {name: partial(trained, loss) for name, loss in losses.items()}
-    found = per_step(fits, device=bench.device, steps=bench.steps, turns=1)
+    found = per_step(fits, device=bench.device, steps=bench.steps, turns=bench.turns)
     row: Row = {"what": what, "precision": precision}
     for name, seconds in found.items():
         row[f"{name}, ms a step"] = round(1000 * seconds, 2)

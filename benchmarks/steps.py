@@ -50,13 +50,13 @@ def per_step(
     """Seconds of a step by name: the difference of a long and a short fit, so that set-up cancels.
 
     The fits take turns and the quickest of several turns counts, since the machine may have other work. CPU
-    time on a CPU, the wall clock on a GPU. The first turn warms up.
+    time on a CPU, the wall clock on a GPU. A turn more than asked for warms up; with none it counts itself.
     """
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in fits}
     for _ in range(turns + 1):
         for name, fit in fits.items():
             times[name].append((spent(fit, steps[0], device), spent(fit, steps[1], device)))
-    return {name: _step(found[1:], *steps) for name, found in times.items()}
+    return {name: _step(found[1:] or found, *steps) for name, found in times.items()}
 
 
 def _step(found: Sequence[tuple[float, float]], few: int, many: int) -> float:
