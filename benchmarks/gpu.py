@@ -34,7 +34,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmkd_lab.data import gaussian
 from mmkd_lab.distill import Distillation, Msd, TeacherOutputs, labels_only, msd_views
 from mmkd_lab.models import NetSpec, removal_named
-from mmkd_lab.training import Recipe, Replicas, fit, teacher_outputs
+from mmkd_lab.training import Recipe, Replicas, fit, teacher_outputs, threads
 from mmkd_lab.training.worlds import WorldsRecipe, fit_worlds
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -342,7 +342,8 @@ def main() -> int:
         print("No GPU is here. `--device cpu --tiny` tries every part on a CPU.", file=sys.stderr)
         return 2
     bench = Bench(torch.device(asked.device), asked.tiny)
-    report = run(bench, asked.parts)
+    with threads(1 if not bench.cuda else torch.get_num_threads()):
+        report = run(bench, asked.parts)
     text = section(report)
     print(text)
     if bench.cuda and not bench.tiny:

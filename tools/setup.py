@@ -38,9 +38,7 @@ def main() -> None:
     pins = oldest() if options.oldest else {}
     torch = install_torch(python, pins.pop("torch", torch_version()))
     if options.oldest:
-        pip(
-            python, torch, "hatchling", "editables", *(f"{name}=={version}" for name, version in pins.items())
-        )
+        pip(python, torch, "editables", *(f"{name}=={version}" for name, version in pins.items()))
     else:
         pip(python, "-r", str(LOCK))
     pip(python, "--no-deps", "--no-build-isolation", "-e", str(ROOT))
@@ -107,12 +105,11 @@ def installed(python: Path, wanted: str) -> bool:
 
 
 def oldest() -> dict[str, str]:
-    """Every package that the lab or its tests import -> the lowest version that pyproject.toml admits."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    listed = [
-        *project["dependencies"],
-        *(one for extra in project["optional-dependencies"].values() for one in extra),
-    ]
+    """Every package that is imported or builds the lab -> the lowest version that pyproject.toml admits."""
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project, listed = content["project"], content["build-system"]["requires"]
+    extras = (one for extra in project["optional-dependencies"].values() for one in extra)
+    listed = [*listed, *project["dependencies"], *extras]
     bounds = dict(one.split(">=") for one in listed)
     return {name: version for name, version in bounds.items() if name not in TOOLS}
 

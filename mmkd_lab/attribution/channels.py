@@ -161,8 +161,9 @@ def by_channel(
     samples = Samples.of(data, split=split)
     n = len(samples)
     require(n >= 2, "data", f"{n} sample", "must hold at least 2 samples to permute")
-    _check_orders(permutations, n)
     whole("seed", seed, at_least=0)
+    if not isinstance(permutations, Tensor):
+        whole("permutations", permutations)
     with evaluating(teacher), evaluating(student):
         x = _for(teacher, samples)
         cut = _cut(teacher, x, layer, side)
@@ -183,28 +184,15 @@ def by_channel(
             found = closed_form_of(readout, z.double() - h).unsqueeze(0)
         else:
             orders = _orders(permutations, n, seed).to(z.device)
-            found = _permuted(cut, x, passed, z, h, readout, orders, at, distance, batch_size)
+            if readout is None:
+                found = permuted_rest(
+                    cut, x, passed, z, h, orders, axis=at, kind=distance, batch_size=batch_size
+                )
+            elif distance == "mse" and readout.features.shape[2] == 1:
+                found = permuted_mse(readout.features[..., 0], readout.weight[..., 0], z.double() - h, orders)
+            else:
+                found = permuted_additive(readout, z.double(), h, orders, kind=distance)
     return _result(found, still, closed, cut, at, readout, distance, z.double(), h)
-
-
-def _permuted(
-    cut: Cut,
-    x: Mapping[str, Tensor],
-    passed: Tensor,
-    z: Tensor,
-    h: Tensor,
-    readout: Readout | None,
-    orders: Tensor,
-    axis: int,
-    kind: Distance,
-    batch_size: int,
-) -> Tensor:
-    """(M, d) D_i - D_0, by the cheapest way that gives it."""
-    if readout is None:
-        return permuted_rest(cut, x, passed, z, h, orders, axis=axis, kind=kind, batch_size=batch_size)
-    if kind == "mse" and readout.features.shape[2] == 1:
-        return permuted_mse(readout.features[..., 0], readout.weight[..., 0], z.double() - h, orders)
-    return permuted_additive(readout, z.double(), h, orders, kind=kind)
 
 
 def _result(
@@ -278,20 +266,15 @@ def _choose(method: str, kind: Distance, readout: Readout | None, cut: Cut) -> b
     return True
 
 
-def _check_orders(permutations: int | Tensor, n: int) -> None:
-    if isinstance(permutations, Tensor):
-        sound = permutations.ndim == 2 and permutations.shape[1] == n and len(permutations) > 0
-        sound = sound and permutations.dtype == torch.int64
-        shown = f"{permutations.dtype} {tuple(permutations.shape)}"
-        require(sound, "permutations", shown, f"must be a number or (M, {n}) int64")
-        each = bool((permutations.cpu().sort(1)[0] == torch.arange(n)).all())
-        require(each, "permutations", "rows", f"each row must hold every number from 0 to {n - 1} once")
-    else:
-        whole("permutations", permutations)
-
-
 def _orders(permutations: int | Tensor, n: int, seed: int) -> Tensor:
-    if isinstance(permutations, Tensor):
-        return permutations
-    generator = torch.Generator().manual_seed(derive(seed, "attribute", "channels"))
-    return torch.stack([torch.randperm(n, generator=generator) for _ in range(permutations)])
+    """(M, N) permutations: those given, checked, or so many drawn."""
+    if not isinstance(permutations, Tensor):
+        generator = torch.Generator().manual_seed(derive(seed, "attribute", "channels"))
+        return torch.stack([torch.randperm(n, generator=generator) for _ in range(permutations)])
+    sound = permutations.ndim == 2 and permutations.shape[1] == n and len(permutations) > 0
+    shown = f"{permutations.dtype} {tuple(permutations.shape)}"
+    sound = sound and permutations.dtype == torch.int64
+    require(sound, "permutations", shown, f"must be a number or (M, {n}) int64")
+    each = bool((permutations.cpu().sort(1)[0] == torch.arange(n)).all())
+    require(each, "permutations", "rows", f"each row must hold every number from 0 to {n - 1} once")
+    return permutations

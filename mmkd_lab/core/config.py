@@ -128,7 +128,8 @@ def told(error: ValidationError, owner: str, known: Sequence[str]) -> LabError:
 
 
 def _fault(one: Any, owner: str, known: Sequence[str]) -> tuple[str, object, str, str]:  # noqa: ANN401 - pydantic's own TypedDict
-    name = str(one["loc"][0]) if one["loc"] else owner
+    first = one["loc"][0] if one["loc"] else owner
+    name = known[first] if isinstance(first, int) and first < len(known) else str(first)  # given by position
     kind, context, value = one["type"], one.get("ctx", {}), one["input"]
     if kind in ("unexpected_keyword_argument", "dataclass_exact_type", "no_such_attribute"):
         return name, value, f"is no field of {owner}: {listing(known)}", _near(name, known)

@@ -43,7 +43,8 @@ def reading(name: Path | str, rule: str) -> Iterator[None]:
     except DamagedFile:
         raise
     except Exception as error:
-        raise DamagedFile(str(name), str(error) or "truncated", rule) from error
+        shown = "truncated" if isinstance(error, EOFError) else str(error) or type(error).__name__
+        raise DamagedFile(str(name), shown, rule) from error
 
 
 def gunzip(path: Path, *, size: int) -> bytes:

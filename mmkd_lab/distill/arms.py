@@ -124,7 +124,7 @@ class Arm:
     @property
     def labels(self) -> bool:
         """Whether the student also learns from the labels."""
-        return any(term.method == "ce" for term in self.loss)
+        return any(term.made().name == "ce" for term in self.loss)
 
     @property
     def strengths(self) -> dict[str, Strength]:

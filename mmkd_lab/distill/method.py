@@ -18,13 +18,14 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import WrapValidator
 from torch import Tensor
 
 from mmkd_lab.core.check import LabError, listing, require
-from mmkd_lab.core.config import Positive
+from mmkd_lab.core.config import Positive, config
 from mmkd_lab.core.fingerprint import digest, digest_arrays
 from mmkd_lab.core.registry import Registry
 from mmkd_lab.data.task import Task
@@ -236,6 +237,29 @@ class Method:
         return {"method": self.name, **plain, **({"source": source} if source else {})}
 
 
+@config
+class FeatureMethod(Method):
+    """The base of methods that compare features of the full input, of one layer on either side.
+
+    Args:
+        student_layer: where the student's features are taken, by the name of its submodule; by default what
+            the head reads.
+        teacher_layer: where the teacher's are. Both sides keep their own width.
+    """
+
+    student_layer: str = field(default=HEAD, kw_only=True)
+    teacher_layer: str = field(default=HEAD, kw_only=True)
+
+    @property
+    def needs(self) -> Needs:
+        """Features of the full input."""
+        return Needs(student_layers=(self.student_layer,), teacher_layers=(self.teacher_layer,))
+
+    def pair(self, student: Outputs, teacher: Outputs) -> tuple[Tensor, Tensor]:
+        """The features of both, (R, B, F) and (R, B, F')."""
+        return student.at(self.student_layer), teacher.at(self.teacher_layer)
+
+
 METHODS: Registry[type[Method]] = Registry("method", home=("mmkd_lab.distill.losses",))
 
 
@@ -266,10 +290,18 @@ def _source(cls: type) -> str:
     try:
         return inspect.getsource(cls)
     except (OSError, TypeError):
-        # A notebook's class has no file; its functions have, but for those that a decorator wrote.
+        # A notebook's class has no file: its functions have, or at least their bytecode.
         members = [getattr(one, "fget", one) for one in vars(cls).values()]
-        written = [one for one in members if inspect.isfunction(one) and one.__code__.co_filename[:1] != "<"]
-        return "".join(inspect.getsource(one) for one in written)
+        return "".join(_function_source(one) for one in members if inspect.isfunction(one))
+
+
+def _function_source(function: FunctionType) -> str:
+    try:
+        return inspect.getsource(function)
+    except OSError:
+        code = function.__code__
+        plain = [one for one in code.co_consts if not isinstance(one, CodeType)]
+        return repr((code.co_code, plain, code.co_names))
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - JSON

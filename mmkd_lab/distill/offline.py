@@ -126,7 +126,7 @@ def _numbers(table: pd.DataFrame, name: str, data: PairedData, ids: Tensor) -> T
     for column in data.classes:
         kind = table[column].dtype
         require(kind.kind in "fiub", f"{name}[{column!r}]", str(kind), "must hold numbers")
-    found = table[list(data.classes)].to_numpy(dtype=np.float64)
+    found = table[list(data.classes)].to_numpy(dtype=np.float64, copy=True)
     bad = np.argwhere(~np.isfinite(found))
     if len(bad):
         row, k = (int(one) for one in bad[0])

@@ -210,7 +210,7 @@ class TeacherOutputs:
         for kind in _KINDS:
             for name, values in getattr(self, kind).items():
                 named[f"{kind}/{getattr(name, 'label', name)}"] = values
-        text = json.dumps(about, sort_keys=True).encode()
+        text = json.dumps(about).encode()
         arrays = {name: values.cpu().numpy() for name, values in named.items()}
         return {_ABOUT: np.frombuffer(text, dtype=np.uint8), **arrays}
 
@@ -220,8 +220,9 @@ class TeacherOutputs:
         about = json.loads(bytes(np.asarray(arrays[_ABOUT])))
         tensors = {name: torch.from_numpy(np.array(one)) for name, one in arrays.items() if name != _ABOUT}
         named: dict[str, Any] = {kind: {} for kind in _KINDS}
-        for name in [one for one in tensors if "/" in one]:
-            kind, _, key = name.partition("/")
+        order = {label: i for i, label in enumerate(about["kept"])}  # files keep no order
+        parts_of = [(*name.partition("/")[::2], name) for name in sorted(tensors) if "/" in name]
+        for kind, key, name in sorted(parts_of, key=lambda one: (one[0], order.get(one[1], 0))):
             named[kind][key if kind == "features" else View(about["kept"][key])] = tensors.pop(name)
         known = about["identity"]
         if known is not None:

@@ -177,7 +177,7 @@ def train_student(task: StudentTask) -> Outcome:
     """Its outputs under every view, on all splits but train; its scores on all; its weights of samples."""
     taught = None
     if task.teacher is not None:
-        taught = handed(task.loss, task.teacher, task.context, seed=teacher_seed(task.seed)).to(task.device)
+        taught = task.loss.prepare(task.teacher, task.context, seed=teacher_seed(task.seed))
     before = _clock(task.device)
     untrained, searched = _start(task)
     samples = len(task.data.positions("train"))
@@ -197,28 +197,6 @@ def train_student(task: StudentTask) -> Outcome:
     steps = searched + sum(steps_run(fitted, task.recipe, samples))
     facts = {**_facts(fitted), "seconds": (_clock(task.device) - before) / steps}
     return Outcome({**facts, "scores": _scores(fitted.replicas, task.data)}, _kept(task, fitted, taught))
-
-
-def handed(loss: Distillation, teacher: TeacherOutputs, context: Context, *, seed: int) -> TeacherOutputs:
-    """What one student is handed of its teacher: what every method of its loss makes of it, together.
-
-    Raises `LabError` for methods that make different things of one output.
-    """
-    parts = [m.prepare(teacher, context, seed=seed) for _, m in loss.terms if m.needs.teacher]
-    found = parts[0]
-    for part in parts[1:]:
-        logits = found.logits if part.logits is teacher.logits else part.logits
-        clash = found.logits is not teacher.logits and logits is not found.logits
-        named: dict[str, Any] = {}
-        for kind in ("views", "features", "view_features", "weights"):
-            one, other = getattr(found, kind), getattr(part, kind)
-            clash = clash or any(one[name] is not other[name] for name in set(one) & set(other))
-            named[kind] = {**one, **other}
-        require(
-            not clash, "loss", list(loss.names), "its methods make different things of one teacher's output"
-        )
-        found = replace(found, logits=logits, **named)
-    return found
 
 
 def _start(task: StudentTask) -> tuple[Replicas, int]:

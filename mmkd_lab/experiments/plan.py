@@ -121,8 +121,7 @@ class Plan:
             needs = needs | experiment.loss(arm, experiment.plain).needs
         views = [view for view in experiment.looked_at if view != experiment.full]
         for arm in experiment.arms:
-            for _, method in experiment.loss(arm, experiment.plain).terms:
-                views += method.asks(experiment.context)
+            views += experiment.loss(arm, experiment.plain).asks(experiment.context)
         views = [view for view in dict.fromkeys(views) if view != experiment.full]
         return Asks(
             tuple(views),

@@ -149,6 +149,11 @@ def interval_figure(
             ax.tick_params(labelleft=i % across == 0)
             ax.set_title(_wrapped(panel.title, room - 0.1, TEXT_SIZE, "bold"))
             ax.set_xlabel(_wrapped(panel.axis, room - 0.1, NOTE_SIZE), fontsize=NOTE_SIZE)
+        for line in grid:
+            shown = [ax for ax in line if ax.figure is not None]
+            top = min(ax.get_ylim()[1] for ax in shown)
+            for ax in shown:
+                ax.set_ylim(top=top)  # the rows of a line stand level
         figure.headline(title)
         figure.note(f"{note}{' Arrows: a row goes on beyond the frame.' if cut else ''}")
     return figure

@@ -169,4 +169,4 @@ def _size(maps: Numbers, kind: str, *, with_inputs: bool) -> tuple[float, float]
         return 7.0, min(20.0, 1.1 + 1.35 * n)
     side = min(2.2, 8.6 / n)
     tall = side * (1.0 if kind == "spectrogram" else maps.shape[1] / maps.shape[2])
-    return max(4.0, side * n + 1.3), min(20.0, 1.3 + (2 if with_inputs else 1) * (tall + 0.25))
+    return max(4.0, side * n + 1.3), min(20.0, 1.1 + (2 if with_inputs else 1) * (tall + 0.1))

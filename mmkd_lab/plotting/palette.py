@@ -9,7 +9,7 @@ them stay apart for people without red or green cones; `tests/plotting/test_pale
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 TEACHER = "#C85200"
 STUDENT = "#0072B2"
@@ -77,13 +77,18 @@ _LOOKS = {
 
 def style_of(arm: str) -> tuple[str, str]:
     """What figures call an arm, and its colour; an arm that nobody registered is called by its own name."""
-    return _LOOKS.get(arm, (arm, NEUTRAL))
+    return _looks().get(arm, (arm, NEUTRAL))
 
 
 def ordered(arms: Iterable[str]) -> list[str]:
     """Arms in the order of every figure: the lab's own first, then the others as they came."""
-    present = list(dict.fromkeys(str(arm) for arm in arms))
-    return [*(arm for arm in _LOOKS if arm in present), *(arm for arm in present if arm not in _LOOKS)]
+    present, known = list(dict.fromkeys(str(arm) for arm in arms)), _looks()
+    return [*(arm for arm in known if arm in present), *(arm for arm in present if arm not in known)]
+
+
+def _looks() -> Mapping[str, tuple[str, str]]:
+    """{arm: (label, colour)} in the order of every figure, the teacher first."""
+    return _LOOKS
 
 
 def view_colour(i: int) -> str:

@@ -1,8 +1,8 @@
 """The studies' interval figures: each is a declaration of rows, panels and the row that is the line.
 
 All take a study's tidy table (see `tables`) and a title, the finding; `metric` and `split` say what is
-compared, `reference` is the arm at zero. All raise `LabError` for columns, arms, losses, metrics or splits that
-the table lacks, values that are not finite, and seeds that do not pair up.
+compared, `reference` is the arm at zero. All raise `LabError` for columns, arms, losses, metrics or splits
+that the table lacks, values that are not finite, and seeds that do not pair up.
 """
 
 from __future__ import annotations

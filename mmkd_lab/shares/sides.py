@@ -160,9 +160,11 @@ def leading(x: npt.ArrayLike, *, components: int = 50, name: str = "values") -> 
 
     Of fewer than four times as many samples, there are no more columns than a quarter of the samples: the
     estimators need samples beyond the columns of both modalities. The components are those of all samples
-    given; no label is looked at. Raises `LabError`, by that name, when no column varies.
+    given; no label is looked at. A column given twice counts once. Raises `LabError`, by that name, when no
+    column varies.
     """
     columns, _ = drop_constant(x, name=name)
+    columns = columns[:, np.sort(np.unique(columns, axis=1, return_index=True)[1])]
     most = min(components, max(len(columns) // 4, 1))
     if columns.shape[1] <= most:
         return columns

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ import torch
 
 from mmkd_lab.core import check
 from mmkd_lab.core.check import one_of, require
-from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.data.paired import PairedData
 from mmkd_lab.experiments.config import Config
 from mmkd_lab.experiments.experiment import Experiment
 from mmkd_lab.experiments.plan import Plan
@@ -30,17 +29,15 @@ from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.shares.decisive import LEAST_SHARED
 from mmkd_lab.shares.estimators import ESTIMATORS
+from mmkd_lab.shares.question import Layer, Question, pair_of, split_of
 from mmkd_lab.shares.shares import ModalityShares
-from mmkd_lab.shares.sides import FOLDS, Floats, Sides, leading
+from mmkd_lab.shares.sides import FOLDS, Floats
 from mmkd_lab.study.sharing_verdict import ORDER, Notes, noted, sentence, title
 from mmkd_lab.training.device import resolve
 from mmkd_lab.training.sources import source_of
 
-Layer = Literal["input", "predictions", "features", "given"]
 NAME = "modality_shares"
 _RESAMPLES = 100
-#: So many samples make a split large enough to be looked at by itself.
-ENOUGH = 500
 
 
 def modality_shares(
@@ -111,13 +108,20 @@ def modality_shares(
     check.real("least_shared", least_shared, at_least=0.0, at_most=1.0)
     check.whole("folds", folds, at_least=2)
     data = load_data(dataset, PROFILES[profile])
-    names = _pair(data, modalities)
-    where, said = _split(data, split, layer)
+    names = pair_of(data, modalities)
+    where, said = split_of(data, split, layer)
     trained = 2 * len(numbers) if layer == "features" else 0
     rows: list[tuple[object, ...]] = []
     counted, notes = 0, Notes()
     with session(trained, store=store, jobs=jobs, progress=trained > 0) as runner:
-        asked = _Asked(data, names, layer, folds, least_shared, profile, runner)
+        asked = Question(
+            data,
+            names,
+            layer,
+            folds,
+            least_shared,
+            features=lambda which, seed: _trained_features(data, names, which, seed, profile, runner),
+        )
         several = [asked.sides(where, seed) for seed in numbers]
     for seed, sides in zip(numbers, several, strict=True):
         counted = len(sides.y)
@@ -126,7 +130,7 @@ def modality_shares(
             if found.notes:
                 notes.setdefault(name, {})[str(seed)] = list(found.notes)
             rows += _rows(found, (NAME, data.name, name, "shares", seed, where))
-    said = (*sides.notes, *said, *_disagreement(asked, where, estimator, numbers[0], rows))
+    said = (*sides.notes, *said, *asked.disagreements(where, estimator, numbers[0], _RESAMPLES))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return Study(
         name=file_name(NAME, data.name, *names, layer),
@@ -154,103 +158,6 @@ def modality_shares(
             "seconds": round(time.perf_counter() - started, 3),
         },
     )
-
-
-def _pair(data: PairedData, modalities: Sequence[str] | None) -> tuple[str, str]:
-    single = data.task is Task.SINGLE_LABEL
-    require(single, "dataset", data.task.value, "must have one label a sample: shares are those of a class")
-    known = list(data.modalities)
-    rule = "must be named unless there are exactly two"
-    require(modalities is not None or len(known) == 2, "modalities", known, rule, 'For example ["a", "b"].')
-    named = check.flat("modalities", known if modalities is None else modalities, "two names of modalities")
-    require(len(set(named)) == len(named) == 2, "modalities", named, "must be two different names")
-    for name in named:
-        one_of("modality", name, known)
-    return str(named[0]), str(named[1])
-
-
-def _inputs(data: PairedData, names: tuple[str, str], layer: Layer) -> list[Floats]:
-    """(n, d) columns of all samples, in units of the training split's deviation."""
-    found = []
-    for values, name in ((data.modalities[name].cpu(), name) for name in names):
-        rule = "must be floating: token numbers are no quantities"
-        require(values.is_floating_point(), f"modality {name!r}", values.dtype, rule, "Use layer='features'.")
-        x = np.asarray(values.flatten(1).numpy(), dtype=float)
-        if layer != "given":
-            train = x[data.positions("train").cpu().numpy()]
-            scale = train.std(0) if values.ndim == 2 else np.asarray(train.std())
-            x = x / np.where(scale > 0, scale, 1.0)
-        found.append(x)
-    return found
-
-
-def _split(data: PairedData, split: str | None, layer: Layer) -> tuple[str, tuple[str, ...]]:
-    """Whose samples are looked at, and what must be said of them."""
-    held = [name for name in ("test", "val") if name in data.splits]
-    if layer == "features":
-        require("test" in held, "layer", layer, f"needs a test split, and {data.name} has none")
-    if split is not None:
-        one_of("split", split, held if layer == "features" else [*data.splits, "all"])
-        return split, ()
-    if layer == "features":
-        return "test", ()
-    for name in (name for name in held if len(data.positions(name)) >= ENOUGH):
-        return name, ()
-    return "all", (f"All samples are looked at, since no split that nothing is fitted on has {ENOUGH}.",)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """Where the two sides come from."""
-
-    data: PairedData
-    names: tuple[str, str]
-    layer: Layer
-    folds: int
-    least_shared: float
-    profile: str
-    runner: Runner
-
-    def sides(self, split: str, seed: int) -> Sides:
-        """The columns of the samples of a split, with the predictions of probes."""
-        data, layer = self.data, self.layer
-        where = np.arange(len(data)) if split == "all" else data.positions(split).cpu().numpy()
-        if layer == "features":
-            columns = _trained_features(data, self.names, split, seed, self.profile, self.runner)
-        else:
-            columns = [x[where] for x in _inputs(data, self.names, layer)]
-        y = data.target.cpu().numpy()[where]
-        subjects = None if data.group is None else data.group.cpu().numpy()[where]
-        titles = f"modality {self.names[0]!r}", f"modality {self.names[1]!r}"
-        a, b = columns
-        if layer != "given":
-            a, b = (leading(x, name=name) for x, name in zip(columns, titles, strict=True))
-        sides = Sides.of(
-            a, b, y, subjects=subjects, seed=seed, names=titles, folds=self.folds, given=layer == "given"
-        )
-        sides = replace(sides, least_shared=self.least_shared)
-        if layer != "predictions":
-            return sides
-        return replace(sides, a=np.exp(sides.said_a)[:, :-1], b=np.exp(sides.said_b)[:, :-1])
-
-
-def _disagreement(
-    asked: _Asked, split: str, estimator: str, seed: int, rows: Sequence[tuple[object, ...]]
-) -> list[str]:
-    """A sentence for every other large split whose gamma lies outside, interval against interval."""
-    mine = {str(row[6]): float(str(row[7])) for row in rows if row[2] == estimator and row[4] == seed}
-    low, high = (mine.get(f"gamma_union {end}", np.nan) for end in ("low", "high"))
-    found: list[str] = []
-    if split == "all" or asked.layer == "features":
-        return found
-    for name in (one for one in asked.data.splits if one != split):
-        if len(asked.data.positions(name)) < ENOUGH:
-            continue
-        shares = ESTIMATORS[estimator](asked.sides(name, seed), seed, _RESAMPLES)
-        there = shares.intervals.get("gamma_union")
-        if there is not None and (there.low > high or there.high < low):
-            found.append(f"The splits disagree: gamma is {there.show()} on {name}, outside that on {split}.")
-    return found
 
 
 def _trained_features(

@@ -104,7 +104,8 @@ def fit(
             where the network allows, else looped.
         dropout_removal: how `recipe.modality_dropout` removes; an operator of `models.removal`.
         fabric: a Lightning Fabric you have launched on several devices: each process then takes its share of
-            every batch and gradients are averaged, which gives what one process would. One device otherwise.
+            every batch and gradients are averaged, which gives what one process would. Its precision is the
+            run's where the recipe says 'auto'. One device otherwise.
         progress: show a progress bar.
         label: what the bar is called.
 
@@ -117,6 +118,8 @@ def fit(
     of_type("recipe", recipe, Recipe, "a Recipe")
     sets = datasets(data, len(replicas))
     precision = resolve_precision(recipe, replicas.size, replicas.device)
+    if fabric is not None and recipe.precision == "auto":
+        precision = fabric.strategy.precision.precision
     replicas = replicas.to(dtype=dtype_of(precision))
     how = choose(replicas.net, replicas.device, mode)
     _validate(replicas, sets, recipe, dropout_removal)

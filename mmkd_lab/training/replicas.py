@@ -9,17 +9,15 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
-from torch.nn.parameter import UninitializedParameter
 
 from mmkd_lab.core.check import flat, of_type, require, whole
-from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.models.adapter import ModelAdapter
 from mmkd_lab.models.layers import HEAD, Wrapper, named_layers
 from mmkd_lab.models.network import MultimodalNet, build
 from mmkd_lab.models.removal import Removal
 from mmkd_lab.models.spec import NetSpec
 from mmkd_lab.models.views import View
+from mmkd_lab.training.adapt import ready
 from mmkd_lab.training.device import resolve
 from mmkd_lab.training.inputs import eval_inputs, fill_vocabulary, standardise
 from mmkd_lab.training.stacking import Asked, Named, alike, join_rows, known_seeds, row_of, stack_rows
@@ -104,13 +102,13 @@ class Replicas:
         require(len(listed) > 0, "modules", modules, "must hold at least one network")
         known = known_seeds(range(len(listed)) if seeds is None else seeds)
         require(len(known) == len(listed), "seeds", known, f"must be {len(listed)}, one per network")
-        nets = [_ready(one, data, seed, dtype) for one, seed in zip(listed, known, strict=True)]
+        nets = [ready(one, data, seed, dtype) for one, seed in zip(listed, known, strict=True)]
         for r, one in enumerate(nets):
             require(alike(one, nets[0]), f"modules[{r}]", one, "must be built like the first network")
         parameters = stack_rows([dict(net.named_parameters()) for net in nets])
         require(len(parameters) > 0, "modules", modules, "must have parameters")
         buffers = stack_rows([dict(net.named_buffers()) for net in nets])
-        return cls(copy.deepcopy(nets[0]), parameters, buffers, known).to(device)
+        return cls(copy.deepcopy(nets[0]), parameters, buffers, known).to(resolve(device))
 
     @classmethod
     def join(cls, parts: Sequence[Replicas]) -> Replicas:
@@ -361,24 +359,3 @@ class Replicas:
             for r in range(len(self))
         ]
         return torch.stack(rows)
-
-
-def _ready(one: object, data: PairedData | None, seed: int, dtype: torch.dtype | None) -> nn.Module:
-    """A module as a network of the lab, in its precision and with the shapes of all its parameters."""
-    net = one if isinstance(one, (MultimodalNet, Wrapper)) else ModelAdapter(one)  # type: ignore[arg-type]
-    lazy = any(isinstance(value, UninitializedParameter) for value in net.parameters())
-    rule = "has layers without a shape, which need samples to find it"
-    require(
-        data is not None or not lazy, "modules", type(one).__name__, rule, "Replicas.of(modules, data=data)."
-    )
-    kinds = {value.dtype for value in net.parameters() if value.is_floating_point()}
-    kind = dtype or (torch.float64 if torch.float64 in kinds else torch.float32)
-    if lazy or kinds - {kind}:
-        net = copy.deepcopy(net).to(kind)  # yours stays as it is
-    if data is not None and isinstance(net, Wrapper):
-        where = next(iter(net.parameters()), torch.zeros(())).device
-        x = data.batch(data.positions("train")[:2], net.modalities, dtype=kind)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(seed, "init"))
-            net.prepare({name: value.to(where) for name, value in x.items()}, argument="modules")
-    return net

@@ -114,7 +114,6 @@ CASES = {
     "unknown output": (asks(output="logits"), r"output = 'logits'.*'logit'"),
     "unknown target word": (asks(target="true"), r"target = 'true': must be one of 'predicted' or 'label'"),
     "class too large": (asks(target=2), r"target = '2': must lie between 0 and 1 \(2 logits\)"),
-    "class below zero": (asks(target=-1), r"target = -1: must be a whole number of at least 0"),
     "targets of another length": (
         asks(target=torch.zeros(5, dtype=torch.int64)),
         r"target = .*\(5,\).*must be \(6,\) int64",
@@ -124,10 +123,6 @@ CASES = {
     "labels out of range": (
         asks(methods="perceptual_score", labels=torch.full((6,), 9)),
         r"labels = '9': must lie between 0 and 1",
-    ),
-    "labels as floats": (
-        asks(labels=torch.zeros(6)),
-        r"labels = 'torch.float32 \(6,\)': must be \(6,\) int64",
     ),
     "unknown removal": (asks(removal="zero"), r"removal = 'zero'.*Did you mean 'zeros'"),
     "mean without data": (asks(removal="mean"), r"data = None: the removal 'mean' needs the dataset"),
@@ -141,7 +136,6 @@ CASES = {
     ),
     "values that are not finite": (asks(x=UNFIT), r"data\['a'\] = 'NaN or infinite values': must be finite"),
     "unpaired": (asks(x={"a": X["a"], "b": X["b"][:4]}), r"data\['b'\] = \(4, 2\): must hold 6 rows"),
-    "no sample": (asks(x={"a": X["a"][:0], "b": X["b"][:0]}), r"data = '0 samples': must hold at least one"),
     "no modality": (asks(x={}), r"data = \{\}: must hold at least one modality"),
     "a list for data": (asks(x=[1, 2]), r"data = 'list': must be a PairedData or \{modality: tensor\}"),
     "an array for a tensor": (asks(x={"a": np.zeros((3, 2))}), r"data\['a'\] = 'ndarray': must be a tensor"),
@@ -179,14 +173,6 @@ CASES = {
         asks(Additive(classes=1), output="probability"),
         r"output = 'probability': is the same for every input when .* one logit. Use output='logit'",
     ),
-    "a log-probability of one logit": (
-        asks(Additive(classes=1), output="log_probability"),
-        r"output = 'log_probability': is the same for every input",
-    ),
-    "a map of a probability of one logit": (
-        maps(Additive(classes=1), output="probability"),
-        r"output = 'probability': is the same for every input",
-    ),
     "an accuracy of one logit": (
         asks(Additive(classes=1), methods="perceptual_score", labels=torch.zeros(6, dtype=torch.int64)),
         r"net\(x\) = \(6, 1\): one logit has no accuracy to lose",
@@ -198,11 +184,6 @@ CASES = {
     "a number of modalities": (
         asks(Reads(2)),
         r"net.modalities = 2: must be the modalities it reads, by name",
-    ),
-    "one modality as text": (asks(Reads("a")), r"net.modalities = 'a': must be the modalities it reads"),
-    "modalities by number": (
-        asks(Reads((0, 1))),
-        r"net.modalities = \(0, 1\): must be the modalities it reads",
     ),
     "no modality to read": (asks(Reads(())), r"net.modalities = \(\): must be the modalities it reads"),
     "regions of one number": (
@@ -221,7 +202,11 @@ CASES = {
     "unknown interval": (asks(interval="boot"), r"interval = 'boot'.*'t' or 'bootstrap'"),
     "level of one": (asks(level=1.0), r"level = 1.0: must be a finite number above 0"),
     "no draws": (asks(methods="permutation", draws=0), r"draws = 0: must be a whole number of at least 1"),
-    "no steps": (asks(methods="integrated_gradients", steps=0), r"steps = 0"),
+    "unknown nodes": (asks(nodes="simpson"), r"nodes = 'simpson': must be one of 'graded'"),
+    "one node of a trapezoid": (
+        asks(nodes="riemann_trapezoid", steps=1),
+        r"steps = 1: must be .* at least 2",
+    ),
     "empty batches": (asks(batch_size=0), r"batch_size = 0"),
     "unknown modality for a map": (maps(modality="c"), r"modality = 'c': must be one of 'a' or 'b'"),
     "unknown map method": (maps(method="lime"), r"method = 'lime'"),
@@ -235,10 +220,6 @@ CASES = {
         maps(Conv(), IMAGES, method="occlusion", patch=2, stride=3),
         r"stride = 3: must leave no cell between two windows",
     ),
-    "a patch of no cells": (
-        maps(method="ablation", patch=0),
-        r"patch = 0: must be a whole number of at least 1",
-    ),
     "a patch of too many sides": (
         maps(method="ablation", patch=(1, 1)),
         r"patch = \(1, 1\): must have 1 to 1 sides",
@@ -246,10 +227,6 @@ CASES = {
     "regions of another shape": (
         maps(method="ablation", regions=torch.zeros(4, dtype=torch.int64)),
         r"regions = \(4,\): must have a sample's shape \(3,\)",
-    ),
-    "fractional regions": (
-        maps(method="ablation", regions=torch.zeros(3)),
-        r"regions = torch.float32: must be whole",
     ),
     "negative regions": (
         maps(method="ablation", regions=torch.tensor([0, -4, 1])),
@@ -281,7 +258,6 @@ CASES = {
         channels(layer="convs"),
         r"layer = 'convs': is no layer of this Conv. It has 'act', 'conv'.*'head'",
     ),
-    "a number for a layer": (channels(layer=5), r"layer = 5: is no layer"),
     "unknown side": (channels(layer="act", side="both"), r"side = 'both'.*'output' or 'input'"),
     "the closed form before a non-linear head": (
         channels(layer="act", method="closed_form"),
@@ -314,10 +290,6 @@ CASES = {
         r"axis = 0: must be an axis of \(6, 3, 4, 4\) other than 0",
     ),
     "no permutations": (channels(layer="act", permutations=0), r"permutations = 0: must be a whole number"),
-    "orders of other samples": (
-        channels(layer="act", permutations=torch.zeros(2, 5, dtype=torch.int64)),
-        r"permutations = .*must be a number or \(M, 6\) int64",
-    ),
     "orders that repeat": (
         channels(layer="act", permutations=torch.zeros(2, 6, dtype=torch.int64)),
         r"permutations = 'rows': each row must hold every number from 0 to 5 once",
@@ -346,15 +318,7 @@ CASES = {
         lambda: top_k_precision(torch.rand(2, 3), torch.tensor([[True, False, False], [True, True, False]])),
         r"k = None: must be given, since the worlds have 1 to 2 true channels",
     ),
-    "precision of none": (
-        lambda: top_k_precision(torch.rand(3), torch.zeros(3, dtype=torch.bool)),
-        r"k = 0: must lie between 1 and 3",
-    ),
     "no weight at all": (lambda: Alignment(0, 0, 0), r"'all 0': must not all be 0"),
-    "a negative weight": (
-        lambda: Alignment(agreement=-1.0),
-        r"agreement = -1.0: must be greater than or equal to 0",
-    ),
     "one network as both": (
         lambda: align(NET, NET, paired()),
         r"student = 'the teacher': must be a network of its own",
@@ -366,10 +330,6 @@ CASES = {
     "a rate that runs away": (
         lambda: align(Linear(d=3), Student(), paired(), Joint(epochs=50, batch_size=None, lr=1e30)),
         r"loss = (nan|inf): must stay finite.*Lower lr",
-    ),
-    "worlds that do not pair": (
-        linear_worlds(b=(2, 4, 2)),
-        r"b = \(2, 2, 4\): must hold 2 worlds of 5 samples",
     ),
     "one world without its axis": (
         linear_worlds(a=(5, 3)),

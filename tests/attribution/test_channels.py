@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import FeaturePermutation
-from torch import nn
 
 from mmkd_lab.attribution import by_channel, closed_form, minmax, top_k_precision, weight_magnitude
 from mmkd_lab.attribution.saliency import distance, permuted_mse
@@ -65,24 +64,15 @@ def test_the_closed_form_for_channels_with_positions(reads):
     np.testing.assert_allclose(exact.values, looped, atol=1e-12)
 
 
-def test_all_cyclic_shifts_together_are_the_closed_form():
-    """Each value meets each partner once: n permutations average to what all n! do."""
-    x, n = draw(n=50, a=(4,), b=(2,)), 50
-    shifts = (torch.arange(n) + torch.arange(n).unsqueeze(1)) % n
-    exact = by_channel(Linear(), Student(), x)
-    shifted = by_channel(Linear(), Student(), x, method="permutation", permutations=shifts)
-    np.testing.assert_allclose(shifted.values, exact.values, atol=1e-9)
-
-
-def test_forty_thousand_permutations_come_within_four_standard_errors():
+def test_ten_thousand_permutations_come_within_four_standard_errors():
     x = draw(n=100, a=(12,), b=(2,))
     x["a"] = x["a"] @ draw(n=12, m=(12,), seed=3)["m"] / 3  # correlated channels
     teacher, student = Linear(d=12), Student()
     exact = by_channel(teacher, student, x)
-    drawn = by_channel(teacher, student, x, method="permutation", permutations=40_000)
+    drawn = by_channel(teacher, student, x, method="permutation", permutations=10_000)
     assert (drawn.standard_error > 0).all()
     assert (np.abs(drawn.values - exact.values) < 4 * drawn.standard_error).all()
-    assert drawn.standard_error.max() < 0.02 * np.abs(exact.values).max()
+    assert drawn.standard_error.max() < 0.04 * np.abs(exact.values).max()
 
 
 @pytest.mark.parametrize("kind", ["mse", "l1", "kl"])
@@ -101,7 +91,7 @@ def test_fast_permutations_equal_the_plain_loop(reads, kind):
     orders = some_orders(11, 4)
     settings = {"layer": "act", "method": "permutation", "distance": kind, "permutations": orders}
     looped = plain_loop(rest, teacher.act(teacher.conv(x["a"])), student(x).double(), orders, kind=kind)
-    for size in (3, 11, 40, 1024):  # fewer rows than samples, as many, several channels at once
+    for size in (3, 40):  # fewer rows than samples, several channels at once
         found = by_channel(teacher, student, x, batch_size=size, **settings)
         np.testing.assert_allclose(found.values, looped.mean(0), atol=1e-6)
         np.testing.assert_allclose(found.standard_error, looped.std(0) / 2, atol=1e-6)
@@ -153,27 +143,6 @@ def test_captum_says_the_same_with_the_opposite_sign():
         values.append(-captum.attribute(x["a"])[0].detach())
     ours = by_channel(teacher, student, x, method="permutation", permutations=orders)
     np.testing.assert_allclose(ours.values, torch.stack(values).mean(0), atol=1e-6)
-
-
-def test_tokens_have_their_channels_on_the_last_axis():
-    class Tokens(nn.Module):
-        def __init__(self):
-            super().__init__()
-            torch.manual_seed(0)
-            self.embed, self.head = nn.Linear(2, 4), nn.Linear(4, 2)
-
-        def forward(self, x):
-            return self.head(torch.tanh(self.embed(x["a"])).mean(1))
-
-    x, orders = draw(n=8, a=(3, 2), b=(2,)), some_orders(8, 3)
-    teacher, student = Tokens(), Student()
-    found = by_channel(teacher, student, x, layer="embed", axis=-1, permutations=orders)
-
-    def rest(passed):
-        return teacher.head(torch.tanh(passed).mean(1))
-
-    looped = plain_loop(rest, teacher.embed(x["a"]), student(x).double(), orders, axis=2)
-    np.testing.assert_allclose(found.values, looped.mean(0), atol=1e-6)
 
 
 def test_a_derived_network_shared_specific_and_opposed():
@@ -233,14 +202,6 @@ def test_a_channel_of_no_weight_or_no_variation_has_saliency_zero_exactly(method
     assert (found.values != 0).sum() == 3
     assert found.constant.tolist() == [False, False, kind == "constant", False]
     assert ("1 constant and therefore 0" in repr(found)) == (kind == "constant")
-
-
-def test_the_closed_form_of_a_constant_that_no_mean_reproduces_is_zero():
-    features = torch.stack([torch.full((30,), 0.1), torch.arange(30.0)], dim=1)
-    spread = features[:, 0] - features[:, 0].mean()
-    gap = draw(n=30, g=(2,))["g"]
-    assert spread.abs().max() > 0  # rounding alone would leave a saliency
-    assert closed_form(features, torch.ones(2, 2), gap)[0] == 0.0
 
 
 def test_a_dead_channel_deep_in_a_network_is_zero_and_never_nan():

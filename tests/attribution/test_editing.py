@@ -116,7 +116,10 @@ class Tokens(nn.Module):
 def test_the_axis_of_channels_is_found_or_asked_for():
     data = paired(draw(30, a=(3, 2), b=(2,)))
     for layer in ("embed", "act"):
-        assert len(by_channel(Tokens(mixed=False), Student(), data, layer=layer, permutations=2)) == 4
+        found = by_channel(Tokens(mixed=False), Student(), data, layer=layer, permutations=2)
+        asked = by_channel(Tokens(mixed=False), Student(), data, layer=layer, axis=-1, permutations=2)
+        assert (found.axis, len(found)) == (2, 4)
+        np.testing.assert_array_equal(found.values, asked.values)
     mixed = Tokens(mixed=True)
     assert by_channel(mixed, Student(), data, layer="embed", permutations=2).axis == 2
     found = by_channel(mixed, Student(), data, layer="mix", permutations=2)

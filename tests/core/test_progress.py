@@ -27,7 +27,7 @@ def test_jobs_are_told_to_the_file_one_line_each(tmp_path, monkeypatch):
     with jobs_progress(2, "network") as progress:
         assert last_told(file) == Told("network", 0, 2)
         progress.update("cm_kd, seed 0")
-        assert str(last_told(file)) == "network 2 of 2, about 5 s left"
+        assert str(last_told(file)) == "network 2 of 2"
         progress.update("cm_kd, seed 1")
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [(line["done"], line["what"]) for line in lines] == [
@@ -44,6 +44,11 @@ def test_a_file_that_cannot_be_written_or_read_stops_nothing(tmp_path, monkeypat
         progress.update()
     (tmp_path / "half").write_text('{"label": "net')
     assert [last_told(tmp_path / name) for name in ("half", "gone")] == [None, None]
+
+
+def test_what_was_told_reads_well():
+    assert str(Told("network", 6, 25, "cm_kd", 130.0)) == "network 7 of 25, about 2 min left"
+    assert str(Told("network", 25, 25, "cm_kd", 0.0)) == "network 25 of 25"
 
 
 def test_time_left_is_as_exact_as_a_guess_deserves():

@@ -13,7 +13,16 @@ import numpy as np
 import pytest
 
 from mmkd_lab.core.check import DamagedFile
-from mmkd_lab.data.archives import digest_members, gunzip, loudness, members, read_idx, read_wav
+from mmkd_lab.data.archives import (
+    digest_members,
+    digest_npz,
+    gunzip,
+    loudness,
+    members,
+    read_idx,
+    read_npz,
+    read_wav,
+)
 
 PATTERN = r"(?:.*/)?recordings/([0-9]_[a-z]+_[0-9]+\.wav)"
 
@@ -185,3 +194,93 @@ def test_a_directory_of_a_zip_that_lies_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(bytes(whole))
     with pytest.raises(DamagedFile, match="complete zip archive"):
         members(tmp_path / "a.zip", PATTERN)
+
+
+def npy_bytes(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=True)
+    return buffer.getvalue()
+
+
+def headed(header: str, values: bytes = b"") -> bytes:
+    """An .npy file of version 1 with this header."""
+    text = header.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + values
+
+
+def stated(shape: str, descr: str = "|u1", values: bytes = b"") -> bytes:
+    return headed(f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}", values)
+
+
+def patched(content: bytes, *, flags: int = 0, method: int | None = None) -> bytes:
+    """A zip whose one member claims other flags or another compression, in both of its headers."""
+    out = bytearray(content)
+    for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = out.index(mark) + at
+        out[place : place + 2] = struct.pack("<H", struct.unpack("<H", out[place : place + 2])[0] | flags)
+        if method is not None:
+            out[place + 2 : place + 4] = struct.pack("<H", method)
+    return bytes(out)
+
+
+def zipped(name: str, content: bytes, kind: int = zipfile.ZIP_STORED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", kind) as archive:
+        archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+GOOD = npy_bytes(np.arange(8, dtype=np.uint8))
+LZMA = zipped("x.npy", GOOD * 40, zipfile.ZIP_LZMA)
+ARRAYS = {
+    "encrypted": patched(zipped("x.npy", GOOD), flags=1),
+    "unknown compression": patched(zipped("x.npy", GOOD), method=77),
+    "broken LZMA": LZMA[:60] + bytes(8) + LZMA[68:],
+    "name that is no UTF-8": patched(zipped("xxxxx", GOOD).replace(b"xxxxx", b"\xff\xfe.np"), flags=0x800),
+    "brackets for a header": zipped("x.npy", headed("((((" * 20)),
+    "no header": zipped("x.npy", b"no array"),
+    "objects": zipped("x.npy", npy_bytes(np.array([{"a": 1}], dtype=object))),
+    "dates": zipped("x.npy", npy_bytes(np.zeros(1, "datetime64[s]"))),
+    "sizes that overflow to 0": zipped("x.npy", stated("(4294967296, 4294967296)")),
+    "negative size": zipped("x.npy", stated("(-8,)", values=bytes(8))),
+    "more than it holds": zipped("x.npy", stated("(9,)", values=bytes(8))),
+    "far more than it holds": zipped("x.npy", stated("(900000000000000,)", values=bytes(8))),
+    "other bytes": zipped("x.npy", npy_bytes(np.zeros(7, np.uint8))),
+    "bomb": zipped("x.npy", npy_bytes(np.zeros(10**6, np.uint8)), zipfile.ZIP_DEFLATED),
+    "outside": zipped("../x.npy", GOOD),
+}
+
+
+def test_arrays_are_read_as_numpy_reads_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {
+        "a": rng.integers(0, 9, (3, 4)),
+        "b": np.asfortranarray(rng.random((2, 3))),
+        "c": np.array(["x", "yz"]),
+    }
+    np.savez_compressed(tmp_path / "x.npz", **arrays)
+    found = read_npz(tmp_path / "x.npz", size=sum(array.nbytes for array in arrays.values()))
+    assert all(np.array_equal(found[name], array) for name, array in arrays.items())
+    digests = {digest_npz(found), digest_npz({**found, "a": found["a"] + 1}), digest_npz({"A": found["a"]})}
+    assert len(digests) == 3
+    assert digest_npz(dict(reversed(found.items()))) == digest_npz(arrays)
+
+
+@pytest.mark.parametrize("case", ARRAYS)
+def test_other_arrays_are_refused(case: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    path.write_bytes(ARRAYS[case])
+    with pytest.raises(DamagedFile) as caught:
+        read_npz(path, size=8)
+    assert caught.value.argument == str(path)
+
+
+def test_what_an_archive_holds_in_all_is_bounded_before_it_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "many.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for i in range(60):
+            archive.writestr(f"recordings/{i % 10}_{'abcdef'[i // 10]}_0.wav", bytes(4_000_000))
+    with pytest.raises(DamagedFile, match=r"240000000 bytes.* at most 200000000") as caught:
+        members(path, PATTERN)
+    assert caught.value.argument == str(path)
+    assert len(members(path, PATTERN, only={"0_a_0.wav"})["0_a_0.wav"]) == 4_000_000

@@ -79,7 +79,7 @@ def test_an_explicit_path_needs_no_mirror(
     ("name", "source"),
     [
         ("ravdess", r"zenodo\.org/records/1188976; CC BY-NC-SA 4\.0, research only"),
-        ("mfeat", r"archive\.ics\.uci\.edu/dataset/72.*python -m mmkd_lab\.data\.mfeat"),
+        ("mfeat", r"archive\.ics\.uci\.edu/dataset/72.*python -m mmkd_lab\.data\.pack mfeat"),
         ("crema_votes", r"github\.com/CheyneyComputerScience/CREMA-D, ODbL 1\.0"),
     ],
 )

@@ -13,8 +13,8 @@ import torch
 
 from mmkd_lab import data
 from mmkd_lab.core.check import DamagedFile
-from mmkd_lab.data.datasets import emoji
 from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.data.text import words
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_the_vocabulary_knows_training_words_alone(groups: PairedData) -> None:
     said = {
         s: " ".join(groups.captions["text"][i] for i in rows.tolist()) for s, rows in groups.splits.items()
     }
-    spoken = {split: set(emoji.words(text)) for split, text in said.items()}
+    spoken = {split: set(words(text)) for split, text in said.items()}
     assert set(known.words[2:]) <= spoken["train"]
     assert any(word not in known.words for word in spoken["train"])
     ids = groups.modalities["text"].numpy()

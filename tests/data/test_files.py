@@ -16,7 +16,6 @@ import pytest
 from mmkd_lab import data
 from mmkd_lab.core.check import DamagedFile, LabError
 from mmkd_lab.data import files, manifest
-from mmkd_lab.data.catalogue import catalogue
 from mmkd_lab.data.manifest import DataFile
 
 LABELS = "t10k-labels-idx1-ubyte.gz"
@@ -61,7 +60,7 @@ def mirrored(tmp_path: Path, mirror: Path, name: str) -> Path:
 
 
 def test_the_manifest_covers_the_catalogue() -> None:
-    for item in catalogue():
+    for item in data.catalogue():
         assert set(item.files) <= set(manifest.collections())
     for name in manifest.collections():
         found = manifest.collection(name)

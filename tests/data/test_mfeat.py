@@ -12,7 +12,7 @@ import torch
 
 from mmkd_lab import data
 from mmkd_lab.core.check import DamagedFile, LabError
-from mmkd_lab.data.datasets import mfeat
+from mmkd_lab.data.pack import main, pack
 
 VIEWS = ("fac", "fou", "kar", "mor", "pix", "zer")
 
@@ -78,7 +78,7 @@ def test_plain_classifiers_reach_what_they_should(file: Path) -> None:
 
 
 def test_the_published_text_files_are_packed(texts: Path, file: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mmkd_lab.data.datasets.mfeat", str(texts), str(tmp_path / "mfeat.npz")]
+    command = [sys.executable, "-m", "mmkd_lab.data.pack", "mfeat", str(texts), str(tmp_path / "mfeat.npz")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(tmp_path / "mfeat.npz")
     packed = data.load("mfeat", path=str(tmp_path / "mfeat.npz"))
@@ -103,7 +103,7 @@ def test_damaged_text_files_are_named(damage: object, expected: str, texts: Path
     if damage is not None:
         path.write_text(damage(text))  # type: ignore[operator]
     with pytest.raises(DamagedFile, match=expected) as caught:
-        mfeat.pack(tmp_path, tmp_path / "out.npz")
+        pack("mfeat", tmp_path, tmp_path / "out.npz")
     assert caught.value.argument == str(path)
     assert not list(tmp_path.glob("*.npz"))
 
@@ -116,16 +116,16 @@ def test_other_numbers_are_not_packed(texts: Path, tmp_path: Path) -> None:
     path.unlink()
     path.write_text("\n".join(reversed(lines)))
     with pytest.raises(DamagedFile, match="SHA-256") as caught:
-        mfeat.pack(tmp_path, tmp_path / "out.npz")
+        pack("mfeat", tmp_path, tmp_path / "out.npz")
     assert caught.value.argument == str(tmp_path)
     assert not list(tmp_path.glob("*.npz")) + list(tmp_path.glob(".*"))
 
 
 def test_pack_refuses(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(LabError, match=r"folder = .*none.*must be the folder"):
-        mfeat.pack(tmp_path / "none", tmp_path / "out.npz")
+        pack("mfeat", tmp_path / "none", tmp_path / "out.npz")
     with pytest.raises(LabError, match=r"target = .*out\.zip.*must end in \.npz"):
-        mfeat.pack(texts, tmp_path / "out.zip")
-    assert mfeat.main([]) == 2
-    assert mfeat.main([str(tmp_path / "none"), "out.npz"]) == 2
+        pack("mfeat", texts, tmp_path / "out.zip")
+    assert main([]) == 2
+    assert main(["mfeat", str(tmp_path / "none"), "out.npz"]) == 2
     assert "usage" in capsys.readouterr().err

@@ -17,7 +17,9 @@ import torch
 from mmkd_lab import data
 from mmkd_lab.core.check import DamagedFile, LabError
 from mmkd_lab.data.datasets import nlvr
+from mmkd_lab.data.pack import main, pack
 from mmkd_lab.data.paired import PairedData
+from mmkd_lab.data.text import words
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +117,9 @@ def test_rows_are_what_the_archive_says(found: PairedData, file: Path) -> None:
 
 def test_sentences_are_read_back_from_their_ids(found: PairedData) -> None:
     known, ids = found.vocabularies["text"], found.modalities["text"].numpy()
-    assert known.decode(ids[0]) == " ".join(nlvr.words(found.captions["text"][0]))
+    assert known.decode(ids[0]) == " ".join(words(found.captions["text"][0]))
     train = " ".join(found.captions["text"][i] for i in found.splits["train"].tolist())
-    assert set(known.words[2:]) <= set(nlvr.words(train))
+    assert set(known.words[2:]) <= set(words(train))
     assert 0 < known.unknown_share(ids[found.splits["test"]]) < 0.02
 
 
@@ -170,7 +172,7 @@ def test_other_archives_are_refused(
 def test_a_truncated_or_missing_archive_is_named(file: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.zip"
     path.write_bytes(file.read_bytes()[:100000])
-    with pytest.raises(DamagedFile, match=r"complete zip archive.*python -m mmkd_lab\.data\.nlvr") as caught:
+    with pytest.raises(DamagedFile, match=r"complete zip archive.*mmkd_lab\.data\.pack nlvr") as caught:
         data.load("nlvr", path=str(path))
     assert caught.value.argument == str(path)
     with pytest.raises(DamagedFile, match=r"missing.*github\.com/lil-lab/nlvr") as caught:
@@ -227,20 +229,20 @@ def test_packing_a_clone_gives_an_archive_that_verifies(
 ) -> None:
     out = tmp_path / "nlvr" / "nlvr-permutation0.zip"
     out.parent.mkdir()
-    command = [sys.executable, "-m", "mmkd_lab.data.datasets.nlvr", str(clone), str(out)]
+    command = [sys.executable, "-m", "mmkd_lab.data.pack", "nlvr", str(clone), str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, str(out)), done.stderr
     monkeypatch.setenv("MMKD_LAB_MIRROR", str(tmp_path))
     assert data.verify("nlvr") == [out]
     first = out.read_bytes()
-    assert nlvr.pack(clone, out).read_bytes() == first
+    assert pack("nlvr", clone, out).read_bytes() == first
 
 
 def test_packing_refuses_another_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert nlvr.main([str(tmp_path), str(tmp_path / "out.zip")]) == 2
-    assert "'0 files': must hold the 2967 published files" in capsys.readouterr().err
-    assert nlvr.main([]) == 2
+    assert main(["nlvr", str(tmp_path), str(tmp_path / "out.zip")]) == 2
+    assert "'0 files': must hold 2967" in capsys.readouterr().err
+    assert main([]) == 2
     assert "usage" in capsys.readouterr().err
     with pytest.raises(LabError, match=r"target = '.*out\.npz': must end in \.zip"):
-        nlvr.pack(tmp_path, tmp_path / "out.npz")
+        pack("nlvr", tmp_path, tmp_path / "out.npz")
     assert list(tmp_path.iterdir()) == []

@@ -24,7 +24,7 @@ NARROW = {
 
 def test_data_are_the_same_on_a_narrow_processor_with_two_threads() -> None:
     asked = [*ASKED, ("av_mnist", {**SMALL, "noise": "pink"})] if os.environ.get("MMKD_LAB_MIRROR") else ASKED
-    code = f"from mmkd_lab import data\nfor name, given in {asked!r}: print(data.load(name, **given).fingerprint)"
+    code = f"from mmkd_lab import data\nfor n, p in {asked!r}: print(data.load(n, **p).fingerprint)"
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **NARROW}, capture_output=True, text=True, check=True
     )

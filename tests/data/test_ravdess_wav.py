@@ -11,7 +11,14 @@ import pytest
 from mmkd_lab import data
 from mmkd_lab.core.check import DamagedFile, LabError
 from mmkd_lab.data.datasets import ravdess_wav
-from mmkd_lab.data.datasets.ravdess_wav import Clip, mel_levels, parse_name, read_clip, recordings
+from mmkd_lab.data.datasets.ravdess_wav import (
+    Clip,
+    clip_levels,
+    mel_levels,
+    parse_name,
+    read_clip,
+    recordings,
+)
 
 NAME = "03-01-06-01-02-01-12.wav"
 
@@ -159,3 +166,15 @@ def test_folders_and_names_must_agree(tmp_path: Path) -> None:
     path.rename(folder / "song.wav")
     with pytest.raises(LabError, match=r"name = 'song\.wav'"):
         recordings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"), [(np.zeros(48000), "silent"), (np.ones(100), "at least 1680")]
+)
+def test_a_silent_or_short_recording_names_its_file(
+    samples: np.ndarray, expected: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path / NAME, samples)
+    with pytest.raises(DamagedFile, match=expected) as caught:
+        clip_levels(path)
+    assert caught.value.argument == str(path)

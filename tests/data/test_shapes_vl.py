@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from mmkd_lab import data
 from mmkd_lab.data.datasets import shapes_vl
 from mmkd_lab.data.datasets.shapes_draw import COLOURS, LARGE, PLAIN, SHAPES, mask
-from mmkd_lab.data.datasets.shapes_world import KINDS, MIXES, NEEDED, SUFFICES, VIEWS, Evidence, evidence
+from mmkd_lab.data.datasets.shapes_world import KINDS, MIXES, NEEDED, SUFFICES, VIEWS, Evidence
 from mmkd_lab.data.paired import PairedData
 
 Rows = npt.NDArray[np.int64]
@@ -90,7 +91,7 @@ def test_an_oracle_that_reads_pixels_and_ids_reaches_the_declared_accuracy(mix: 
 @pytest.mark.parametrize("mix", list(MIXES))
 def test_bayes_accuracy_and_information_by_enumeration(mix: str, k: int) -> None:
     """Every outcome of the generator with its probability: evidence kind, label, shape and turn."""
-    world = evidence(mix, num_classes=k)
+    world = replace(MIXES[mix], num_classes=k)
     outcomes = []
     for kind, share in world.shares.items():
         for label, shape, turn in product(range(k), repeat=3):

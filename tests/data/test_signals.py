@@ -122,3 +122,14 @@ def test_stratified_order_and_cut() -> None:
     parts = cut(np.arange(50), (0.5, 0.2, 0.3), rng)
     assert [len(part) for part in parts] == [25, 10, 15]
     assert sorted(np.concatenate(parts)) == list(range(50))
+
+
+def test_columns_are_standardised_by_the_training_rows() -> None:
+    rng = np.random.default_rng(0)
+    table = rng.normal(5.0, [1.0, 30.0, 0.01, 0.0], (400, 4))
+    train = np.arange(300)
+    found = standardise(table, train)
+    assert np.abs(found[train, :3].mean(axis=0)).max() < 1 / 256
+    assert found[train, :3].std(axis=0) == pytest.approx([1, 1, 1], abs=1 / 256)
+    assert (found[:, 3] == 0).all()
+    assert np.array_equal(standardise(table * [3, 4, 5, 6], train), found)

@@ -82,7 +82,9 @@ def test_a_replica_of_weight_zero_gets_exactly_the_gradient_of_the_others():
 
 
 def test_needs_join_and_parameters_reach_their_method():
-    hints = Distillation(((1.0, Hints()), (2.0, Hints("conv", "block")), (0.1, RKD())))
+    hints = Distillation(
+        ((1.0, Hints()), (2.0, Hints(student_layer="conv", teacher_layer="block")), (0.1, RKD()))
+    )
     layers = Needs(student_layers=(HEAD, "conv"), teacher_layers=(HEAD, "block"))
     assert hints.needs == layers
     assert Distillation((*hints.terms, (1.0, MSD)), Zeros()).needs == layers | Needs(VIEWS)

@@ -114,7 +114,7 @@ REFUSED = {
     "gram twice": (lambda: ModalityGram((A, A)), ["views = ['a', 'a']", "each once"]),
     "gram of maps": (lambda: ModalityGram((A,), of="maps"), ["of = 'maps'", "'logits'"]),
     "msd no views": (lambda: Msd(()), ["views = []", "at least one"]),
-    "msd no view": (lambda: Msd(views=("a",)), ["views = 'a'", "View"]),
+    "msd no view": (lambda: Msd(views=("a",)), ["views", "'a'", "View"]),
     "msd twice": (lambda: Msd((A, A)), ["views = ['a', 'a']"]),
     "msd distance": (lambda: Msd((A,), distance="l1"), ["distance = 'l1'"]),
     "msd temperature": (lambda: Msd((A,), "kl", 0.0, ONE), ["temperature = 0.0"]),

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
 
 from mmkd_lab.core.check import LabError
 from mmkd_lab.models import (
     AttentionMask,
     Learned,
     Mean,
-    ModelAdapter,
     NetSpec,
     Permutation,
     View,
@@ -36,8 +34,8 @@ def net(**settings):
 
 CASES = {
     "unknown encoder": (lambda: NetSpec("lenett"), "encoder = 'lenett'", "'lenet'"),
-    "unknown encoder of one": (lambda: NetSpec({"a": "cnn"}), "encoder['a'] = 'cnn'", "one of"),
-    "encoder of no sort": (lambda: NetSpec(7), "encoder = 7", "{modality: name}"),
+    "unknown encoder of one": (lambda: NetSpec({"a": "cnn"}), "'cnn'", "one of"),
+    "encoder of no sort": (lambda: NetSpec(7), "encoder = 7", "{modality: value}"),
     "unknown fusion": (lambda: NetSpec(fusion="early"), "fusion = 'early'", "'attention'"),
     "no width": (lambda: NetSpec(width=0), "width = 0", "at least 1"),
     "no features": (lambda: NetSpec(features=2.5), "features = 2.5", "whole number"),
@@ -45,20 +43,20 @@ CASES = {
     "modality twice": (lambda: NetSpec(modalities=("a", "a")), "modalities = ('a', 'a')", "twice"),
     "modalities a string": (lambda: NetSpec(modalities="image"), "modalities = 'image'", "sequence"),
     "no modality": (lambda: NetSpec(modalities=()), "modalities = ()", "at least one"),
-    "unknown field": (lambda: NetSpec.from_dict({"layers": 3}), "field of NetSpec = 'layers'", "one of"),
+    "unknown field": (lambda: NetSpec.from_dict({"layers": 3}), "layers = 3", "no field of NetSpec"),
     "modality not there": (lambda: net(modalities=("speech",)), "modalities = 'speech'", "'a' or 'b'"),
     "encoder for nobody": (lambda: net(encoder={"image": "mlp"}), "encoder = 'image'", "'a' or 'b'"),
     "encoder of pairs that are none": (
         lambda: NetSpec(("a", "b")),
         "encoder = ('a', 'b')",
-        "{modality: name}",
+        "{modality: value}",
     ),
     "encoder of a number": (
         lambda: NetSpec({1: "mlp", "a": "mlp"}),
         "encoder = {1: 'mlp'",
-        "{modality: name}",
+        "{modality: value}",
     ),
-    "modalities of numbers": (lambda: NetSpec(modalities=(1, "a")), "modalities = 1", "names"),
+    "modalities of numbers": (lambda: NetSpec(modalities=(1, "a")), "modalities = (1, 'a')", "name"),
     "standardise in words": (lambda: NetSpec(standardise="no"), "standardise = 'no'", "True or False"),
     "baseline a number": (lambda: NetSpec(baseline=2), "baseline = 2", "True or False"),
     "spec from a list": (lambda: NetSpec.from_dict(["width"]), "values = ['width']", "as_dict"),
@@ -66,11 +64,6 @@ CASES = {
     "shapes None": (lambda: build(NetSpec(), None, 2, seed=0), "shapes = None", "data.shapes"),
     "shape a number": (lambda: build(NetSpec(), {"a": 5}, 2, seed=0), "shapes['a'] = 5", "(1, 28, 28)"),
     "half a side": (lambda: build(NetSpec(), {"a": (3.5,)}, 2, seed=0), "shapes['a'] = (3.5,)", "whole"),
-    "modalities of a module a string": (
-        lambda: ModelAdapter(nn.Linear(2, 2), modalities="ab"),
-        "modalities = 'ab'",
-        "sequence",
-    ),
     "all views of a string": (lambda: all_views("ab"), "of = 'ab'", "names"),
     "no shapes": (lambda: build(NetSpec(), {}, 2, seed=0), "shapes = {}", "at least one"),
     "empty side": (lambda: build(NetSpec(), {"a": (0,)}, 2, seed=0), "shapes['a'] = (0,)", "at least 1"),
@@ -111,11 +104,6 @@ CASES = {
         "stays['a'] = (3,)",
         "(4,)",
     ),
-    "masks for an own net": (
-        lambda: ModelAdapter(nn.Identity())(AttentionMask().apply(X, View.only("a"))),
-        "removal = ['b kept for attention']",
-        "permutation",
-    ),
     "patch larger than the map": (
         lambda: build(NetSpec(**STREAM, patch=9), {"a": (1, 8, 12)}, 2, seed=0),
         "patch = 9",
@@ -130,8 +118,8 @@ CASES = {
         "shapes['a'] = (2, 3, 4, 5)",
         "height",
     ),
-    "vocabulary a number": (lambda: NetSpec(vocabulary=7), "vocabulary = 7", "number of token ids"),
-    "vocabulary of padding": (lambda: NetSpec(vocabulary={"a": 1}), "vocabulary['a'] = 1", "at least 2"),
+    "vocabulary a number": (lambda: NetSpec(vocabulary=7), "vocabulary = 7", "{modality: value}"),
+    "vocabulary of padding": (lambda: NetSpec(vocabulary={"a": 1}), "vocabulary.0.1 = 1", "at least 2"),
     "vocabulary for nobody": (lambda: net(vocabulary={"text": 5}), "vocabulary = 'text'", "'a' or 'b'"),
     "text of two axes": (
         lambda: build(NetSpec(**TEXT), {"a": (3, 2)}, 2, seed=0),
@@ -178,13 +166,6 @@ CASES = {
     ),
     "rows on another axis": (lambda: view_rows(X, [View.only("a")], Zeros(), axis=2), "axis = 2", "replicas"),
     "views that do not divide": (lambda: split_views(torch.zeros(4, 2), 3), "count = 3", "4 rows"),
-    "own without module": (lambda: ModelAdapter(print), "module = 'builtin_function_or_method'", "nn.Module"),
-    "own with unknown head": (
-        lambda: ModelAdapter(nn.Sequential(nn.ReLU()), head="fc"),
-        "head = 'fc'",
-        "'0'",
-    ),
-    "own without head": (lambda: ModelAdapter(nn.Identity()).features(X), "head = None", "features"),
 }
 
 

@@ -23,8 +23,8 @@ def words(figure: Figure) -> list[tuple[str, Bbox]]:
 
 
 def _not_drawn(axis: Axis) -> list[Text]:
-    """The labels of ticks outside the view, which matplotlib keeps but does not draw."""
-    drawn = {id(tick) for tick in axis._update_ticks()}
+    """The labels of ticks outside the view or of hidden axes, which matplotlib keeps but does not draw."""
+    drawn = {id(tick) for tick in axis._update_ticks()} if axis.axes.axison else set()
     ticks = [tick for tick in [*axis.majorTicks, *axis.minorTicks] if id(tick) not in drawn]
     return [label for tick in ticks for label in (tick.label1, tick.label2)]
 

@@ -105,6 +105,12 @@ def test_the_zero_line_is_in_view_with_room_for_words_on_both_sides_once_a_line_
     assert told == [0, 1, 0]
 
 
+def test_the_rows_of_panels_side_by_side_stand_level():
+    level = replace(PANEL, line=None, sides=None)
+    first, second, third = draw(level, PANEL, level).axes
+    assert first.get_ylim() == second.get_ylim() == third.get_ylim()
+
+
 def test_an_outlying_row_leaves_the_frame_with_an_arrow_and_its_number():
     keys = [f"r{i}" for i in range(8)]
     rows = [Row(key, key, "#262626") for key in keys]

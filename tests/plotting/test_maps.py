@@ -26,7 +26,6 @@ def test_all_maps_share_one_scale_around_zero():
     assert low == -high
     assert high == pytest.approx(np.percentile(np.abs(MAPS), 99.5))
     np.testing.assert_array_equal(drawn[1].get_array(), MAPS[1, 0])
-    assert figure.png()[:4] == b"\x89PNG"
 
 
 def test_channels_are_summed_and_colours_shown():
@@ -60,10 +59,6 @@ def test_cells_beyond_the_scale_are_counted_aloud():
 
 def test_maps_of_nothing_but_zero_can_be_drawn():
     assert images(maps_figure(np.zeros((1, 4, 4))))[0].get_clim() == (-1.0, 1.0)
-
-
-def test_the_same_maps_give_the_same_bytes():
-    assert maps_figure(MAPS).png() == maps_figure(MAPS).png()
 
 
 @pytest.mark.parametrize(

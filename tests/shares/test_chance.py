@@ -19,10 +19,14 @@ def noise(seed, *, n=400, d=4, classes=2):
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("method", [information_shares, commonality_shares])
 def test_shares_of_noise_are_undefined_and_say_so(method, classes):
-    options = {"bins": 3, "bootstrap": 0} if method is information_shares else {"products": False}
-    found = [method(*noise(seed, classes=classes), **options) for seed in range(20)]
+    options = (
+        {"bins": 3, "bootstrap": 0, "permutations": 30}
+        if method is information_shares
+        else {"products": False}
+    )
+    found = [method(*noise(seed, classes=classes), **options) for seed in range(12)]
     undefined = [shares for shares in found if not shares.defined]
-    assert len(undefined) >= 17  # each is found decisive by chance once in twenty
+    assert len(undefined) >= 10  # each is found decisive by chance once in twenty
     assert all("not shown to exceed" in shares.notes[0] for shares in undefined)
     assert all(not shares.synergy for shares in undefined)
 

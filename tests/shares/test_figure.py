@@ -71,8 +71,9 @@ def test_areas_are_the_shares(name):
         assert area(patch) == pytest.approx(expected[part], rel=0.01, abs=5e-4)
 
 
-@pytest.mark.parametrize("names", [("a", "b"), LONG], ids=["short names", "long names"])
-@pytest.mark.parametrize("name", [*SHARES, *XOR])
+@pytest.mark.parametrize(
+    ("name", "names"), [(name, LONG) for name in (*SHARES, *XOR)] + [("usual", ("a", "b"))]
+)
 def test_no_text_covers_another_or_leaves_the_figure(name, names):
     figure = venn_figure({**SHARES, **XOR}[name], names=names)
     figure.png(dpi=100)  # lays everything out

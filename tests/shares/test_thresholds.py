@@ -60,12 +60,6 @@ def test_the_threshold_tips_gamma_over(method):
     assert "0.00 with R^2 from 0.5 on (least_shared), 1.00 from 0.17, 0.00 from 1." in note
 
 
-def test_channels_tell_what_links_them_and_what_makes_them_general():
-    table = decisive_channels(*blurred(0.06, n=2000), permutations=100, resamples=0).table
-    first = table[(table["modality"] == "a") & (table["channel"] == 0)].iloc[0]
-    assert bool(first["decisive"] and first["linked"] and not first["general"])
-
-
 # few degrees of freedom
 
 
@@ -80,13 +74,13 @@ def test_a_probe_that_leaves_few_degrees_of_freedom_is_refused():
 
 def test_noise_is_seldom_decisive_with_the_least_degrees_of_freedom():
     found = 0
-    for seed in range(60):
+    for seed in range(40):
         rng = np.random.default_rng(seed)
         n = 20 + FREEDOM + 1
         a, b = rng.normal(size=(2, n, 20))
         table = decisive_channels(a, b, np.arange(n) % 2, permutations=100, resamples=0, products=False).table
         found += bool(table["decisive"].any())
-    assert found <= 6  # 6 % are expected; with 10 degrees of freedom it would be 17 %
+    assert found <= 5  # 6 % are expected; with 10 degrees of freedom it would be 17 %
 
 
 def test_halves_with_too_few_degrees_of_freedom_give_no_interval():
@@ -126,10 +120,3 @@ def test_only_what_is_not_shown_reaches_the_boundary():
     assert ends["gamma_b"].high == 1.0
     assert ends["gamma_a"].high < 0.8
     assert ends["gamma_union"].high < 0.8
-
-
-def test_two_modalities_with_a_bit_each_stay_unique():
-    one, two = np.random.default_rng(0).integers(2, size=(2, 1000))
-    ends = information_shares(one, two, 2 * one + two, permutations=20, bootstrap=60).intervals
-    assert ends["gamma_union"].high < 0.1
-    assert min(ends["alpha"].low, ends["beta"].low) > 0.4

@@ -25,12 +25,20 @@ CASES = {
 def main(folder: str, processes: int) -> None:
     """Fit every case, and let the first process save what came out."""
     torch.set_num_threads(1)
-    fabric = Fabric(accelerator="cpu", devices=processes, strategy="ddp" if processes > 1 else "auto")
+    fabric = Fabric(
+        accelerator="cpu", devices=processes, strategy="ddp" if processes > 1 else "auto", precision="64-true"
+    )
     fabric.launch()
     data = toy(train=45)
     for name, (mode, batch, dropout) in CASES.items():
         recipe = Recipe(
-            epochs=4, batch_size=batch, optimiser="sgd", lr=0.05, clip=1.0, modality_dropout=dropout
+            epochs=4,
+            precision="auto",
+            batch_size=batch,
+            optimiser="sgd",
+            lr=0.05,
+            clip=1.0,
+            modality_dropout=dropout,
         )
         replicas = Replicas.build(NetSpec(width=4, features=8), data, seeds=[0, 1], device="cpu")
         removal = Zeros() if dropout else None

@@ -16,15 +16,23 @@ from mmkd_lab.training.checkpoint import FORMAT
 from tests.training.toy import toy
 
 
+def built(dtype=torch.float32):
+    spec = NetSpec(fusion="attention", width=2, features=4)
+    return Replicas.build(spec, toy(), seeds=[3, 8], device="cpu", dtype=dtype)
+
+
 @pytest.fixture
 def replicas():
-    return Replicas.build(NetSpec(fusion="attention", width=2, features=4), toy(), seeds=[3, 8], device="cpu")
+    return built()
 
 
-def test_round_trip(replicas, tmp_path):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_round_trip(dtype, tmp_path):
+    replicas = built(dtype)
     path = save(replicas, tmp_path / "deep" / "nets.safetensors")
     again = load(path, device="cpu")
     assert (again.seeds, again.spec, again.name) == (replicas.seeds, replicas.spec, replicas.name)
+    assert again.dtype == dtype
     for kind in ("parameters", "buffers"):
         ours, theirs = getattr(replicas, kind), getattr(again, kind)
         assert list(ours) == list(theirs)

@@ -55,9 +55,9 @@ def test_two_processes_train_what_one_does(outcomes, case):
     one, two = (load(outcomes[n] / f"{case}.safetensors") for n in (1, 2))
     assert one.parameters
     for name, value in one.parameters.items():
-        torch.testing.assert_close(two.parameters[name], value, rtol=0, atol=1e-5)
+        torch.testing.assert_close(two.parameters[name], value, rtol=0, atol=1e-9)
     histories = [pd.read_csv(outcomes[n] / f"{case}.csv") for n in (1, 2)]
-    pd.testing.assert_frame_equal(*histories, rtol=0, atol=1e-4)
+    pd.testing.assert_frame_equal(*histories, rtol=0, atol=1e-9)
 
 
 def test_a_fabric_of_another_precision_is_refused():
@@ -65,4 +65,4 @@ def test_a_fabric_of_another_precision_is_refused():
     replicas = Replicas.build(NetSpec(width=4), data, seeds=[0], device="cpu")
     fabric = make_fabric(torch.device("cpu"), "bf16-mixed")
     with pytest.raises(LabError, match=r"fabric = 'bf16-mixed': must have the recipe's precision, 32-true"):
-        fit(replicas, data, plain, Recipe(epochs=1), fabric=fabric, progress=False)
+        fit(replicas, data, plain, Recipe(epochs=1, precision="32-true"), fabric=fabric, progress=False)

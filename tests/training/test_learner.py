@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from mmkd_lab.distill.distances import Distance
+from mmkd_lab.distill.msd import Msd, msd_views
 from torch import nn
 from torch.func import functional_call
 

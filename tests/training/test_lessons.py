@@ -6,6 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from mmkd_lab.distill.hints import Hints
+from mmkd_lab.distill.msd import Msd, msd_views
+from mmkd_lab.distill.teacher_views import TeacherViews
 from torch import nn
 
 from mmkd_lab.data.meta import set_aside

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmkd_lab.models import NetSpec, View, build
+from mmkd_lab.core.check import LabError
+from mmkd_lab.models import HEAD, NetSpec, View, build
 from mmkd_lab.training import Replicas, evaluate
 from tests.training.toy import toy
 
@@ -29,18 +30,20 @@ def data():
 
 @pytest.mark.parametrize("name", SPECS)
 def test_a_stack_answers_as_its_networks_do(name, data):
-    replicas = Replicas.build(SPECS[name], data, seeds=[3, 1, 4], device="cpu")
+    replicas = Replicas.build(SPECS[name], data, seeds=[3, 1, 4], device="cpu", dtype=torch.float64)
     logits = replicas.predict(data, split="test")
-    x = data.batch(data.positions("test"))
+    x = data.batch(data.positions("test"), dtype=torch.float64)
     for r in range(3):
         with torch.no_grad():
             alone = replicas.module(r)(x)
-        torch.testing.assert_close(logits[r], alone, atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(replicas[r].predict(data, split="test")[0], alone, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(logits[r], alone, atol=1e-12, rtol=0)
+        torch.testing.assert_close(replicas[r].predict(data, split="test")[0], alone, atol=1e-12, rtol=0)
     features = replicas.features(data, split="test")
     head = replicas.parameters
     by_hand = torch.einsum("rnf,rkf->rnk", features, head["head.weight"]) + head["head.bias"][:, None]
-    torch.testing.assert_close(logits, by_hand, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(logits, by_hand, atol=1e-12, rtol=0)
+    assert torch.equal(replicas.head_weight(), head["head.weight"])
+    assert replicas.feature_lengths(data) == {HEAD: features.shape[-1]}
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -157,7 +160,7 @@ def test_own_modules_stack_and_answer(data):
 
     own = [Own() for _ in range(2)]
     replicas = Replicas.of(own, seeds=[7, 7], device="cpu")
-    assert (replicas.spec, replicas.modalities, replicas.seeds, replicas.name) == (None, None, (7, 7), "own")
+    assert (replicas.spec, replicas.modalities, replicas.seeds, replicas.name) == (None, None, (7, 7), "Own")
     x = data.batch(data.positions("val"))
     for r in range(2):
         torch.testing.assert_close(replicas.predict(data, split="val")[r], own[r](x).detach())
@@ -183,3 +186,25 @@ def test_the_repr_says_what_it_is(data):
     shown = repr(Replicas.build(SPECS["lenet"], data, seeds=[0, 2], device="cpu"))
     assert "2 × lenet" in shown
     assert "reading image, seeds [0, 2], on cpu" in shown
+
+
+@pytest.mark.parametrize("name", ["mid", "attention"])
+def test_any_layer_can_be_read_by_its_name(name, data):
+    replicas = Replicas.build(SPECS[name], data, seeds=[0, 1], device="cpu", dtype=torch.float64)
+    layer = {"mid": "fusion.dense", "attention": "fusion.token.1"}[name]
+    assert layer in replicas.layer_names
+    found = replicas.features(data, split="val", layer=layer)
+    assert replicas.feature_lengths(data, [layer, HEAD]) == {layer: 6, HEAD: 6}
+    net, x = replicas.module(1), data.batch(data.positions("val"), dtype=torch.float64)
+    torch.testing.assert_close(net.features(x, layer), found[1], atol=1e-12, rtol=0)
+    if name == "mid":  # what the head reads is its ReLU
+        torch.testing.assert_close(found.relu(), replicas.features(data, split="val"), atol=1e-12, rtol=0)
+
+
+def test_networks_that_say_nothing_finite_are_named(data):
+    replicas = Replicas.build(SPECS["mlp"], data, seeds=[4, 9], device="cpu")
+    replicas.parameters["head.bias"][1, 0] = torch.nan
+    with pytest.raises(LabError, match=r"replicas = 'mlp of seed 9': gives NaN or infinite values for toy"):
+        replicas.predict(data)
+    with pytest.raises(LabError, match="seed 9"):
+        evaluate(replicas, data, split="test")

@@ -7,33 +7,20 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from mmkd_lab.core.config import config
-from mmkd_lab.distill.method import HEAD, Method, Needs, Outputs, register_method
+from mmkd_lab.distill.method import FeatureMethod, Outputs, register_method
 from mmkd_lab.distill.operands import features_pair, regress, regressor
 
 
 @register_method("hints")
 @config
-class Hints(Method):
+class Hints(FeatureMethod):
     """mean over samples and features of (W · f_student + b - f_teacher)².
 
     W and b belong to the method, one pair per replica, and are trained with the student. Source: Romero et
     al. 2015, "FitNets", equation 3, which has half the sum over features where this has their mean: the
     strength then does not depend on the teacher's width. The paper trains on hints first and distils
     afterwards; here both run together, as later comparisons of methods do.
-
-    Args:
-        student_layer: where the student's features are taken, by the name of its submodule; by default what
-            the head reads.
-        teacher_layer: where the teacher's are. Both sides keep their own width.
     """
-
-    student_layer: str = HEAD
-    teacher_layer: str = HEAD
-
-    @property
-    def needs(self) -> Needs:
-        """Features of the full input."""
-        return Needs(student_layers=(self.student_layer,), teacher_layers=(self.teacher_layer,))
 
     def parameters(
         self,
@@ -50,8 +37,8 @@ class Hints(Method):
         self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         """'hints', (R,); the target is not read."""
-        mapped = regress(student.at(self.student_layer), parameters)
-        return {self.name: hint_loss(mapped, teacher.at(self.teacher_layer))}
+        features, aim = self.pair(student, teacher)
+        return {self.name: hint_loss(regress(features, parameters), aim)}
 
 
 def hint_loss(student: Tensor, teacher: Tensor) -> Tensor:

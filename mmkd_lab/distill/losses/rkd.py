@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmkd_lab.core.check import require
 from mmkd_lab.core.config import NonNegative, config
-from mmkd_lab.distill.method import HEAD, Method, Needs, Outputs, register_method
+from mmkd_lab.distill.method import FeatureMethod, Outputs, register_method
 from mmkd_lab.distill.operands import features_pair, unit
 
 #: Lengths below this are those of coincident samples.
@@ -19,7 +19,7 @@ _TINY = 1e-12
 
 @register_method("rkd")
 @config
-class RKD(Method):
+class RKD(FeatureMethod):
     """distance · RKD-D + angle · RKD-A. Source: Park et al. 2019, "Relational knowledge distillation".
 
     Args:
@@ -30,7 +30,6 @@ class RKD(Method):
             itself, whose terms are 0, as the loss of the released codes does (the mean distance is over
             different samples there too); otherwise over pairs and triples of different samples. It makes the
             distance term (B - 1) / B times, and the angle term (B - 1)(B - 2) / B² times as large.
-        student_layer, teacher_layer: where features are taken, see `Hints`.
 
     Raises:
         LabError: a negative weight, or both weights 0.
@@ -39,23 +38,16 @@ class RKD(Method):
     distance: NonNegative = 25.0
     angle: NonNegative = 50.0
     diagonal: bool = False
-    student_layer: str = HEAD
-    teacher_layer: str = HEAD
 
     def __post_init__(self) -> None:
         alive = self.distance + self.angle > 0
         require(alive, "distance and angle", "both 0", "must not both be 0, or nothing is learnt")
 
-    @property
-    def needs(self) -> Needs:
-        """Features of the full input."""
-        return Needs(student_layers=(self.student_layer,), teacher_layers=(self.teacher_layer,))
-
     def __call__(
         self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         """'rkd', and 'rkd/distance' and 'rkd/angle' where they count, each (R,); the target is not read."""
-        pair = student.at(self.student_layer), teacher.at(self.teacher_layer)
+        pair = self.pair(student, teacher)
         terms, weighted = {}, []
         if self.distance > 0:
             terms["rkd/distance"] = distance_relation(*pair, diagonal=self.diagonal)

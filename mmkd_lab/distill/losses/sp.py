@@ -7,33 +7,20 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mmkd_lab.core.config import config
-from mmkd_lab.distill.method import HEAD, Method, Needs, Outputs, register_method
+from mmkd_lab.distill.method import FeatureMethod, Outputs, register_method
 from mmkd_lab.distill.operands import features_pair, unit
 
 
 @register_method("sp")
 @config
-class SimilarityPreserving(Method):
-    """See `similarity_relation`. Features may differ in length.
-
-    Args:
-        student_layer, teacher_layer: where features are taken, see `Hints`.
-    """
-
-    student_layer: str = HEAD
-    teacher_layer: str = HEAD
-
-    @property
-    def needs(self) -> Needs:
-        """Features of the full input."""
-        return Needs(student_layers=(self.student_layer,), teacher_layers=(self.teacher_layer,))
+class SimilarityPreserving(FeatureMethod):
+    """See `similarity_relation`. Features may differ in length."""
 
     def __call__(
         self, student: Outputs, target: Tensor, teacher: Outputs, parameters: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         """'sp', (R,); the target is not read."""
-        found = similarity_relation(student.at(self.student_layer), teacher.at(self.teacher_layer))
-        return {self.name: found}
+        return {self.name: similarity_relation(*self.pair(student, teacher))}
 
 
 def similarity_relation(student: Tensor, teacher: Tensor) -> Tensor:

@@ -10,10 +10,8 @@ from torch import Tensor
 from mmkd_lab.core.config import Positive, config
 from mmkd_lab.distill.distance import Distance
 from mmkd_lab.distill.method import (
-    HEAD,
     OPEN,
-    Method,
-    Needs,
+    FeatureMethod,
     OpenTask,
     OpenTemperature,
     Outputs,
@@ -24,7 +22,7 @@ from mmkd_lab.distill.operands import features_pair, regress, regressor, unit
 
 @register_method("telme")
 @config
-class Telme(Method):
+class Telme(FeatureMethod):
     """L_logit + L_feat, to be added to the cross-entropy. Source: Yun et al. 2024 (TelME, NAACL).
 
     L_logit is DIST (`Distance` of kind 'dist'); L_feat is `feature_relation`. In TelME all encoders are
@@ -35,19 +33,11 @@ class Telme(Method):
         temperature: of L_logit; 4 on MELD and 2 on IEMOCAP in TelME.
         feature_temperature: of L_feat; 1 in TelME.
         task: see `Distance`.
-        student_layer, teacher_layer: where features are taken, see `Hints`.
     """
 
     temperature: OpenTemperature = OPEN
     feature_temperature: Positive = 1.0
     task: OpenTask = OPEN
-    student_layer: str = HEAD
-    teacher_layer: str = HEAD
-
-    @property
-    def needs(self) -> Needs:
-        """Features of the full input."""
-        return Needs(student_layers=(self.student_layer,), teacher_layers=(self.teacher_layer,))
 
     def parameters(
         self,
@@ -66,9 +56,8 @@ class Telme(Method):
         """'telme', 'telme/logit' and 'telme/feature', each (R,); the target is not read."""
         distance = Distance("dist", temperature=self.temperature, task=self.task)
         logit = distance(student.logits, teacher.logits)
-        features = student.at(self.student_layer)
+        features, aim = self.pair(student, teacher)
         mapped = regress(features, parameters) if parameters else features
-        aim = teacher.at(self.teacher_layer)
         feature = feature_relation(mapped, aim, temperature=self.feature_temperature)
         return {self.name: logit + feature, "telme/logit": logit, "telme/feature": feature}
 
