@@ -14,6 +14,7 @@ av_digits, shapes_vl and the worlds need their files (`mmkd-lab data get`).
 from __future__ import annotations
 
 import argparse
+import json
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -177,10 +178,23 @@ def _dense(width: int, features: int, joint: int, *, pictures: bool) -> NetSpec:
 
 
 def keep(found: Study, folder: Path = RESULTS) -> None:
-    """Store table and head; figures are drawn from them when they are wanted."""
+    """Store table and head, an entry a line; figures are drawn from them when they are wanted.
+
+    Which channels a repaired teacher kept is left out: it is most of a head, and the same run gives it again.
+    """
     where = found.save(folder)
     for suffix in (".png", ".svg"):
         where.with_suffix(suffix).unlink(missing_ok=True)
+    head = json.loads(where.read_text(encoding="utf-8"))
+    made = head.pop("provenance")
+    made.pop("channels", None)
+    inner = ",\n".join(f"  {_json(name)}: {_json(value)}" for name, value in made.items())
+    outer = ",\n".join(f" {_json(name)}: {_json(value)}" for name, value in head.items())
+    where.write_text(f'{{\n{outer},\n "provenance": {{\n{inner}\n }}\n}}\n', encoding="utf-8")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The scripts of benchmarks/: stored results, the page that shows them, the script for a GPU tried on a CPU."""
+"""The scripts of benchmarks/: stored results, the page that shows them, the GPU script tried on a CPU."""
 
 from __future__ import annotations
 
