@@ -1,22 +1,29 @@
-"""The tables of benchmarks/README.md, written anew from the stored results.
+"""The tables of benchmarks/README.md, from the stored results. Nothing is trained.
 
     python benchmarks/tables.py            all of them, as Markdown
-    python benchmarks/tables.py msd        only those of KD against MSD
+    python benchmarks/tables.py msd        those whose names begin so
+    python benchmarks/tables.py --write    put them into README.md, between their markers
 
-Nothing is trained. A number is bold where its 95 % interval leaves out zero.
+Bold: the 95 % interval leaves out zero.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+import pandas as pd
 
 from mmkd_lab.core.stats import Interval
 from mmkd_lab.experiments import Study
-from mmkd_lab.study.msd_verdict import paired
+from mmkd_lab.experiments.claims import claim, label
 
-RESULTS = Path(__file__).resolve().parent / "results"
+HERE = Path(__file__).resolve().parent
+RESULTS, PAGE = HERE / "results", HERE / "README.md"
+LOSSES = ("kd alone", "ce + kd")
+
 #: (arm, against, whether with a modality missing)
 MSD = (
     ("msd_uniform", "kd", False),
@@ -26,14 +33,28 @@ MSD = (
     ("msd_uniform", "kd_views", True),
     ("msd_instance", "msd_uniform", True),
 )
-REPAIR = ("cm_kd", "random_kd", "ms_kd", "aligned_kd", "no_kd")
-PAIRS = ("av_digits_speech", "av_mnist_speech", "mfeat_mor", "ravdess_video", "ravdess_audio")
+REPAIR = tuple(
+    ("mg_kd", other) for other in ("cm_kd", "random_kd", "ms_kd", "aligned_kd", "weight_kd", "no_kd")
+)
 WHOLE = (
     ("unaligned_kd", "cm_kd"),
     ("aligned_kd", "unaligned_kd"),
     ("aligned_kd", "cm_kd"),
     ("aligned_kd", "no_kd"),
 )
+#: What each estimator means by a share.
+TARGETS = {
+    "count": "count",
+    "canonical": "energy",
+    "commonality": "energy",
+    "performance": "energy",
+    "information": "pid",
+}
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows])
 
 
 def shown(found: Interval, digits: int = 1) -> str:
@@ -42,75 +63,145 @@ def shown(found: Interval, digits: int = 1) -> str:
     return f"**{text}**" if found.side else text
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def stored(begin: str) -> Iterator[Study]:
+    """The results whose names begin so."""
+    for path in sorted(RESULTS.glob(f"{begin}*.csv")):
+        yield Study.load(path.with_suffix(".json"))
 
 
-def msd() -> None:
-    """KD against MSD, one row a comparison."""
-    rows: dict[str, list[list[str]]] = {"plain": [], "dropout": [], "transformer": [], "by": []}
-    for path in sorted(RESULTS.glob("kd_vs_msd_*.json")):
-        found = Study.load(path)
-        views = found.options["views"]
-        arms = set(found.table["arm"])
-        cells = [
-            shown(paired(found.table, arm, other, views=views[1:] if missing else views[:1]))
-            if {arm, other} <= arms
-            else ""
-            for arm, other, missing in MSD
-        ]
-        name = str(found.table["dataset"].iloc[0])
-        kind = next((one for one in ("transformer", " by ", "dropout") if one in name), "plain").strip()
-        rows[kind].append([name, *cells])
-    for kind, some in rows.items():
-        print(f"\n{kind}\n")
-        print(table(["data", *(f"{arm} − {other}{', missing' * m}" for arm, other, m in MSD)], some))
-
-
-def repair() -> None:
-    """Students of the repaired teacher against others', by the teacher alone / by labels and teacher."""
-    for ratio in (0.5, 0.75):
-        rows = []
-        for name in PAIRS:
-            worth = Study.load(RESULTS / f"repair_{name}").differences(against=REPAIR)
-            worth = worth[(worth["arm"] == "mg_kd") & (worth["ratio"] == ratio)]
-            cells = {
-                (row["against"], row["loss"]): shown(Interval(row["mean"], row["low"], row["high"], row["n"]))
-                for _, row in worth.iterrows()
-            }
-            rows.append([name, *(f"{cells[one, 'kd alone']} / {cells[one, 'ce + kd']}" for one in REPAIR)])
-        print(f"\nmodality-general KD minus others, {ratio:.0%} removed\n")
-        print(table(["data", *REPAIR], rows))
-
-
-def whole() -> None:
-    """Teachers that lost no channel."""
+def failure() -> str:
+    """Teachers and students that read one modality."""
+    head = ("data, student", "teacher: own / other / both", "no KD", "unimodal KD")
+    pairs = (("cm_kd", "um_kd"), ("mm_kd", "um_kd"))
     rows = []
-    for path in sorted(RESULTS.glob("repair_whole_*.json")):
-        worth = Study.load(path).differences(against=tuple({other for _, other in WHOLE}))
-        cells = {
-            (row["arm"], row["against"], row["loss"]): shown(
-                Interval(row["mean"], row["low"], row["high"], row["n"])
-            )
-            for _, row in worth.iterrows()
-        }
-        name = path.stem.removeprefix("repair_whole_")
-        rows.append([name, *(f"{cells[*one, 'kd alone']} / {cells[*one, 'ce + kd']}" for one in WHOLE)])
-    print("\nwhole teachers\n")
-    print(table(["data", *(f"{arm} − {other}" for arm, other in WHOLE)], rows))
+    for found in stored("failure_cases_"):
+        means = found.summary().set_index(["role", "arm"])["mean"]
+        teachers = " / ".join(f"{means['teacher', arm]:.1f}" for arm in ("um_kd", "cm_kd", "mm_kd"))
+        name = f"{found.table['dataset'].iloc[0]}, {found.provenance['student']}"
+        students = [f"{means['student', arm]:.1f}" for arm in ("no_kd", "um_kd")]
+        rows.append(
+            [name, teachers, *students, *(shown(claim(found.table, *pair).found, 2) for pair in pairs)]
+        )
+    return markdown([*head, *map(_versus, pairs)], rows)
 
 
-PARTS = {"msd": msd, "repair": repair, "whole": whole}
+def msd(kind: str) -> Callable[[], str]:
+    """KD against MSD, one row a comparison; `kind` is in the name of the data, '' for the plain ones."""
+
+    def table() -> str:
+        rows = []
+        for found in stored("kd_vs_msd_"):
+            name = str(found.table["dataset"].iloc[0])
+            kinds = [one for one in ("transformer", " by ", "teacher dropout") if one in name]
+            if (kinds[0] if kinds else "") != kind:
+                continue
+            views, arms = list(found.options["views"]), set(found.table["arm"])
+            cells = [
+                shown(claim(found.table, arm, other, at={"view": views[1:] if gone else views[:1]}).found)
+                if {arm, other} <= arms
+                else ""
+                for arm, other, gone in MSD
+            ]
+            rows.append([name, *cells])
+        heads = [
+            f"{_versus((arm, other))}, {'missing' if gone else 'full input'}" for arm, other, gone in MSD
+        ]
+        return markdown(["data", *heads], rows)
+
+    return table
+
+
+def repair(ratio: float) -> Callable[[], str]:
+    """Students of repaired teachers, by the teacher alone / by labels and teacher."""
+
+    def table() -> str:
+        found = (one for one in stored("repair_") if "whole" not in one.name)
+        rows = [_pair(one, REPAIR, ratio) for one in found]
+        return markdown(["data, teacher → student", *map(_versus, REPAIR)], rows)
+
+    return table
+
+
+def whole() -> str:
+    """Teachers that lost no channel, likewise."""
+    rows = [_pair(found, WHOLE, 0.5) for found in stored("repair_whole_")]
+    return markdown(["data, teacher → student", *map(_versus, WHOLE)], rows)
+
+
+def _pair(found: Study, pairs: Sequence[tuple[str, str]], ratio: float) -> list[str]:
+    made = found.provenance
+    at = [{"ratio": ratio, "loss": loss} for loss in LOSSES]
+    cells = [" / ".join(shown(claim(found.table, *pair, at=one).found) for one in at) for pair in pairs]
+    return [f"{made['dataset']}, {made['teacher']} → {made['student']}", *cells]
+
+
+def _versus(pair: tuple[str, str]) -> str:
+    return " − ".join(label(arm) for arm in pair).replace("|", "\\|")
+
+
+def shares() -> str:
+    """Estimators of gamma: mean error, and how often the interval holds what the estimator means."""
+    table = pd.read_csv(RESULTS / "venn.csv").query("quantity == 'gamma_union'")
+    families = [one for one in dict.fromkeys(table["family"]) if "noisy" not in one]
+    at = table.set_index(["estimator", "truth", "family"])
+    rows = []
+    for name, truth in TARGETS.items():
+        cells = [at.loc[(name, truth, family)] for family in families]
+        rows.append([f"{name} ({truth})", *(f"{c['error']:.3f} ({c['covered']:.2f})" for c in cells)])
+    worlds = [int(at.loc[("count", "count", family), "worlds"]) for family in families]
+    return markdown(
+        ["estimator (truth)", *(f"{f}, {n}" for f, n in zip(families, worlds, strict=True))], rows
+    )
+
+
+def noisy() -> str:
+    """The same where both modalities see one latent through noise: mean error of gamma, which is 1."""
+    table = pd.read_csv(RESULTS / "venn.csv").query("quantity == 'gamma_union' and truth == 'energy'")
+    noisy = table[table["family"].str.contains("noisy")]
+    table = noisy.pivot_table(index="family", columns="estimator", values="error", sort=False)
+    rows = [
+        [str(r2).removeprefix("noisy, R2 "), *(f"{row[n]:.2f}" for n in TARGETS)]
+        for r2, row in table.iterrows()
+    ]
+    return markdown(["R²", *TARGETS], rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "failure": failure,
+    "shares": shares,
+    "shares_noisy": noisy,
+    "repair_half": repair(0.5),
+    "repair_three_quarters": repair(0.75),
+    "repair_whole": whole,
+    "msd": msd(""),
+    "msd_teacher_dropout": msd("teacher dropout"),
+    "msd_removals": msd(" by "),
+    "msd_transformer": msd("transformer"),
+}
+
+
+def put(name: str, table: str, page: str) -> str:
+    """The page with what is between the markers of a name replaced."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    return pattern.sub(lambda _: f"{begin}\n{table}\n{end}", page)
 
 
 def main() -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"any of {', '.join(PARTS)}")
-    for name in parser.parse_args().parts:
-        PARTS[name]()
+    """Print the tables, or put them into the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("names", nargs="*", default=[""], help=f"how they begin: {', '.join(TABLES)}")
+    parser.add_argument("--write", action="store_true", help="into README.md")
+    asked = parser.parse_args()
+    page = PAGE.read_text(encoding="utf-8")
+    for name, table in TABLES.items():
+        if name.startswith(tuple(asked.names)):
+            text = table()
+            page = put(name, text, page)
+            if not asked.write:
+                print(f"\n{name}\n\n{text}")
+    if asked.write:
+        PAGE.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

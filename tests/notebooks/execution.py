@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-_DECIMAL = re.compile(r"[-−+]?\d+\.\d+")
+_DECIMAL = re.compile(r"([-−+]?\d+\.(\d+))(?:[eE]([-+]?\d+))?")
 _COMPARISON = re.compile(
     r"(?P<says>is (?:stronger|weaker|better|worse) than|is not shown to differ from) [^(]*"
     r"\((?P<interval>[-−+]?[\d.]+ \[[-−]?[\d.]+, [-−]?[\d.]+\])"
@@ -44,29 +43,25 @@ def verdict(notebook: Any) -> str:
     return notebook.cells[-1].outputs[-1].text.strip()
 
 
-def numbers(text: str) -> list[float]:
+class Printed(NamedTuple):
+    """A number as it is printed: its value, and what one step of its last digit is."""
+
+    value: float
+    unit: float
+
+
+def numbers(text: str) -> list[Printed]:
     """Every decimal of a text, with its sign."""
-    return [float(found.replace("−", "-")) for found in _DECIMAL.findall(text)]
+    found = []
+    for digits, after, power in _DECIMAL.findall(text):
+        scale = 10.0 ** int(power or 0)
+        found.append(Printed(float(digits.replace("−", "-")) * scale, scale * 10.0 ** -len(after)))
+    return found
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """One comparison of a verdict: what it says, and the interval it says it from."""
-
-    says: str
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def distance(self) -> float:
-        """How far the nearer end of the interval is from zero, where the words turn."""
-        return min(abs(self.low), abs(self.high))
-
-
-def comparisons(text: str) -> list[Comparison]:
-    """Every `is better than ... (+1.20 [0.31, 2.09])` of a verdict, in order."""
-    return [Comparison(found["says"], *numbers(found["interval"])) for found in _COMPARISON.finditer(text)]
+def comparisons(text: str) -> list[str]:
+    """What every `is better than ... (+1.20 [0.31, 2.09])` of a verdict says, in order."""
+    return [found["says"] for found in _COMPARISON.finditer(text)]
 
 
 def without_outputs(notebook: Any) -> Any:

@@ -1,0 +1,66 @@
+"""The scripts of benchmarks/: stored results, the page that shows them, the GPU script tried on a CPU."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def scripts(monkeypatch):
+    """The scripts import each other from their own folder."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+
+def _run(script, *arguments):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(FOLDER / script), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_every_stored_result_is_a_study_with_a_setting():
+    import studies
+
+    stored = {path.stem for path in (FOLDER / "results").glob("*.csv")} - {"venn"}
+    known = {name for kept in studies.settings() for name in (kept, kept.replace("repair", "rivals"))}
+    assert stored
+    assert stored <= known
+
+
+def test_the_tables_of_the_page_are_those_of_the_stored_results():
+    import tables
+
+    page = tables.PAGE.read_text(encoding="utf-8")
+    for name, table in tables.TABLES.items():
+        assert f"<!-- {name} -->" in page
+        assert tables.put(name, table(), page) == page, name
+
+
+def test_a_stored_result_is_drawn(tmp_path):
+    done = _run("figures.py", "rivals_mfeat", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["rivals_mfeat_mor.svg"]
+
+
+def test_an_unknown_study_is_refused():
+    done = _run("studies.py", "repair_everything")
+    assert done.returncode == 2
+    assert "no study begins with 'repair_everything'" in done.stderr
+
+
+def test_the_script_for_a_gpu_runs_to_its_end_on_a_cpu_and_stores_nothing():
+    page = (FOLDER / "README.md").read_bytes()
+    done = _run("gpu.py", "--device", "cpu", "--tiny")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    for name in ("tests", "worlds", "products", "kd", "msd", "replicas"):
+        assert f"**{name}**" in done.stdout
+    assert done.stdout.count("awaits a GPU") > 2
+    assert "failed" not in done.stdout
+    assert (FOLDER / "README.md").read_bytes() == page
