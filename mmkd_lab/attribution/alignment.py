@@ -86,7 +86,7 @@ class Aligned:
 
 
 def align(
-    teacher: nn.Module, student: nn.Module, data: PairedData, joint: Joint | None = None, *, seed: int = 0
+    teacher: nn.Module, student: nn.Module, data: PairedData, *, joint: Joint | None = None, seed: int = 0
 ) -> Aligned:
     """Train copies of two untrained networks jointly on the training split, each in its own precision.
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmkd_lab.attribution.networks import Network, Question, output_of, scores
+from mmkd_lab.attribution.networks import Explained, Network, output_of, scores
 from mmkd_lab.core.check import LabError, listing, require, whole
 
 
@@ -92,7 +92,7 @@ def check_regions(regions: Tensor, values: Tensor) -> Tensor:
 
 
 def cases(
-    asked: Question, explained: Sequence[str], *, size: int | None = None
+    asked: Explained, explained: Sequence[str], *, size: int | None = None
 ) -> Iterator[tuple[CaptumCase, Callable[..., Tensor], slice]]:
     """Batch by batch: the case, the output asked for, M tensors -> (B,), and which samples these are.
 

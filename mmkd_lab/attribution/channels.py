@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mmkd_lab.attribution import saliency
 from mmkd_lab.attribution.layers import Cut, Readout, Side, channel_axis, head_of, layer_kinds
-from mmkd_lab.attribution.networks import BATCH, Network, Numbers, Samples, evaluating, logits
+from mmkd_lab.attribution.networks import BATCH, NetInputs, Network, Numbers, evaluating, logits
 from mmkd_lab.attribution.saliency import DISTANCES, Distance
 from mmkd_lab.core.check import LabError, one_of, require, whole
 from mmkd_lab.core.seed import derive
@@ -134,7 +134,7 @@ def by_channel(
     one_of("method", method, CHANNEL_METHODS)
     one_of("distance", distance, DISTANCES)
     whole("seed", seed, at_least=0)
-    samples, others = (Samples.of(net, data, split=split) for net in (teacher, student))
+    samples, others = (NetInputs.of(net, data, split=split) for net in (teacher, student))
     n = len(samples)
     require(n >= 2, "data", f"{n} sample", "must hold at least 2 samples to permute")
     drawn = not isinstance(permutations, Tensor)

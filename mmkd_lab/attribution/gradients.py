@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mmkd_lab.attribution.captum_case import CaptumCase, cases
-from mmkd_lab.attribution.networks import Network, Question, batches, logits, scores
+from mmkd_lab.attribution.networks import Explained, Network, batches, logits, scores
 from mmkd_lab.core.check import LabError, one_of, require, whole
 from mmkd_lab.models.removal import Removal
 from mmkd_lab.models.views import View
@@ -37,7 +37,7 @@ def still(operator: Removal, x: Mapping[str, Tensor], remove: Sequence[str]) -> 
 
 
 def integrated_gradients(
-    asked: Question,
+    asked: Explained,
     baseline: Mapping[str, Tensor],
     *,
     explained: Sequence[str] | None = None,
@@ -98,7 +98,7 @@ def _along(base: Tensor, end: Tensor, at: Tensor) -> Tensor:
     return (base + places * (end - base)).flatten(0, 1).requires_grad_()
 
 
-def gradient_x_input(asked: Question, *, explained: Sequence[str] | None = None) -> dict[str, Tensor]:
+def gradient_x_input(asked: Explained, *, explained: Sequence[str] | None = None) -> dict[str, Tensor]:
     """{modality: (N, ...)}: the gradient of the output, times the input (Shrikumar et al. 2016; Captum).
 
     Raises `LabError` as `integrated_gradients` does.
@@ -114,7 +114,7 @@ def gradient_x_input(asked: Question, *, explained: Sequence[str] | None = None)
 
 
 def token_gradients(
-    asked: Question,
+    asked: Explained,
     baseline: Mapping[str, Tensor],
     *,
     modality: str,
@@ -154,7 +154,7 @@ def token_gradients(
 
 def _batched(
     method: Callable[[CaptumCase, Forward, slice], tuple[Tensor, ...]],
-    asked: Question,
+    asked: Explained,
     explained: Sequence[str] | None,
 ) -> dict[str, Tensor]:
     x = asked.x
@@ -171,7 +171,7 @@ def _batched(
     return {name: torch.cat([part[k] for part in parts]) for k, name in enumerate(names)}
 
 
-def check_flow(asked: Question, names: Sequence[str]) -> None:
+def check_flow(asked: Explained, names: Sequence[str]) -> None:
     """Raise `LabError` for a modality that moves the logits, but through which no gradient flows.
 
     Autograd would call its gradient 0, as it does that of a modality that the network ignores. Looked for in

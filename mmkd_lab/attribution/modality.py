@@ -15,17 +15,17 @@ from torch import Tensor
 from mmkd_lab.attribution.gradients import Nodes, check_nodes, gradient_x_input, integrated_gradients, still
 from mmkd_lab.attribution.networks import (
     BATCH,
+    Explained,
+    NetInputs,
     Network,
     Numbers,
     Output,
-    Question,
-    Samples,
     evaluating,
     logits,
     removal_of,
     targets,
 )
-from mmkd_lab.attribution.tables import Attribution, Values, tabulate
+from mmkd_lab.attribution.tables import Attribution, ModalityValues, tabulate
 from mmkd_lab.core.check import LabError, one_of, require, whole
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
@@ -104,10 +104,10 @@ def by_modality(
     require(0 < len(chosen) == len(set(chosen)), "methods", methods, rule)
     whole("draws", draws)
     check_nodes(steps, nodes)
-    samples = Samples.of(net, data, labels=labels, subjects=subjects, split=split)
+    samples = NetInputs.of(net, data, labels=labels, subjects=subjects, split=split)
     operator = removal_of(removal, data, net, seed=seed)
     with evaluating(net):
-        asked, z = Question.of(net, samples, target, output, batch_size)
+        asked, z = Explained.of(net, samples, target, output, batch_size)
         case = _Case(asked, z, samples.labels, operator, (steps, nodes), draws, seed)
         found = [_METHODS[method](case) for method in chosen]
     return tabulate(found, samples, asked.target, interval=interval, level=level, seed=seed)
@@ -117,7 +117,7 @@ def by_modality(
 class _Case:
     """What the methods go by. Answers that several of them need are kept."""
 
-    asked: Question
+    asked: Explained
     z: Tensor
     labels: Tensor | None
     operator: Removal
@@ -155,7 +155,7 @@ class _Case:
         )
 
 
-def _shapley(case: _Case) -> Values:
+def _shapley(case: _Case) -> ModalityValues:
     names, m = case.names, len(case.names)
     rule = f"must hold at most {MOST_MODALITIES} for all views"
     require(m <= MOST_MODALITIES, "data", f"{m} modalities", rule)
@@ -167,22 +167,24 @@ def _shapley(case: _Case) -> Values:
             if name not in view:
                 gain = v[View(view.kept | {name})] - v[view]
                 shares[name] = shares[name] + weight[len(view)] * gain
-    return Values("shapley", shares, v[View.full(names)] - v[View.only()])
+    return ModalityValues("shapley", shares, v[View.full(names)] - v[View.only()])
 
 
-def _ablation(case: _Case) -> Values:
+def _ablation(case: _Case) -> ModalityValues:
     names, full = case.names, View.full(case.names)
     without = {name: View.drop(name, of=names) for name in names}
     v = case.views([full, *without.values()])
-    return Values("ablation", {name: v[full] - v[without[name]] for name in names})
+    return ModalityValues("ablation", {name: v[full] - v[without[name]] for name in names})
 
 
-def _permutation(case: _Case) -> Values:
+def _permutation(case: _Case) -> ModalityValues:
     before = case.asked.read(case.z)[:, None]
-    return Values("permutation", {name: before - case.asked.read(z).T for name, z in case.permuted.items()})
+    return ModalityValues(
+        "permutation", {name: before - case.asked.read(z).T for name, z in case.permuted.items()}
+    )
 
 
-def _perceptual(case: _Case) -> Values:
+def _perceptual(case: _Case) -> ModalityValues:
     if case.labels is None:
         raise LabError("labels", None, "must be given for the perceptual score, which is accuracy lost")
     way_out = "Give a network of two logits."
@@ -190,19 +192,19 @@ def _perceptual(case: _Case) -> Values:
     truth = targets("label", case.z, case.labels)
     right = (case.z.argmax(1) == truth).double()[:, None]
     lost = {name: 100.0 * (right - (z.argmax(-1) == truth).double().T) for name, z in case.permuted.items()}
-    return Values("perceptual_score", {name: each.cpu().numpy() for name, each in lost.items()})
+    return ModalityValues("perceptual_score", {name: each.cpu().numpy() for name, each in lost.items()})
 
 
-def _integrated(case: _Case) -> Values:
+def _integrated(case: _Case) -> ModalityValues:
     asked, (steps, nodes) = case.asked, case.path
     base = still(case.operator, asked.x, case.names)
     found = integrated_gradients(asked, base, steps=steps, nodes=nodes)
     total = asked.read(case.z) - asked.value(base)
-    return Values("integrated_gradients", _summed(found), total[:, None], exact=False)
+    return ModalityValues("integrated_gradients", _summed(found), total[:, None], exact=False)
 
 
-def _gradient(case: _Case) -> Values:
-    return Values("gradient_x_input", _summed(gradient_x_input(case.asked)))
+def _gradient(case: _Case) -> ModalityValues:
+    return ModalityValues("gradient_x_input", _summed(gradient_x_input(case.asked)))
 
 
 def _summed(found: Mapping[str, Tensor]) -> dict[str, Numbers]:
@@ -211,7 +213,7 @@ def _summed(found: Mapping[str, Tensor]) -> dict[str, Numbers]:
     return {name: each.sum(1, keepdim=True).cpu().numpy() for name, each in rows.items()}
 
 
-_METHODS: dict[Method, Callable[[_Case], Values]] = {
+_METHODS: dict[Method, Callable[[_Case], ModalityValues]] = {
     "shapley": _shapley,
     "ablation": _ablation,
     "permutation": _permutation,

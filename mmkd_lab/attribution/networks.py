@@ -30,7 +30,7 @@ _HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class NetInputs:
     """What a network is asked about: N samples in its precision, on its device, with their own numbers."""
 
     x: dict[str, Tensor]
@@ -51,7 +51,7 @@ class Samples:
         labels: Tensor | None = None,
         subjects: Tensor | None = None,
         split: str = "test",
-    ) -> Samples:
+    ) -> NetInputs:
         """The samples of a split, or of a plain mapping; only the modalities that the network reads."""
         classes: tuple[str, ...] = ()
         if isinstance(data, PairedData):
@@ -178,7 +178,7 @@ def scores(net: Network, x: Mapping[str, Tensor]) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class Explained:
     """Which output of which class (N,) a network is asked for, {modality: (N, ...)} sample by sample."""
 
     net: Network
@@ -189,8 +189,8 @@ class Question:
 
     @classmethod
     def of(
-        cls, net: Network, samples: Samples, target: str | int | Tensor, output: Output, batch_size: int
-    ) -> tuple[Question, Tensor]:
+        cls, net: Network, samples: NetInputs, target: str | int | Tensor, output: Output, batch_size: int
+    ) -> tuple[Explained, Tensor]:
         """The question, see `targets`, and the (N, K) logits. Refuses a softmax over one logit."""
         one_of("output", output, OUTPUTS)
         z = logits(net, samples.x, batch_size=batch_size)

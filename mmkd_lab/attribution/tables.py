@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from torch import Tensor
 
-from mmkd_lab.attribution.networks import Numbers, Samples
+from mmkd_lab.attribution.networks import NetInputs, Numbers
 from mmkd_lab.core.check import LabError, one_of, real, require, whole
 from mmkd_lab.core.seed import derive
 from mmkd_lab.core.stats import Interval
@@ -30,7 +30,7 @@ _NUMBERS = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
-class Values:
+class ModalityValues:
     """What one method says: {modality: (N, D)}, D draws per sample, D = 1 without chance.
 
     `total` (N, D) is what the modalities must add up to, exactly or as quadrature allows, or None.
@@ -104,8 +104,8 @@ class Attribution:
 
 
 def tabulate(
-    found: Sequence[Values],
-    samples: Samples,
+    found: Sequence[ModalityValues],
+    samples: NetInputs,
     target: Tensor,
     *,
     interval: str = "t",
@@ -165,7 +165,7 @@ def _names(target: npt.NDArray[np.int64], classes: Sequence[str]) -> npt.NDArray
     return np.array(classes or [str(c) for c in range(most + 1)], dtype=object)[target]
 
 
-def _sum(values: Values) -> dict[str, object]:
+def _sum(values: ModalityValues) -> dict[str, object]:
     if values.total is None:
         gone = dict.fromkeys(("total", "sum", "residual", "mean_residual", "size"), float("nan"))
         return {"method": values.method, "claim": "none", **gone}
@@ -177,7 +177,7 @@ def _sum(values: Values) -> dict[str, object]:
     return {"method": values.method, "claim": claim, **numbers}
 
 
-def _shares(found: Sequence[Values], means: Means) -> pd.DataFrame:
+def _shares(found: Sequence[ModalityValues], means: Means) -> pd.DataFrame:
     rows = []
     for values in found:
         sizes = {name: np.abs(each.mean(1)) for name, each in values.by_modality.items()}

@@ -23,11 +23,11 @@ from mmkd_lab.attribution.gradients import (
 from mmkd_lab.attribution.layers import module_named
 from mmkd_lab.attribution.networks import (
     BATCH,
+    Explained,
+    NetInputs,
     Network,
     Numbers,
     Output,
-    Question,
-    Samples,
     evaluating,
     full,
     removal_of,
@@ -154,13 +154,13 @@ def within_modality(
         require(value is None or method in _USES[name], name, value, rule)
     path: Nodes = nodes or ("graded" if layer is None else "gausslegendre")
     check_nodes(steps, path, layer=layer is not None)
-    samples = Samples.of(net, data, labels=labels, split=split)
+    samples = NetInputs.of(net, data, labels=labels, split=split)
     one_of("modality", modality, list(samples.x))
     base = still(removal_of(removal, data, net), samples.x, [modality])
     values = samples.x[modality]
     residual, cut, alone = None, None, [modality]
     with evaluating(net):
-        asked, z = Question.of(net, samples, target, output, batch_size)
+        asked, z = Explained.of(net, samples, target, output, batch_size)
         if method == "integrated_gradients":
             if layer is None:
                 maps = integrated_gradients(asked, base, explained=alone, steps=steps, nodes=path)[modality]
@@ -216,7 +216,7 @@ def _pieces(
 
 
 def _perturbed(
-    method: str, asked: Question, base: dict[str, Tensor], modality: str, settings: dict[str, object]
+    method: str, asked: Explained, base: dict[str, Tensor], modality: str, settings: dict[str, object]
 ) -> Tensor:
     """Captum's perturbations, several at a time for few samples, and few samples at a time for many."""
     from captum.attr import FeatureAblation, Occlusion  # a second to import

@@ -8,7 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from mmkd_lab.data.files import get, verify, where
+from mmkd_lab.data.download import get, verify
+from mmkd_lab.data.files import where
 from mmkd_lab.data.registry import DATASETS, Entry, catalogue, load, register_dataset
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Where the data files are, whether they are what they should be, and how to get them.
+"""Where the data files are; whether they are what they should be, and how to get them, is in `download`.
 
 A file is looked for in one place only: the mirror folder when there is one (the `mirror` option, else the
 environment variable MMKD_LAB_MIRROR), otherwise the downloads folder (MMKD_LAB_DATA, else the user's data
@@ -9,7 +9,6 @@ beside it, in that order. Imports no torch and no numpy before a file is read.
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,35 +42,7 @@ class Place:
 
 def where(name: str, mirror: str | Path | None = None) -> list[Place]:
     """Every file of a dataset or collection, present or not. Raises `LabError`: unknown name or mirror."""
-    return [*_shipped_places(name), *(_place(file, mirror) for file in _files(name))]
-
-
-def verify(name: str, mirror: str | Path | None = None) -> list[Path]:
-    """The paths of a dataset's files, after reading each and comparing its content with the manifest.
-
-    Raises `LabError` for an unknown dataset or mirror, `DamagedFile` for the first file that is missing,
-    truncated or altered.
-    """
-    from mmkd_lab.data.content import check_content
-
-    paths = [manifest.shipped(place.name) for place in _shipped_places(name)]
-    for file in _files(name):
-        paths.append(locate(file, mirror))
-        check_content(file, paths[-1])
-    return paths
-
-
-def get(name: str, mirror: str | Path | None = None) -> list[Path]:
-    """Download what is missing of a dataset, verify everything and return the paths.
-
-    With a mirror nothing is downloaded: the files must be there. Nor is a file that no public address has:
-    the refusal then says how to obtain or build it. Raises as `verify`.
-    """
-    for file in _files(name):
-        place = _place(file, mirror)
-        if not place.exists and place.origin == "downloads" and file.urls:
-            fetch(file, place.path.parent)
-    return verify(name, mirror)
+    return [*shipped_places(name), *(place_of(file, mirror) for file in files_of(name))]
 
 
 def locate(file: DataFile, mirror: str | Path | None = None, *, path: str | Path | None = None) -> Path:
@@ -86,7 +57,7 @@ def locate(file: DataFile, mirror: str | Path | None = None, *, path: str | Path
         if not found.is_file():
             raise DamagedFile(str(found), "missing", needed, file.how)
         return found
-    place = _place(file, mirror)
+    place = place_of(file, mirror)
     if place.exists:
         return place.path
     if place.origin == "mirror":
@@ -94,7 +65,7 @@ def locate(file: DataFile, mirror: str | Path | None = None, *, path: str | Path
         way_out = f"Copy it there{beside}, or give another folder: option mirror, or {MIRROR_VARIABLE}."
     elif file.urls:
         whose = owner(file)
-        total = round(sum(part.megabytes for part in _files(whose)))
+        total = round(sum(part.megabytes for part in files_of(whose)))
         way_out = f"Run: mmkd-lab data get {whose} (about {total} MB in all), or set {MIRROR_VARIABLE}."
     else:
         way_out = f"Put it there, or set {MIRROR_VARIABLE}, or give the option path."
@@ -106,33 +77,6 @@ def mirror_folder(name: str, mirror: str | Path | None = None) -> Path:
     return _base(mirror)[0] / name
 
 
-def fetch(file: DataFile, folder: Path) -> Path:
-    """Download a file into `folder` from the first address that serves it intact; atomic.
-
-    Raises `DamagedFile` listing what each address gave.
-    """
-    import pooch
-
-    from mmkd_lab.data.content import check_content
-
-    pooch.get_logger().setLevel("WARNING")  # at INFO it tells the user to write down a hash of the wrapper
-    folder.mkdir(parents=True, exist_ok=True)
-    final, failures = folder / file.names[-1], []
-    for url in file.urls:
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
-            try:
-                pooch.retrieve(url, known_hash=None, fname=final.name, path=partial, progressbar=True)
-                check_content(file, Path(partial) / final.name)
-            except (OSError, DamagedFile) as error:
-                failures.append(f"{url}: {error}")
-                continue
-            (Path(partial) / final.name).replace(final)
-            return final
-    reasons = "; ".join(failures) or "the manifest knows no address"
-    way_out = f"Try again later, or put the file into a mirror folder and set {MIRROR_VARIABLE}."
-    raise DamagedFile(str(final), "not downloaded", f"no address served it intact ({reasons})", way_out)
-
-
 def owner(file: DataFile) -> str:
     """The dataset of the catalogue that a file belongs to."""
     names = manifest.collections()
@@ -140,18 +84,21 @@ def owner(file: DataFile) -> str:
     return next(item.name for item in catalogue() if parts & set(item.files))
 
 
-def _files(name: str) -> tuple[DataFile, ...]:
+def files_of(name: str) -> tuple[DataFile, ...]:
+    """The files of a dataset or collection as the manifest has them. Raises `LabError`: unknown name."""
     one_of("name", name, list(dict.fromkeys([*DATASETS, *manifest.collections()])))
     parts = [name] if name in manifest.collections() else DATASETS[name].files
     return tuple(file for part in parts for file in manifest.collection(part).files)
 
 
-def _shipped_places(name: str) -> list[Place]:
+def shipped_places(name: str) -> list[Place]:
+    """The files of a dataset that come with the lab."""
     found = [(part, manifest.root() / part) for part in (DATASETS[name].shipped if name in DATASETS else ())]
     return [Place(part, path, path.is_file(), "shipped") for part, path in found]
 
 
-def _place(file: DataFile, mirror: str | Path | None) -> Place:
+def place_of(file: DataFile, mirror: str | Path | None) -> Place:
+    """Where a file is, or is expected."""
     base, origin = _base(mirror)
     paths = [base / file.folder / name for name in file.names]
     if file.folder == FEATURES and origin == "mirror":

@@ -22,7 +22,9 @@ WITH_LABELS: Loss = "ce + kd"
 ALONE: Loss = "kd alone"
 LOSSES = (WITH_LABELS, ALONE)
 BY_SAMPLE = ("normalised", "softmax", "tanh")
-OTHERS = "msd_uniform has equal weights and msd_population the population's; fixed ones are for distill.weigh."
+OTHERS = (
+    "msd_uniform has equal weights and msd_population the population's; fixed ones are for distill.weigh."
+)
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]

@@ -15,7 +15,7 @@ Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class JobOutcome:
     """What a job gives: plain values, and arrays by name."""
 
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -34,6 +34,6 @@ class Job:
     """
 
     key: Key
-    work: Callable[[Any], Outcome]
+    work: Callable[[Any], JobOutcome]
     task: Any
     what: str

@@ -13,7 +13,7 @@ from torch import Tensor
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill import Context, Distillation, TeacherOutputs, labels_only
-from mmkd_lab.experiments.jobs import Arrays, Outcome
+from mmkd_lab.experiments.jobs import Arrays, JobOutcome
 from mmkd_lab.models import View
 from mmkd_lab.models.removal import Removal
 from mmkd_lab.training import TrainingResult, fit, prune, teacher_outputs
@@ -55,7 +55,7 @@ class NetworkTask:
     removal: Removal | None = None
 
 
-def train_network(task: NetworkTask) -> Outcome:
+def train_network(task: NetworkTask) -> JobOutcome:
     """Its state, {'state/<name>': ...}, and how it came about."""
     untrained = task.source.replicas([task.seed], device=task.device, recipe=task.recipe)
     dropout = task.removal if task.recipe.modality_dropout else None
@@ -67,7 +67,7 @@ def train_network(task: NetworkTask) -> Outcome:
         dropout_removal=dropout,
         progress=False,
     )
-    return Outcome(_facts(fitted), state_of(fitted.replicas))
+    return JobOutcome(_facts(fitted), state_of(fitted.replicas))
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class OutputsTask:
     seed: int = 0
 
 
-def ask_teacher(task: OutputsTask) -> Outcome:
+def ask_teacher(task: OutputsTask) -> JobOutcome:
     """What it says, as `TeacherOutputs.arrays` has it, and on the probe split what its head reads."""
     network = loaded(task.source, task.state, task.seed, task.device, task.recipe)
     asks = task.asks
@@ -135,7 +135,7 @@ def ask_teacher(task: OutputsTask) -> Outcome:
     kept = dict(said.arrays())
     if asks.probe is not None:
         kept |= probed(network, task.data, asks.probe)
-    return Outcome({"parameters": network.size}, kept)
+    return JobOutcome({"parameters": network.size}, kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +171,7 @@ class StudentTask:
     pruned_from: tuple[Source, Arrays, Recipe] | None = None
 
 
-def train_student(task: StudentTask) -> Outcome:
+def train_student(task: StudentTask) -> JobOutcome:
     """Its outputs under every view, on all splits but train; its scores on all; its weights of samples."""
     taught = None
     if task.teacher is not None:
@@ -194,7 +194,7 @@ def train_student(task: StudentTask) -> Outcome:
     )
     steps = searched + sum(steps_run(fitted, task.recipe, samples))
     facts = {**_facts(fitted), "seconds": (_clock(task.device) - before) / steps}
-    return Outcome({**facts, "scores": _scores(fitted.replicas, task.data)}, _kept(task, fitted, taught))
+    return JobOutcome({**facts, "scores": _scores(fitted.replicas, task.data)}, _kept(task, fitted, taught))
 
 
 def _start(task: StudentTask) -> tuple[Replicas, int]:
@@ -230,7 +230,7 @@ def _kept(task: StudentTask, fitted: TrainingResult, taught: TeacherOutputs | No
 def _sample_weights(
     task: StudentTask, fitted: TrainingResult, taught: TeacherOutputs
 ) -> dict[str, np.ndarray]:
-    """The weight of every training sample under each view: what came with the teacher times what was learned."""
+    """The weight of every training sample under each view: the teacher's times what was learned."""
     rows = taught.rows(task.data.sample_index[task.data.positions("train")].to(taught.index.device))
     found = {view: values[0].double().cpu() for view, values in rows.weights.items()}
     learned = fitted.weights_by_sample

@@ -13,9 +13,11 @@ from functools import cached_property
 import torch
 
 from mmkd_lab.attribution import ChannelSaliency
-from mmkd_lab.distill import Arm, Needs, TeacherKind, TeacherOutputs
+from mmkd_lab.distill import TeacherOutputs
+from mmkd_lab.experiments import repairs
 from mmkd_lab.experiments.experiment import Experiment
 from mmkd_lab.experiments.jobs import Job
+from mmkd_lab.experiments.lessons import Student, Taught, Teacher, asks_of
 from mmkd_lab.experiments.networks import (
     Asks,
     NetworkTask,
@@ -26,52 +28,11 @@ from mmkd_lab.experiments.networks import (
     train_network,
     train_student,
 )
-from mmkd_lab.experiments.repairs import (
-    Edit,
-    EditTask,
-    Pair,
-    PairTask,
-    Place,
-    RankTask,
-    ask_edited,
-    rank_channels,
-    saliency_of,
-    train_pair,
-)
 from mmkd_lab.experiments.runner import Runner
 from mmkd_lab.experiments.store import Key, Result, key
 from mmkd_lab.models import View
 from mmkd_lab.training.recipe import Recipe
 from mmkd_lab.training.sources import Source, source_of
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """One teacher of one seed: its kind and, where it loses channels, how many and by which random choice."""
-
-    kind: TeacherKind
-    seed: int
-    ratio: float | None = None
-    draw: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Taught:
-    """What a teacher says, and the key that says how that came about."""
-
-    said: TeacherOutputs
-    made: str
-    result: Result | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Student:
-    """One student to train: an arm under a seed, the strengths of its terms, and its teacher."""
-
-    arm: Arm
-    seed: int
-    strengths: Mapping[str, float]
-    teacher: Teacher | None
 
 
 @dataclass(eq=False)
@@ -88,7 +49,7 @@ class Plan:
     runner: Runner
     taught: dict[Teacher, Taught] = field(default_factory=dict)
     networks: dict[tuple[str, int], Result] = field(default_factory=dict)
-    pairs: dict[tuple[bool, int], Pair] = field(default_factory=dict)
+    pairs: dict[tuple[bool, int], repairs.Pair] = field(default_factory=dict)
     rankings: dict[tuple[bool, int], ChannelSaliency] = field(default_factory=dict)
     gates: dict[int, Mapping[View, torch.Tensor]] = field(default_factory=dict)
 
@@ -116,20 +77,7 @@ class Plan:
     @cached_property
     def asks(self) -> Asks:
         """What every teacher is asked for the arms, the table and the saliency of modalities."""
-        experiment, needs = self.experiment, Needs()
-        for arm in experiment.arms:
-            needs = needs | experiment.loss(arm, experiment.plain).needs
-        views = [view for view in experiment.looked_at if view != experiment.full]
-        for arm in experiment.arms:
-            views += experiment.loss(arm, experiment.plain).asks(experiment.context)
-        views = [view for view in dict.fromkeys(views) if view != experiment.full]
-        return Asks(
-            tuple(views),
-            needs.teacher_layers,
-            needs.view_features,
-            experiment.config.removal,
-            experiment.probe,
-        )
+        return asks_of(self.experiment)
 
     # Teachers that are trained by themselves.
 
@@ -236,21 +184,21 @@ class Plan:
     # Teachers that are trained jointly with a student, and edited.
 
     @property
-    def place(self) -> Place:
+    def place(self) -> repairs.LayerPlace:
         """Where channels are removed."""
         config = self.experiment.config
-        return Place(config.layer, config.side, config.axis)
+        return repairs.LayerPlace(config.layer, config.side, config.axis)
 
     def _joint(self, wanted: Sequence[Teacher]) -> None:
         agreed = {one: self._agrees(one) for one in wanted}
         missing = [k for k in dict.fromkeys((agreed[t], t.seed) for t in wanted) if k not in self.pairs]
         jobs = [self._pair_job(*one) for one in missing]
         for one, job, result in zip(missing, jobs, self.runner.run(jobs), strict=True):
-            self.pairs[one] = Pair(job.task, result.tensors)
+            self.pairs[one] = repairs.Pair(job.task, result.tensors)
             self._pair_keys[one] = result.key
         ranks = [self._rank_job(one) for one in missing]
         for one, result in zip(missing, self.runner.run(ranks), strict=True):
-            self.rankings[one] = saliency_of(result)
+            self.rankings[one] = repairs.saliency_of(result)
         edits = [self._edit_job(teacher, (agreed[teacher], teacher.seed)) for teacher in wanted]
         for teacher, result in zip(wanted, self.runner.run(edits), strict=True):
             self.taught[teacher] = Taught(self._outputs(result), result.key.digest, result)
@@ -275,7 +223,7 @@ class Plan:
             joint=joint.as_dict(),
             seed=seed,
         )
-        task = PairTask(
+        task = repairs.PairTask(
             teacher,
             experiment.student,
             experiment.data,
@@ -284,18 +232,20 @@ class Plan:
             experiment.teacher_recipe,
             experiment.device,
         )
-        return Job(made, train_pair, task, f"{'aligned' if agrees else 'unaligned'} pair, seed {seed}")
+        return Job(
+            made, repairs.train_pair, task, f"{'aligned' if agrees else 'unaligned'} pair, seed {seed}"
+        )
 
     def _rank_job(self, which: tuple[bool, int]) -> Job:
         made = key(role="ranking", pair=self._pair_keys[which].digest, place=self.place)
-        task = RankTask(self.pairs[which], self.place)
-        return Job(made, rank_channels, task, f"ranking channels, seed {which[1]}")
+        task = repairs.RankTask(self.pairs[which], self.place)
+        return Job(made, repairs.rank_channels, task, f"ranking channels, seed {which[1]}")
 
     def _edit_job(self, teacher: Teacher, which: tuple[bool, int]) -> Job:
         experiment, kind, config = self.experiment, teacher.kind, self.experiment.config
         truth = config.truth if kind.ranking == "oracle" else None
         instead = config.replace if kind.ranking or config.replace == "retrain" else "mean"
-        edit = Edit(kind.ranking, teacher.ratio or 0.0, teacher.draw, instead, truth)
+        edit = repairs.Edit(kind.ranking, teacher.ratio or 0.0, teacher.draw, instead, truth)
         made = key(
             role="edited teacher",
             pair=self._pair_keys[which].digest,
@@ -304,7 +254,7 @@ class Plan:
             recipe=experiment.teacher_recipe.as_dict() if instead == "retrain" else None,
             probe=experiment.probe,
         )
-        task = EditTask(
+        task = repairs.EditTask(
             self.pairs[which],
             self.place,
             edit,
@@ -312,7 +262,9 @@ class Plan:
             experiment.teacher_recipe,
             experiment.probe,
         )
-        return Job(made, ask_edited, task, f"teacher {kind.ranking or kind.training}, seed {teacher.seed}")
+        return Job(
+            made, repairs.ask_edited, task, f"teacher {kind.ranking or kind.training}, seed {teacher.seed}"
+        )
 
     # Students.
 
@@ -379,17 +331,3 @@ class Plan:
 
 def _sees(experiment: Experiment, sees: str) -> str:
     return " + ".join(experiment.modalities.get(sees, (sees,)))
-
-
-def teachers_of(
-    arms: Sequence[Arm], seeds: Sequence[int], ratios: Sequence[float] = (), draws: int = 1
-) -> dict[str, list[Teacher]]:
-    """{arm: its teachers}: one a seed; at each ratio, where it loses channels, and for each random choice."""
-    found: dict[str, list[Teacher]] = {}
-    for arm in (one for one in arms if one.teacher is not None):
-        kind = arm.teacher
-        assert kind is not None
-        at = (None,) if kind.ranking in (None, "oracle") else tuple(ratios)
-        drawn = range(draws if kind.ranking == "random" else 1)
-        found[arm.name] = [Teacher(kind, seed, r, d) for r in at for d in drawn for seed in seeds]
-    return found

@@ -27,7 +27,7 @@ from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill import TeacherOutputs
 from mmkd_lab.distill.teacher_outputs import identity_of
-from mmkd_lab.experiments.jobs import Arrays, Outcome
+from mmkd_lab.experiments.jobs import Arrays, JobOutcome
 from mmkd_lab.experiments.networks import loaded
 from mmkd_lab.experiments.store import Result
 from mmkd_lab.training.recipe import Recipe
@@ -56,15 +56,15 @@ class PairTask:
     device: torch.device
 
 
-def train_pair(task: PairTask) -> Outcome:
+def train_pair(task: PairTask) -> JobOutcome:
     """The state of both, {'teacher/state/<name>': ..., 'student/state/<name>': ...}."""
     streams = pair_streams(task.seed)
     nets = [
         loaded(source, None, stream, task.device, task.recipe).module()
         for source, stream in zip((task.teacher, task.student), streams, strict=True)
     ]
-    trained = align(nets[0], nets[1], task.data, task.joint, seed=streams[1])
-    return Outcome(
+    trained = align(nets[0], nets[1], task.data, joint=task.joint, seed=streams[1])
+    return JobOutcome(
         {"role": "aligned pair"},
         {
             f"{role}/state/{name}": values.detach().cpu().numpy()
@@ -102,7 +102,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Place:
+class LayerPlace:
     """Where channels are: a layer (None for what the head reads), its side, and the axis of the channels."""
 
     layer: str | None = None
@@ -115,10 +115,10 @@ class RankTask:
     """Rank the channels of a pair's teacher at a place: Algorithm 1, step 2, on the training split."""
 
     pair: Pair
-    place: Place
+    place: LayerPlace
 
 
-def rank_channels(task: RankTask) -> Outcome:
+def rank_channels(task: RankTask) -> JobOutcome:
     """The saliency of every channel, as `saliency_of` reads it."""
     teacher, student = task.pair.nets()
     place = task.place
@@ -135,10 +135,10 @@ def rank_channels(task: RankTask) -> Outcome:
     if found.magnitude is not None:
         numbers["magnitude"] = found.magnitude
     facts = ("start", "layer", "side", "axis", "method", "distance", "permutations", "n")
-    return Outcome({name: getattr(found, name) for name in facts}, numbers)
+    return JobOutcome({name: getattr(found, name) for name in facts}, numbers)
 
 
-def saliency_of(ranked: Outcome | Result) -> ChannelSaliency:
+def saliency_of(ranked: JobOutcome | Result) -> ChannelSaliency:
     """What `rank_channels` found."""
     numbers: dict[str, Any] = {name: np.array(one) for name, one in ranked.tensors.items()}
     return ChannelSaliency(**ranked.metrics, **numbers)
@@ -168,14 +168,14 @@ class EditTask:
     """Ask a pair's teacher about every sample, without some of its channels."""
 
     pair: Pair
-    place: Place
+    place: LayerPlace
     edit: Edit
     saliency: ChannelSaliency
     recipe: Recipe
     probe: str | None
 
 
-def ask_edited(task: EditTask) -> Outcome:
+def ask_edited(task: EditTask) -> JobOutcome:
     """What it says, as `TeacherOutputs.arrays` has it; on the probe split, what its head reads."""
     asked, edit, saliency = task.pair.task, task.edit, task.saliency
     teacher, _ = task.pair.nets()
@@ -195,7 +195,7 @@ def ask_edited(task: EditTask) -> Outcome:
         lost = np.setdiff1d(np.flatnonzero(~saliency.constant), channels)
         metrics = {"channels": channels.tolist(), "living_removed": len(lost)}
     kept = {f"probe/{split}": values for split, values in found.features.items()}
-    return Outcome(metrics, {**by_sample(found.logits, asked.data).arrays(), **kept})
+    return JobOutcome(metrics, {**by_sample(found.logits, asked.data).arrays(), **kept})
 
 
 def by_sample(logits: Mapping[str, torch.Tensor], data: PairedData) -> TeacherOutputs:

@@ -19,7 +19,7 @@ from functools import cache
 import torch
 
 from mmkd_lab.core.check import LabError
-from mmkd_lab.experiments.jobs import Job, Outcome
+from mmkd_lab.experiments.jobs import Job, JobOutcome
 from mmkd_lab.experiments.store import Result, ResultStore
 from mmkd_lab.training.device import threads
 
@@ -88,7 +88,7 @@ class Runner:
         self.counts[how] += 1
         self.progress(job.what, how)
 
-    def _outcomes(self, jobs: list[Job]) -> Iterator[tuple[Job, Outcome]]:
+    def _outcomes(self, jobs: list[Job]) -> Iterator[tuple[Job, JobOutcome]]:
         if self._alone(len(jobs)):
             for job in jobs:
                 yield job, work(job)
@@ -116,13 +116,13 @@ class Runner:
         return int(effective_n_jobs(None)) == 1
 
 
-def work(job: Job) -> Outcome:
+def work(job: Job) -> JobOutcome:
     """One job, on one thread: two jobs on two cores do more than one job on two threads."""
     with threads(1):
         return job.work(job.task)
 
 
-def _numbered(i: int, job: Job, parent: int) -> tuple[int, Outcome]:
+def _numbered(i: int, job: Job, parent: int) -> tuple[int, JobOutcome]:
     _end_with(parent)
     return i, work(job)
 

@@ -11,7 +11,8 @@ import torch
 from mmkd_lab.core.seed import derive
 from mmkd_lab.distill import ARMS, Arm, Strength
 from mmkd_lab.experiments.experiment import Experiment, strengths_of
-from mmkd_lab.experiments.plan import Plan, Student, Teacher
+from mmkd_lab.experiments.lessons import Student, Teacher
+from mmkd_lab.experiments.plan import Plan
 from mmkd_lab.experiments.runner import Runner
 from mmkd_lab.experiments.store import Result
 from mmkd_lab.training.metrics import score

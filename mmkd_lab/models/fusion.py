@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import sqrt
 
@@ -19,7 +20,7 @@ AnyEncoder = LeNet | ResNet | Mlp | Linear | Bag
 GRID = 4
 
 
-class _Fusion(nn.Module):
+class _Fusion(nn.Module, ABC):
     """`parts` works out each modality by itself, `merged` what they say together."""
 
     masks = False
@@ -29,13 +30,13 @@ class _Fusion(nn.Module):
         """M tensors (B, ...) and M masks, (B,) bool or None where all are kept -> (B, F)."""
         return self.merged(self.parts(x), kept)
 
+    @abstractmethod
     def parts(self, x: list[Tensor]) -> list[Tensor]:
         """What is worked out of each modality by itself: M tensors (B, ...)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def merged(self, parts: list[Tensor], kept: list[Tensor | None]) -> Tensor:
         """What `parts` gave, and the masks -> (B, F)."""
-        raise NotImplementedError
 
 
 class Late(_Fusion):

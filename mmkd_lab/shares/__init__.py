@@ -8,7 +8,7 @@ from mmkd_lab.shares.commonality import commonality_shares
 from mmkd_lab.shares.decisive import Decisive, decisive_channels
 from mmkd_lab.shares.estimators import ESTIMATORS, Estimator, register_estimator
 from mmkd_lab.shares.gaussian import declared, gaussian_pid, world_pid
-from mmkd_lab.shares.hypotheses import RIVALS, Rival, Run, register_rival
+from mmkd_lab.shares.hypotheses import RIVALS, Rival, TaughtStudent, register_rival
 from mmkd_lab.shares.information import information_shares
 from mmkd_lab.shares.performance import performance_shares
 from mmkd_lab.shares.pid import PID, mutual_information, pid, pid_stack, table_of
@@ -24,8 +24,8 @@ __all__ = [
     "Estimator",
     "ModalityShares",
     "Rival",
-    "Run",
     "Sides",
+    "TaughtStudent",
     "commonality_shares",
     "decisive_channels",
     "declared",

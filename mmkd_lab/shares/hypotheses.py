@@ -25,7 +25,7 @@ COMPONENTS = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class TaughtStudent:
     """One taught student, its teacher, and the untaught student of its seed.
 
     Args:
@@ -166,7 +166,7 @@ class Rival:
         foretells_sign: whether the number's own sign is claimed to be that of the gain.
     """
 
-    number: Callable[[Run], float]
+    number: Callable[[TaughtStudent], float]
     words: str
     claims: Literal[1, -1] = 1
     foretells_sign: bool = False
@@ -182,10 +182,10 @@ RIVALS: Registry[Rival] = Registry("rival")
 
 def register_rival(
     name: str, *, words: str = "", claims: Literal[1, -1] = 1, foretells_sign: bool = False
-) -> Callable[[Callable[[Run], float]], Callable[[Run], float]]:
+) -> Callable[[Callable[[TaughtStudent], float]], Callable[[TaughtStudent], float]]:
     """A decorator that makes a function from a `Run` to a number one of the rivals; see `Rival`."""
 
-    def known(number: Callable[[Run], float]) -> Callable[[Run], float]:
+    def known(number: Callable[[TaughtStudent], float]) -> Callable[[TaughtStudent], float]:
         RIVALS.register(name, Rival(number, words or name.replace("_", " "), claims, foretells_sign))
         return number
 

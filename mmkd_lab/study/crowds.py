@@ -25,7 +25,8 @@ from mmkd_lab.distill import TeacherOutputs, kd_divergence
 from mmkd_lab.distill.teacher_outputs import identity_of
 from mmkd_lab.experiments.build import crossmodal
 from mmkd_lab.experiments.claims import claim, headline, joined
-from mmkd_lab.experiments.plan import Plan, Student, teachers_of
+from mmkd_lab.experiments.lessons import Student, teachers_of
+from mmkd_lab.experiments.plan import Plan
 from mmkd_lab.experiments.report import file_name, provenance
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.experiments.session import session

@@ -17,7 +17,8 @@ from mmkd_lab.data.paired import PairedData
 from mmkd_lab.experiments.build import crossmodal
 from mmkd_lab.experiments.claims import Claim, claim, headline, label, sentence
 from mmkd_lab.experiments.experiment import Experiment
-from mmkd_lab.experiments.plan import Plan, Student, teachers_of
+from mmkd_lab.experiments.lessons import Student, teachers_of
+from mmkd_lab.experiments.plan import Plan
 from mmkd_lab.experiments.report import file_name, provenance
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.experiments.session import session

@@ -22,10 +22,10 @@ from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill import ARMS as REGISTERED
 from mmkd_lab.distill import Arm, Term
 from mmkd_lab.experiments.build import crossmodal
-from mmkd_lab.experiments.claims import Claim, claim, headline, sentence
-from mmkd_lab.experiments.config import ALONE, REPAIR_OPTIONS, WITH_LABELS
+from mmkd_lab.experiments.config import REPAIR_OPTIONS, WITH_LABELS
 from mmkd_lab.experiments.experiment import Experiment
-from mmkd_lab.experiments.plan import Plan, Student, Teacher, teachers_of
+from mmkd_lab.experiments.lessons import Student, Teacher, teachers_of
+from mmkd_lab.experiments.plan import Plan
 from mmkd_lab.experiments.repairs import Pair, pair_streams
 from mmkd_lab.experiments.report import file_name, provenance
 from mmkd_lab.experiments.result import Study
@@ -33,15 +33,14 @@ from mmkd_lab.experiments.session import session
 from mmkd_lab.experiments.store import Result, ResultStore
 from mmkd_lab.experiments.summary import primary_metric
 from mmkd_lab.experiments.table import Table, teacher_scores
-from mmkd_lab.shares.hypotheses import Run
+from mmkd_lab.shares.hypotheses import TaughtStudent
+from mmkd_lab.study.repair_words import title, verdict
 
 NAME = "repair"
 ARMS = (
     *("no_kd", "cm_kd", "unaligned_kd", "aligned_kd", "mg_kd", "ms_kd", "random_kd", "weight_kd"),
     "oracle_kd",
 )
-#: Removed in the authors' RAVDESS experiment; the verdict is about the ratio nearest to it.
-HEADLINE = 0.75
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,7 +51,7 @@ class RepairStudy(Study):
     channels by Algorithm 1.
     """
 
-    runs: tuple[Run, ...] = ()
+    runs: tuple[TaughtStudent, ...] = ()
     pairs: Mapping[int, Pair] = field(default_factory=dict)
     rankings: Mapping[int, ChannelSaliency] = field(default_factory=dict)
 
@@ -73,9 +72,9 @@ def repair_teachers(
 ) -> RepairStudy:
     """Train students from a crossmodal teacher before and after its repair, on paired seeds.
 
-    Per seed one regular teacher is trained alone (cm_kd), and one jointly with a student by a recipe of its own
-    (`attribution.align`; aligned_kd). A third has that recipe without the agreement (unaligned_kd): what
-    the agreement does can then be told from what the recipe does. The channels of the aligned one are ranked
+    Per seed one regular teacher is trained alone (cm_kd), and one jointly with a student by a recipe of
+    its own (`attribution.align`; aligned_kd). A third has that recipe without the agreement (unaligned_kd):
+    what the agreement does can then be told from what the recipe does. The channels of the aligned one are ranked
     on the training split by `attribution.by_channel`, in closed form at the input of the head. int(r d) of
     its d channels are removed: the least modality-general (mg_kd), the most (ms_kd), some at random
     (random_kd), those the head weighs least (weight_kd), or all but the declared ones (oracle_kd, whatever
@@ -245,7 +244,7 @@ class Repair:
             living.setdefault(name, []).append(taught.result.metrics["living_removed"])
         return {"channels": channels, "living_removed": living}
 
-    def runs(self, plan: Plan, results: Mapping[Lesson, Sequence[Result]]) -> list[Run]:
+    def runs(self, plan: Plan, results: Mapping[Lesson, Sequence[Result]]) -> list[TaughtStudent]:
         """Every taught student, with what its teacher says and knows on the probe split."""
         experiment, probe = self.experiment, str(self.experiment.probe)
         data, found = experiment.data, []
@@ -260,7 +259,7 @@ class Repair:
                     continue
                 gained, control = (one.metrics["scores"]["test"][metric] for one in (result, alone[i]))
                 found.append(
-                    Run(
+                    TaughtStudent(
                         dataset=data.name,
                         student=experiment.modalities["student"][0],
                         arm=lesson.arm,
@@ -316,63 +315,3 @@ def _tried(experiment: Experiment) -> Experiment:
         if arm.teacher is not None and arm.teacher.ranking is not None:
             kept_channels(arm.teacher.ranking, RankingContext(found, truth=truth), 0.0)
     return experiment
-
-
-def at(table: pd.DataFrame) -> tuple[float, str]:
-    """The removal ratio and the loss that the verdict is about."""
-    ratios, losses = table["ratio"].unique().tolist(), table["loss"].unique().tolist()
-    return min(ratios, key=lambda r: abs(r - HEADLINE)), WITH_LABELS if WITH_LABELS in losses else ALONE
-
-
-def claims(table: pd.DataFrame) -> list[Claim]:
-    """Modality-general KD against every other arm at the ratio of the headline, under each loss."""
-    ratio, _ = at(table)
-    students = list(dict.fromkeys(table[table["role"] == "student"]["arm"]))
-    if "mg_kd" not in students:
-        return []
-    several = len(set(table["loss"])) > 1
-    return [
-        claim(
-            table,
-            "mg_kd",
-            arm,
-            at={"ratio": ratio, "loss": loss},
-            where=f"by {loss}" if several else "",
-        )
-        for loss in dict.fromkeys(table["loss"])
-        for arm in students
-        if arm != "mg_kd"
-    ]
-
-
-def verdict(table: pd.DataFrame, *, student: str, teacher: str) -> str:
-    """Modality-general KD against every other arm at the headline ratio, with intervals."""
-    ratio, loss = at(table)
-    n, losses = table["seed"].nunique(), table["loss"].nunique()
-    lead = (
-        f"On {table['dataset'].iloc[0]} ({teacher} teacher, {student} student, {ratio:.0%} of the channels "
-        f"removed{'' if losses > 1 else f', {loss}'}, {n} paired seed{'s' if n > 1 else ''}, test "
-        f"{primary_metric(table)})"
-    )
-    some = claims(table)
-    return sentence(lead, some) if some else f"{lead}, no modality-general teacher was asked for."
-
-
-def title(table: pd.DataFrame, *, student: str) -> str:
-    """The largest shown effect of repair, at the headline ratio."""
-    ratio, _ = at(table)
-    return headline(
-        f"{table['dataset'].iloc[0]}, {student} student, {ratio:.0%} removed",
-        claims(table),
-        otherwise="repaired teachers compared",
-    )
-
-
-def retold(found: Study) -> Study:
-    """The same numbers with the words of today, for a study of repaired teachers that was saved earlier."""
-    student, teacher = str(found.provenance["student"]), str(found.provenance["teacher"])
-    return replace(
-        found,
-        title=title(found.table, student=student),
-        verdict=verdict(found.table, student=student, teacher=teacher),
-    )

@@ -13,13 +13,13 @@ from mmkd_lab.core.check import LabError, require
 from mmkd_lab.experiments.report import file_name, versions
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.experiments.summary import COLUMNS
-from mmkd_lab.shares.hypotheses import COMPONENTS, RIVALS, Run
+from mmkd_lab.shares.hypotheses import COMPONENTS, RIVALS, TaughtStudent
 from mmkd_lab.shares.prediction import Prediction, predictions
 
 _CLAIM = {1: " (+)", -1: " (−)"}
 
 
-def rival_hypotheses(runs: Sequence[Run]) -> Study:
+def rival_hypotheses(runs: Sequence[TaughtStudent]) -> Study:
     """The rivals' numbers of every run, beside its gain, and how well each predicts it.
 
     Args:

@@ -65,7 +65,7 @@ class Batch:
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class Batched:
     """One batch as the students are asked about it: x is {modality: (R, rows, ...)}, or (rows, ...) when
     shared; with `views` beside the full one, rows of one larger batch, or `parts` that the views share.
 
@@ -77,7 +77,7 @@ class Question:
     views: tuple[View, ...] = ()
     parts: SharedParts | None = None
 
-    def without_full(self) -> Question:
+    def without_full(self) -> Batched:
         """The same about the views alone, for `logits_of_views`."""
         if self.parts is not None:
             return replace(self, parts=replace(self.parts, views=self.parts.views[1:]))
@@ -91,26 +91,26 @@ class Question:
 class Said:
     """What the students were asked about a batch, and what they said."""
 
-    question: Question
+    question: Batched
     outputs: Outputs
 
 
 def asked(
     engine: Engine, x: dict[str, Tensor], shared: bool, *, views: tuple[View, ...], removal: Removal | None
-) -> Question:
+) -> Batched:
     """The question about the full input and `views`, all of them in one call of the networks."""
     if not views or removal is None:
-        return Question(x, shared)
+        return Batched(x, shared)
     names, axis = frozenset(modality_names(x)), 0 if shared else 1
     # A view without what this student does not read anyway.
     every = (View(names), *(View(view.kept & names) for view in views))
     if can_share(engine.net, removal, x):
         rows, parts = with_removed(x, every, removal, axis=axis)
-        return Question(rows, shared, views, parts)
-    return Question(view_rows(x, every, removal, axis=axis), shared, views)
+        return Batched(rows, shared, views, parts)
+    return Batched(view_rows(x, every, removal, axis=axis), shared, views)
 
 
-def answered(engine: Engine, question: Question, needs: Needs) -> Outputs:
+def answered(engine: Engine, question: Batched, needs: Needs) -> Outputs:
     """The full view and those of the question, with features where `needs` wants them."""
     layers = tuple(dict.fromkeys((*needs.student_layers, *([HEAD] if needs.view_features else []))))
     said, seen = engine.ask(question.x, question.shared, question.parts, layers=layers)
@@ -124,7 +124,7 @@ def answered(engine: Engine, question: Question, needs: Needs) -> Outputs:
     )
 
 
-def logits_of_views(engine: Engine, question: Question) -> Callable[[Sequence[Tensor]], dict[View, Tensor]]:
+def logits_of_views(engine: Engine, question: Batched) -> Callable[[Sequence[Tensor]], dict[View, Tensor]]:
     """{view: (R, B, K)}, without the full view, as a function of what is trained."""
     alone = question.without_full()
 

@@ -20,7 +20,7 @@ from mmkd_lab.models.removal import Removal
 from mmkd_lab.training.device import deterministic, make_fabric
 from mmkd_lab.training.engine import Engine
 from mmkd_lab.training.inputs import Resident, datasets
-from mmkd_lab.training.job import Job
+from mmkd_lab.training.job import Fitting
 from mmkd_lab.training.lessons import Lessons
 from mmkd_lab.training.loop import run
 from mmkd_lab.training.recipe import Recipe, dtype_of, resolve_precision
@@ -158,14 +158,14 @@ def fit(
         deterministic(replicas.device),
         tqdm(total=total, desc=label or None, unit="step", leave=False, disable=hidden) as bar,
     ):
-        job = Job(replicas, split, sets, loss, soft, recipe, dropout_removal, fabric, bar)
+        job = Fitting(replicas, split, sets, loss, soft, recipe, dropout_removal, fabric, bar)
         job.require_fits()
         jobs = [job] if how == "stacked" else [job.alone(r) for r in range(count)]
         trained, best = zip(*(run(one, stacked=how == "stacked") for one in jobs), strict=True)
     return _told(jobs, Replicas.join(trained), torch.cat(best), how)
 
 
-def _told(jobs: Sequence[Job], trained: Replicas, best: Tensor, how: str) -> TrainingResult:
+def _told(jobs: Sequence[Fitting], trained: Replicas, best: Tensor, how: str) -> TrainingResult:
     import pandas as pd
 
     mine = [(job, r) for job in jobs for r in range(len(job.replicas))]

@@ -25,7 +25,7 @@ from mmkd_lab.training.stacking import obstacles
 
 
 @dataclass(frozen=True)
-class Row:
+class HistoryRow:
     """One line of history for R replicas: `alive` says whose training had not yet been stopped."""
 
     epoch: int
@@ -36,7 +36,7 @@ class Row:
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class Fitting:
     """What one run of the loop trains, on what, and how. A looped fit has one job per replica."""
 
     replicas: Replicas
@@ -48,7 +48,7 @@ class Job:
     dropout: Removal | None
     fabric: Any
     bar: Any
-    rows: list[Row] = field(default_factory=list, init=False)
+    rows: list[HistoryRow] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         loss = self.loss.to(self.replicas.device)
@@ -75,7 +75,7 @@ class Job:
         """This process's part of every batch."""
         return DataParallel(self.fabric.global_rank, self.fabric.world_size)
 
-    def alone(self, r: int) -> Job:
+    def alone(self, r: int) -> Fitting:
         """The job of replica `r` alone, with streams of its own."""
         return replace(
             self,

@@ -14,7 +14,7 @@ from mmkd_lab.core.seed import derive
 from mmkd_lab.training.batch import Batch, Said, answered, asked, full
 from mmkd_lab.training.engine import Engine, clip_each
 from mmkd_lab.training.inputs import eval_inputs
-from mmkd_lab.training.job import Job, Row
+from mmkd_lab.training.job import Fitting, HistoryRow
 from mmkd_lab.training.metrics import score
 from mmkd_lab.training.order import Order
 from mmkd_lab.training.recipe import Recipe
@@ -23,7 +23,7 @@ from mmkd_lab.training.schedule import optimiser, rates
 from mmkd_lab.training.select import Selection
 
 
-def run(job: Job, *, stacked: bool) -> tuple[Replicas, Tensor]:
+def run(job: Fitting, *, stacked: bool) -> tuple[Replicas, Tensor]:
     """Train; returns the replicas with their selected weights, and the epochs these come from, (R,)."""
     recipe, samples, seeds = job.recipe, job.resident.samples, job.replicas.seeds
     engine = Engine(job.replicas, job.extras(), stacked=stacked)
@@ -55,7 +55,7 @@ def run(job: Job, *, stacked: bool) -> tuple[Replicas, Tensor]:
 
 
 def _epoch(
-    job: Job, engine: Engine, stepper: torch.optim.Optimizer, order: Order, lr: Sequence[float]
+    job: Fitting, engine: Engine, stepper: torch.optim.Optimizer, order: Order, lr: Sequence[float]
 ) -> dict[str, Tensor]:
     """One pass, a step per learning rate. Returns the loss's terms, meaned over the steps, (R,)."""
     engine.net.train()
@@ -81,7 +81,7 @@ def _epoch(
     return {name: job.share.average(job.fabric, value / len(lr)) for name, value in sums.items()}
 
 
-def _said(job: Job, engine: Engine, batch: Batch) -> Said:
+def _said(job: Fitting, engine: Engine, batch: Batch) -> Said:
     """What the students say about a batch: logits, and all that the methods of a distillation ask for."""
     needs, classes = job.loss.needs, job.resident.classes
     question = asked(engine, batch.x, batch.shared, views=needs.views, removal=job.loss.removal)
@@ -95,7 +95,7 @@ def _said(job: Job, engine: Engine, batch: Batch) -> Said:
     return Said(question, outputs)
 
 
-def _batches(job: Job, order: Order, count: int) -> Iterator[Batch]:
+def _batches(job: Fitting, order: Order, count: int) -> Iterator[Batch]:
     """`count` batches of one pass."""
     resident, size = job.resident, job.recipe.batch_size
     if size is None or size >= resident.samples:
@@ -107,7 +107,7 @@ def _batches(job: Job, order: Order, count: int) -> Iterator[Batch]:
         yield Batch(_thinned(job, x, slots.shape[1]), target, teacher)
 
 
-def _whole(job: Job, count: int) -> Iterator[Batch]:
+def _whole(job: Fitting, count: int) -> Iterator[Batch]:
     """The full batch again and again. Replicas share one copy, unless something is drawn per replica."""
     replicas, resident = len(job.replicas), job.resident
     x, target = resident.whole()
@@ -122,14 +122,14 @@ def _whole(job: Job, count: int) -> Iterator[Batch]:
         yield Batch(_thinned(job, x, resident.samples), target, teacher, shared)
 
 
-def _thinned(job: Job, x: dict[str, Tensor], size: int) -> dict[str, Tensor]:
+def _thinned(job: Fitting, x: dict[str, Tensor], size: int) -> dict[str, Tensor]:
     """Modality dropout, where the recipe asks for it."""
     if job.dropout is None or job.views is None:
         return x
     return job.dropout.apply_where(x, job.views.batch(size, job.replicas.device))
 
 
-def _look(job: Job, engine: Engine, selection: Selection, epoch: int) -> None:
+def _look(job: Fitting, engine: Engine, selection: Selection, epoch: int) -> None:
     """Score the validation split, where there is one, and let the selection decide."""
     if any("val" not in one.splits for one in job.sets):
         selection.see(epoch, None, None, engine.state())
@@ -141,7 +141,7 @@ def _look(job: Job, engine: Engine, selection: Selection, epoch: int) -> None:
     selection.see(epoch, next(iter(named.values())), named["nll"], engine.state())
 
 
-def _score(job: Job, engine: Engine, alive: Tensor) -> dict[str, Tensor]:
+def _score(job: Fitting, engine: Engine, alive: Tensor) -> dict[str, Tensor]:
     replicas, device = job.replicas, job.replicas.device
     how = {"size": max(64, CHUNK // len(replicas)), "device": device, "dtype": replicas.dtype}
     each = [eval_inputs(one, replicas.modalities, "val", **how) for one in job.sets]  # type: ignore[arg-type]
@@ -158,9 +158,9 @@ def _score(job: Job, engine: Engine, alive: Tensor) -> dict[str, Tensor]:
     return score(logits, target, task=job.resident.task)
 
 
-def _note(job: Job, epoch: int, split: str, named: dict[str, Tensor], alive: Tensor) -> None:
+def _note(job: Fitting, epoch: int, split: str, named: dict[str, Tensor], alive: Tensor) -> None:
     going = alive.tolist()
-    job.rows.extend(Row(epoch, split, name, value.tolist(), going) for name, value in named.items())
+    job.rows.extend(HistoryRow(epoch, split, name, value.tolist(), going) for name, value in named.items())
 
 
 def require_finite(loss: Tensor, when: str, seeds: Sequence[int], recipe: Recipe) -> None:
@@ -171,7 +171,7 @@ def require_finite(loss: Tensor, when: str, seeds: Sequence[int], recipe: Recipe
 
 
 @contextmanager
-def _seeded(job: Job) -> Iterator[None]:
+def _seeded(job: Fitting) -> Iterator[None]:
     """A stream of its own for networks that draw from torch's global generator, such as dropout."""
     device = job.replicas.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

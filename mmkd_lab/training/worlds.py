@@ -32,11 +32,8 @@ from mmkd_lab.training.device import resolve
 Doubles = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.floating]
 
-#: No network that learnt anything has a weight of this size; logits would soon overflow.
-_DIVERGED = 1e18
-#: What an arm's teacher sees, in the views of a world.
-_TEACHER_VIEW = {"other": "a", "student": "b", "all": "ab"}
-#: The arms of a world.
+_DIVERGED = 1e18  # no network that learnt anything has such a weight; logits would soon overflow
+_TEACHER_VIEW = {"other": "a", "student": "b", "all": "ab"}  # what an arm's teacher sees of a world
 _ARMS = ("no_kd", "um_kd", "cm_kd", "mm_kd", "kl_only")
 
 

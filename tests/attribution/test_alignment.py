@@ -98,7 +98,7 @@ def test_any_two_networks_are_trained_as_linear_ones_are():
         One("b", start.weight_b[0], start.bias_b[0]),
     )
     before = teacher.head.weight.clone()
-    found = align(teacher, student, paired(a[0], b[0], target[0]), Joint(epochs=40, batch_size=None))
+    found = align(teacher, student, paired(a[0], b[0], target[0]), joint=Joint(epochs=40, batch_size=None))
     for net, weight in ((found.teacher, end.weight_a), (found.student, end.weight_b)):
         torch.testing.assert_close(net.head.weight.detach(), weight[0], atol=1e-10, rtol=1e-9)
     assert torch.equal(teacher.head.weight, before)
@@ -117,12 +117,14 @@ def test_batches_are_drawn_by_seed_and_history_weighs_samples():
         return One("a", start.weight_a[0], start.bias_a[0]), One("b", start.weight_b[0], start.bias_b[0])
 
     first, again, other = (
-        align(*nets(), data, Joint(epochs=3, batch_size=8), seed=seed) for seed in (0, 0, 1)
+        align(*nets(), data, joint=Joint(epochs=3, batch_size=8), seed=seed) for seed in (0, 0, 1)
     )
     assert torch.equal(first.teacher.head.weight, again.teacher.head.weight)
     assert not torch.equal(first.teacher.head.weight, other.teacher.head.weight)
     # With a rate this small nothing moves: the mean over ragged batches is the mean over samples.
-    still = align(*nets(), data, Joint(epochs=1, batch_size=8, lr=1e-12)).history.set_index("metric").value
+    still = (
+        align(*nets(), data, joint=Joint(epochs=1, batch_size=8, lr=1e-12)).history.set_index("metric").value
+    )
     teacher, student = nets()
     exact = Alignment()(teacher({"a": a[0]}), student({"b": b[0]}), target[0])
     for name in ("ce_teacher", "ce_student", "agreement", "loss"):
@@ -179,7 +181,7 @@ def test_dropout_draws_from_the_seed_and_leaves_the_global_stream_alone():
     for state, seed in ((1, 0), (2, 0), (2, 1)):
         torch.manual_seed(state)
         before = torch.random.get_rng_state()
-        pair = align(*nets, data, Joint(epochs=2, batch_size=None), seed=seed)
+        pair = align(*nets, data, joint=Joint(epochs=2, batch_size=None), seed=seed)
         assert torch.equal(torch.random.get_rng_state(), before)
         found.append(pair.teacher.body[0].weight)
     assert torch.equal(found[0], found[1])

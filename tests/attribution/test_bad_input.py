@@ -218,7 +218,7 @@ CASES = [
     (lambda: align(NET, NET, paired()), r"student = 'the teacher': must be a network of its own"),
     (lambda: align(Linear(), Student(), paired(Task.MULTI_LABEL)), r"'multi-label': must be single-label"),
     (
-        lambda: align(Linear(3), Student(), paired(), Joint(50, None, 1e30)),
+        lambda: align(Linear(3), Student(), paired(), joint=Joint(50, None, 1e30)),
         r"loss = (nan|inf): must stay finite",
     ),
     (linear_worlds(a=(5, 3)), r"a = \(5, 3\): must be \(worlds, samples, columns\)"),
@@ -275,5 +275,5 @@ def test_a_batch_of_one_sample_is_refused_where_a_network_normalises_by_batch():
     with pytest.raises(
         LabError, match=r"batch_size = 5: leaves a batch of one sample.*Choose another, or None"
     ):
-        align(*nets(), paired(), Joint(batch_size=5, epochs=1))
-    assert len(align(*nets(), paired(), Joint(batch_size=4, epochs=1)).history) == 4
+        align(*nets(), paired(), joint=Joint(batch_size=5, epochs=1))
+    assert len(align(*nets(), paired(), joint=Joint(batch_size=4, epochs=1)).history) == 4

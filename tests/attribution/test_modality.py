@@ -7,7 +7,7 @@ from captum.attr import FeatureAblation, InputXGradient, IntegratedGradients, Sh
 
 from mmkd_lab.attribution import METHODS, CaptumCase, by_modality, check_masks, feature_masks
 from mmkd_lab.attribution.gradients import integrated_gradients
-from mmkd_lab.attribution.networks import Question
+from mmkd_lab.attribution.networks import Explained
 from mmkd_lab.attribution.tables import COLUMNS
 from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import PairedData
@@ -74,7 +74,9 @@ def test_gradients_equal_captum():
     net = Mlp({"a": 3, "b": 2}).eval()
     target, case = net(x).argmax(1), CaptumCase.of(net, x)
     base = {name: torch.zeros_like(v) for name, v in x.items()}
-    ours = integrated_gradients(Question(net, x, target, batch_size=7), base, steps=20, nodes="gausslegendre")
+    ours = integrated_gradients(
+        Explained(net, x, target, batch_size=7), base, steps=20, nodes="gausslegendre"
+    )
     theirs = IntegratedGradients(case.forward).attribute(
         tuple(v.clone().requires_grad_() for v in case.inputs), target=target, n_steps=20
     )
@@ -98,7 +100,7 @@ def test_graded_nodes_add_up_where_even_ones_miss_most_of_the_integral():
     must = (net(x) - net(base))[:, 0].detach()
     left = {}
     for way in ("gausslegendre", "graded"):
-        found = integrated_gradients(Question(net, x, target), base, nodes=way)
+        found = integrated_gradients(Explained(net, x, target), base, nodes=way)
         left[way] = (sum(v.flatten(1).sum(1) for v in found.values()) - must).abs().max()
     assert left["graded"] < 0.2 * left["gausslegendre"]
 

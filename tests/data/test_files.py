@@ -15,7 +15,7 @@ import pytest
 
 from mmkd_lab import data
 from mmkd_lab.core.check import DamagedFile, LabError
-from mmkd_lab.data import files, manifest
+from mmkd_lab.data import download, manifest
 from mmkd_lab.data.manifest import DataFile
 
 LABELS = "t10k-labels-idx1-ubyte.gz"
@@ -163,7 +163,7 @@ def test_fetch_takes_the_first_address_that_serves_it_intact(
     (folder / "cut.gz").write_bytes(gzip.compress(content)[:-10])
     (folder / "good.gz").write_bytes(gzip.compress(content, compresslevel=1))
     urls = tuple(f"{address}/{name}.gz" for name in ("absent", "altered", "cut", "good"))
-    path = files.fetch(replace(known, urls=urls), tmp_path / "own" / "mnist")
+    path = download.fetch(replace(known, urls=urls), tmp_path / "own" / "mnist")
     assert gzip.decompress(path.read_bytes()) == content
     assert [item.name for item in path.parent.iterdir()] == [LABELS]
 
@@ -178,11 +178,11 @@ def test_fetch_leaves_nothing_behind_when_all_fail(
     with pytest.raises(
         DamagedFile, match=r"absent\.gz: .*404.*altered\.gz: .*SHA-256.*refused\.gz"
     ) as caught:
-        files.fetch(replace(known, urls=urls), tmp_path / "own")
+        download.fetch(replace(known, urls=urls), tmp_path / "own")
     assert caught.value.argument == str(tmp_path / "own" / LABELS)
     assert list((tmp_path / "own").iterdir()) == []
     with pytest.raises(DamagedFile, match="knows no address"):
-        files.fetch(known, tmp_path / "own")
+        download.fetch(known, tmp_path / "own")
 
 
 def test_get_downloads_what_is_missing(

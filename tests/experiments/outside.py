@@ -1,8 +1,6 @@
-"""What somebody adds from outside the package: a method, an arm, a ranking, a metric, a figure and a dataset."""
+"""What somebody adds from outside the package: a method, arms, a ranking, a metric, a figure, a dataset."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -30,20 +28,17 @@ class LogitDistance(Method):
         return {self.name: apart.mean(dim=(-2, -1))}
 
 
-@dataclass(frozen=True)
-class _Kinds:
-    other: TeacherKind = TeacherKind("other")
-    every: TeacherKind = TeacherKind("all")
-    edited: TeacherKind = TeacherKind("other", training="joint", ranking="quietest")
+OTHER, EVERY = TeacherKind("other"), TeacherKind("all")
+EDITED = TeacherKind("other", training="joint", ranking="quietest")
 
 
 def _arm(name: str, teacher: TeacherKind, *terms: Term) -> None:
     register_arm(Arm(name, name, "An arm from outside.", "#aa5500", teacher, (*KD, *terms)))
 
 
-_arm("near_kd", _Kinds.other, Term(LogitDistance(power=2.0), 0.5))
-_arm("near_all", _Kinds.every, Term("logit_distance", 0.5))
-_arm("quiet_kd", _Kinds.edited)
+_arm("near_kd", OTHER, Term(LogitDistance(power=2.0), 0.5))
+_arm("near_all", EVERY, Term("logit_distance", 0.5))
+_arm("quiet_kd", EDITED)
 
 
 @register_ranking("quietest")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mmkd_lab.core.check import LabError
-from mmkd_lab.experiments.jobs import Job, Outcome
+from mmkd_lab.experiments.jobs import Job, JobOutcome
 from mmkd_lab.experiments.runner import Runner
 from mmkd_lab.experiments.store import ResultStore, key
 
@@ -27,7 +27,7 @@ class Task:
     fails: bool = False
 
 
-def square(task: Task) -> Outcome:
+def square(task: Task) -> JobOutcome:
     if task.fails:
         raise LabError("number", task.number, "is one that fails")
     if task.dies_once and not Path(task.dies_once).exists():
@@ -35,7 +35,7 @@ def square(task: Task) -> Outcome:
         os._exit(9)
     time.sleep(task.seconds)
     rng = np.random.default_rng(task.number)
-    return Outcome({"square": task.number**2, "process": os.getpid()}, {"noise": rng.normal(size=5)})
+    return JobOutcome({"square": task.number**2, "process": os.getpid()}, {"noise": rng.normal(size=5)})
 
 
 def jobs(count: int = 8, **changes) -> list[Job]:

@@ -347,7 +347,10 @@ def _dense():
         ({"seeds": [1, 1]}, ["seeds", "twice"]),
         ({"weighting": "normalised"}, ["weighting = 'normalised'", "Weighting"]),
         ({"weighting": Weighting("uniform")}, ["weighting.scheme = 'uniform'", "weigh", "msd_uniform"]),
-        ({"weighting": Weighting("fixed", fixed={"a": 1.0, "b": 3.0})}, ["weighting.scheme = 'fixed'", "distill.weigh"]),
+        (
+            {"weighting": Weighting("fixed", fixed={"a": 1.0, "b": 3.0})},
+            ["weighting.scheme = 'fixed'", "distill.weigh"],
+        ),
         ({"data": "one"}, ["dataset = ['a']", "at least two"]),
         ({"data": "no val"}, ["dataset", "must have a 'val' split"]),
         ({"data": "dense"}, ["task of dataset"]),

@@ -11,7 +11,8 @@ import pytest
 from mmkd_lab.core.check import LabError
 from mmkd_lab.experiments.claims import claim
 from mmkd_lab.experiments.summary import COLUMNS
-from mmkd_lab.study.msd import ARMS, claims, stands_for, title, verdict
+from mmkd_lab.study.msd import ARMS
+from mmkd_lab.study.msd_words import claims, stands_for, title, verdict
 
 VIEWS = ["a+b", "a", "b"]
 NOISE = np.array([-0.1, 0.0, 0.1])

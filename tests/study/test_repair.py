@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +14,7 @@ from mmkd_lab.experiments import Study
 from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.experiments.summary import COLUMNS, differences
 from mmkd_lab.study import failure_cases
-from mmkd_lab.study.repair import retold, title, verdict
+from mmkd_lab.study.repair_words import title, verdict
 from mmkd_lab.training.recipe import Recipe
 from tests.study.tiny import RECIPE, SPEC, TEACHER, paired, repair
 
@@ -220,13 +218,6 @@ def test_saved_it_loads_with_its_figure_and_has_no_runs(once, tmp_path):
     assert repr(again) == study.verdict == repr(study)
     assert again.options == study.options
     assert study.name == "repair_tiny_vectors_b"
-
-
-def test_told_anew_it_is_what_it_was(once):
-    study = replace(once[1], title="old", verdict="old")
-    again = retold(study)
-    assert (again.title, again.verdict) == (once[1].title, once[1].verdict)
-    assert again.table.equals(study.table)
 
 
 @pytest.mark.parametrize(

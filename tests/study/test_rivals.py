@@ -16,7 +16,7 @@ from mmkd_lab.experiments import Study
 from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.shares.hypotheses import (
     RIVALS,
-    Run,
+    TaughtStudent,
     accuracy,
     entropy,
     gamma,
@@ -271,7 +271,7 @@ def run(arm="mg_kd", seed=0, *, classes=3, gain=1.0, ratio=0.5, draw=0, loss="ce
     features = numbers(stream, n, 6)
     head = numbers(stream + 1, classes, 6)
     student = numbers(stream + 2, n, 4) + features[:, :4]
-    return Run(
+    return TaughtStudent(
         dataset="toy",
         student="b",
         arm=arm,

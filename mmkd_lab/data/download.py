@@ -1,0 +1,63 @@
+"""Whether the data files are what they should be, and how to get them; where they are is in `files`."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from mmkd_lab.core.check import DamagedFile
+from mmkd_lab.data import manifest
+from mmkd_lab.data.content import check_content
+from mmkd_lab.data.files import MIRROR_VARIABLE, files_of, locate, place_of, shipped_places
+from mmkd_lab.data.manifest import DataFile
+
+
+def verify(name: str, mirror: str | Path | None = None) -> list[Path]:
+    """The paths of a dataset's files, after reading each and comparing its content with the manifest.
+
+    Raises `LabError` for an unknown dataset or mirror, `DamagedFile` for the first file that is missing,
+    truncated or altered.
+    """
+    paths = [manifest.shipped(place.name) for place in shipped_places(name)]
+    for file in files_of(name):
+        paths.append(locate(file, mirror))
+        check_content(file, paths[-1])
+    return paths
+
+
+def get(name: str, mirror: str | Path | None = None) -> list[Path]:
+    """Download what is missing of a dataset, verify everything and return the paths.
+
+    With a mirror nothing is downloaded: the files must be there. Nor is a file that no public address has:
+    the refusal then says how to obtain or build it. Raises as `verify`.
+    """
+    for file in files_of(name):
+        place = place_of(file, mirror)
+        if not place.exists and place.origin == "downloads" and file.urls:
+            fetch(file, place.path.parent)
+    return verify(name, mirror)
+
+
+def fetch(file: DataFile, folder: Path) -> Path:
+    """Download a file into `folder` from the first address that serves it intact; atomic.
+
+    Raises `DamagedFile` listing what each address gave.
+    """
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")  # at INFO it tells the user to write down a hash of the wrapper
+    folder.mkdir(parents=True, exist_ok=True)
+    final, failures = folder / file.names[-1], []
+    for url in file.urls:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
+            try:
+                pooch.retrieve(url, known_hash=None, fname=final.name, path=partial, progressbar=True)
+                check_content(file, Path(partial) / final.name)
+            except (OSError, DamagedFile) as error:
+                failures.append(f"{url}: {error}")
+                continue
+            (Path(partial) / final.name).replace(final)
+            return final
+    reasons = "; ".join(failures) or "the manifest knows no address"
+    way_out = f"Try again later, or put the file into a mirror folder and set {MIRROR_VARIABLE}."
+    raise DamagedFile(str(final), "not downloaded", f"no address served it intact ({reasons})", way_out)
