@@ -22,7 +22,7 @@ import io
 import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -112,6 +112,7 @@ class Study:
     def save(self, folder: Path | str | None = None) -> Path:
         """Write the four files into `folder`, each atomically; returns the path of the JSON.
 
+        A study of other data is never written over: the name then gets the data's fingerprint at its end.
         Without a folder they go where a run collects its results (MMKD_LAB_RESULTS), or to `runs/results`.
         Raises `LabError` for a folder that cannot be made.
         """
@@ -121,6 +122,9 @@ class Study:
         except OSError as error:
             rule = f"must be a folder that can be made: {error.strerror}"
             raise LabError("folder", str(folder), rule) from error
+        if self._of_other_data(folder / f"{self.name}.json"):
+            named = replace(self, name=f"{self.name}-{str(self.provenance.get('fingerprint', 'other'))[:8]}")
+            return named.save(folder)
         table = self.table.to_csv(index=False, lineterminator="\n").encode()
         write_bytes(folder / f"{self.name}.csv", table)
         if self.kind != NO_FIGURE:
@@ -158,6 +162,14 @@ class Study:
             if picture is not None:
                 parts.append(_image(picture, self.title))
         return f'<div class="mmkd-study">{"".join(parts)}</div>'
+
+    def _of_other_data(self, path: Path) -> bool:
+        """Whether the file is of a study that this one must not replace; a damaged one may be replaced."""
+        try:
+            made = json.loads(path.read_text(encoding="utf-8"))["provenance"].get("fingerprint")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return False
+        return bool(made != self.provenance.get("fingerprint"))
 
     def _json(self, table: bytes) -> str:
         head = {

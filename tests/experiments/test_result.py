@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -82,6 +83,15 @@ def test_saving_twice_gives_the_same_bytes(tmp_path):
         _study().save(tmp_path / folder)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+
+
+def test_a_study_of_other_data_is_not_written_over(tmp_path):
+    first, second = (
+        replace(_study(), provenance={"fingerprint": mark * 64}, verdict=f"Of {mark}.") for mark in "ab"
+    )
+    paths = [study.save(tmp_path) for study in (first, second, first, second)]
+    assert [path.stem for path in paths] == ["toy-study", "toy-study-bbbbbbbb"] * 2
+    assert [Study.load(path).verdict for path in paths] == ["Of a.", "Of b."] * 2
 
 
 def test_the_json_says_what_the_index_needs(tmp_path):
