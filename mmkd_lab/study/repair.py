@@ -76,11 +76,12 @@ def repair_teachers(
     its own (`attribution.align`; aligned_kd). A third has that recipe without the agreement (unaligned_kd):
     what the agreement does can then be told from what the recipe does. The channels of the aligned one are
     ranked on the training split by `attribution.by_channel`, in closed form at the input of the head.
-    int(r d) of its d channels are removed: the least modality-general (mg_kd), the most (ms_kd), some at random
-    (random_kd), those the head weighs least (weight_kd), or all but the declared ones (oracle_kd, whatever
-    r). Dead channels count among the d, so that a random choice is a weaker edit where many are dead;
-    `provenance['living_removed']` counts the living ones that each teacher lost. Nothing about the students
-    is tuned. Source: Xue et al. 2023 (MFH), Algorithm 1. Every seed has the same split of the samples:
+    int(r d) of its d channels are removed: the least modality-general (mg_kd), the most (ms_kd), some
+    at random (random_kd), those the head weighs least (weight_kd), or all but the declared ones
+    (oracle_kd, whatever r). Dead channels count among the d, so that a random choice is a weaker edit
+    where many are dead; `provenance['living_removed']` counts the living ones that each teacher lost.
+    Nothing about the students is tuned. Source: Xue et al. 2023 (MFH), Algorithm 1. Every seed has the
+    same split of the samples:
     intervals say what training anew would give, not what other samples or, where splits part people, other
     people would.
 
