@@ -23,7 +23,7 @@ from steps import TASK, kd, per_step, toy
 
 from mmkd_lab.distill import Distillation, LearnedWeights, Msd, TeacherOutputs, msd_views
 from mmkd_lab.models import NetSpec, Zeros
-from mmkd_lab.training import Recipe, Replicas, fit, outputs, teacher_outputs, threads
+from mmkd_lab.training import Recipe, Replicas, batch, fit, teacher_outputs, threads
 
 RESULTS = Path(__file__).parent / "results" / "msd.json"
 #: Student, teacher, shape of a sample in either modality. The larger ones are bound by arithmetic.
@@ -86,13 +86,13 @@ def trained(
 @contextmanager
 def one_by_one(wanted: bool) -> Iterator[None]:
     """Within the block views share nothing inside a network."""
-    before = outputs.can_share
+    before = batch.can_share
     if wanted:
-        outputs.can_share = lambda *_: False
+        batch.can_share = lambda *_: False
     try:
         yield
     finally:
-        outputs.can_share = before
+        batch.can_share = before
 
 
 def main() -> None:
