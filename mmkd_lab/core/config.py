@@ -5,6 +5,7 @@ Imports no numpy, so that what is declared with it can be listed at no cost.
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -129,7 +130,11 @@ def told(error: ValidationError, owner: str, known: Sequence[str]) -> LabError:
 def _fault(one: Any, owner: str, known: Sequence[str]) -> tuple[str, object, str, str]:  # noqa: ANN401 - pydantic's own TypedDict
     first = one["loc"][0] if one["loc"] else owner
     name = known[first] if isinstance(first, int) and first < len(known) else str(first)  # given by position
+    inner = [part for part in one["loc"][1:] if str(part).isidentifier() and not hasattr(builtins, str(part))]
+    name = ".".join([name, *map(str, inner)])
     kind, context, value = one["type"], one.get("ctx", {}), one["input"]
+    if inner and kind == "unexpected_keyword_argument":
+        return name, value, f"is no field of {name.rpartition('.')[0]}", ""
     if kind in ("unexpected_keyword_argument", "dataclass_exact_type", "no_such_attribute"):
         return name, value, f"is no field of {owner}: {listing(known)}", did_you_mean(name, known)
     if kind in ("missing", "missing_argument", "missing_keyword_only_argument"):
@@ -138,10 +143,10 @@ def _fault(one: Any, owner: str, known: Sequence[str]) -> tuple[str, object, str
         options = re.findall(r"'([^']*)'", context["expected"])
         return name, value, f"must be one of {context['expected']}", did_you_mean(str(value), options)
     if kind == "value_error":
-        inner = context["error"]
-        if isinstance(inner, LabError):
-            return inner.argument, inner.value, inner.rule, inner.way_out
-        return name, value, str(inner), ""
+        said = context["error"]
+        if isinstance(said, LabError):
+            return said.argument, said.value, said.rule, said.way_out
+        return name, value, str(said), ""
     if kind == "is_instance_of":
         return name, type(value).__name__, f"must be a {context['class']}", ""
     if kind in _RULES:

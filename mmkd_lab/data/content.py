@@ -85,16 +85,6 @@ def read_members(file: DataFile, path: Path) -> dict[str, bytes]:
     return found
 
 
-def check_content(file: DataFile, path: Path) -> None:
-    """Read a file and compare it with the manifest. Raises `DamagedFile` naming the path."""
-    if file.kind == "backgrounds":
-        from mmkd_lab.data.making.noise import read_backgrounds
-
-        read_backgrounds(file, path)
-    else:
-        {"idx.gz": read_gz, "arrays": read_arrays}.get(file.kind, read_members)(file, path)
-
-
 def _same(file: DataFile, path: Path, found: str) -> None:
     if found != file.sha256:
         rule = f"its content must have the SHA-256 {file.sha256[:16]}… of the manifest"

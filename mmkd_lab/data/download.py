@@ -1,4 +1,7 @@
-"""Whether the data files are what they should be, and how to get them; where they are is in `files`."""
+"""Whether the data files are what they should be, and how to get them; where they are is in `files`.
+
+Imports no numpy before a file is read.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from pathlib import Path
 
 from mmkd_lab.core.check import DamagedFile
 from mmkd_lab.data import manifest
-from mmkd_lab.data.content import check_content
 from mmkd_lab.data.files import MIRROR_VARIABLE, files_of, locate, place_of, shipped_places
 from mmkd_lab.data.manifest import DataFile
 
@@ -61,3 +63,12 @@ def fetch(file: DataFile, folder: Path) -> Path:
     reasons = "; ".join(failures) or "the manifest knows no address"
     way_out = f"Try again later, or put the file into a mirror folder and set {MIRROR_VARIABLE}."
     raise DamagedFile(str(final), "not downloaded", f"no address served it intact ({reasons})", way_out)
+
+
+def check_content(file: DataFile, path: Path) -> None:
+    """Read a file and compare it with the manifest. Raises `DamagedFile` naming the path."""
+    from mmkd_lab.data import content
+    from mmkd_lab.data.making.noise import read_backgrounds
+
+    readers = {"idx.gz": content.read_gz, "arrays": content.read_arrays, "backgrounds": read_backgrounds}
+    readers.get(file.kind, content.read_members)(file, path)

@@ -11,7 +11,7 @@ from mmkd_lab.core.atomic import write_with
 from mmkd_lab.core.check import DamagedFile, LabError, one_of, require
 from mmkd_lab.core.check import path as check_path
 from mmkd_lab.data import manifest
-from mmkd_lab.data.content import check_content
+from mmkd_lab.data.download import check_content
 
 #: What can be packed: the module has a function `write(folder, target)`.
 PACKED = {"mfeat": ".npz", "nlvr": ".zip"}

@@ -63,10 +63,6 @@ class Plan:
         """The results of students whose teachers have been asked."""
         return self.runner.run([self._student_job(one) for one in wanted])
 
-    def state(self, sees: str, seed: int) -> Result:
-        """The trained teacher of a kind and seed."""
-        return self.networks[sees, seed]
-
     def features(self, sees: Sequence[str], seed: int) -> list[Result]:
         """Teachers of some kinds, trained, with what their heads read on the experiment's probe split."""
         wanted = [(one, seed) for one in sees]
@@ -285,7 +281,7 @@ class Plan:
         pruned = None
         if arm.start == "pruned":
             assert student.teacher is not None
-            large = self.state("all", student.teacher.seed)
+            large = self.networks["all", student.teacher.seed]
             pruned = (experiment.teachers["all"], large.tensors, experiment.teacher_recipe)
         made = self._key(
             "student",

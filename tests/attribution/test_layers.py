@@ -140,5 +140,5 @@ def test_a_double_network_keeps_double_precision_from_a_dataset_to_every_answer(
     torch.testing.assert_close(edited.logits["test"], z, rtol=1e-12, atol=1e-14)
     assert (edited.features["test"] == last.numpy()).all()
     assert edited.head.dtype == np.float64
-    pair = align(net, student, data, Joint(epochs=1))
+    pair = align(net, student, data, joint=Joint(epochs=1))
     assert pair.teacher.head.weight.dtype == pair.student.head.weight.dtype == torch.float64

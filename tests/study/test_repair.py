@@ -267,7 +267,7 @@ def relabelled(task):
         ({"arms": ["no_kd", "oracle_kd"], "truth": None}, ["truth = None", "'oracle'"]),
         ({"truth": [8]}, ["truth = [8]", "0 to 7"]),
         ({"truth": []}, ["truth = []", "channels"]),
-        ({"truth": [1, 1]}, ["truth = [1, 1]", "each once"]),
+        ({"truth": [1, 1]}, ["truth = [1, 1]", "twice"]),
         ({"arms": ["cm_kd", "mg_kd"]}, ["arms = ['cm_kd', 'mg_kd']", "'no_kd'"]),
         ({"arms": ["no_kd", "mg_kdd"]}, ["arms = 'mg_kdd'", "Did you mean 'mg_kd'?"]),
         ({"losses": ["kl"]}, ["losses = 'kl'", "'kd alone'"]),
