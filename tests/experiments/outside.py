@@ -1,16 +1,35 @@
-"""What somebody adds from outside the package: a method, arms, a ranking, a metric, a figure, a dataset."""
+"""What somebody adds from outside the package: a method, arms, a ranking, a metric, a dataset.
+
+python -m tests.experiments.outside <store>   prints the tables of all three studies with it.
+"""
 
 from __future__ import annotations
 
+import sys
+import warnings
+
 import numpy as np
+import pandas as pd
 import torch
 
 from mmkd_lab import data, study
 from mmkd_lab.attribution import register_ranking
 from mmkd_lab.core.config import Positive, config
 from mmkd_lab.data.paired import PairedData, Task
-from mmkd_lab.distill import ARMS, Arm, Method, TeacherKind, Term, register_arm, register_method
+from mmkd_lab.distill import (
+    ARMS,
+    Arm,
+    Method,
+    TeacherKind,
+    Term,
+    UnreliableTeacher,
+    register_arm,
+    register_method,
+)
+from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.models import NetSpec
 from mmkd_lab.training.metrics import register_metric
+from mmkd_lab.training.recipe import Recipe
 
 KD = ARMS["cm_kd"].loss
 SIZES = {"train": 60, "val": 30, "test": 30}
@@ -78,3 +97,13 @@ def run(**options):
         repair,
         study.kd_vs_msd("rings", arms=["kd", "msd_uniform", "near_all"], tune=False, **options),
     )
+
+
+if __name__ == "__main__":
+    small = {"student_model": NetSpec(width=2, features=4), "teacher_model": NetSpec(width=4, features=8)}
+    recipe = Recipe(epochs=2, batch_size=16, lr=0.01)
+    warnings.simplefilter("ignore", UnreliableTeacher)
+    found = run(
+        seeds=range(2), recipe=recipe, store=ResultStore(sys.argv[1]), device="cpu", progress=False, **small
+    )
+    print(pd.concat([one.table for one in found]).to_csv(index=False), end="")
