@@ -92,6 +92,7 @@ def test_a_killed_run_leaves_no_process_and_goes_on(tmp_path):
     assert workers
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    process.stdout.close()
     _, alive = psutil.wait_procs(workers, timeout=20)
     assert alive == []
     kept = len(ResultStore(tmp_path))
