@@ -42,7 +42,7 @@ def test_clips_of_any_order_get_their_own_votes(votes, mirror):
     assert torch.isin(part.sample_index[part.positions("test")], found.index).all()
     shares = part.modalities["face"]
     # smoothing moves no clip past another emotion
-    assert torch.equal(found.rows(part.sample_index)[0].argmax(-1), shares.argmax(-1))
+    assert torch.equal(found.rows(part.sample_index).logits[0].argmax(-1), shares.argmax(-1))
 
 
 def test_crowds_are_scored_on_the_clips_of_the_test_actors(votes, mirror, tmp_path):
