@@ -16,9 +16,16 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
+#: Seconds that a notebook may take on a busy machine.
+HOUR = 3600
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Notebooks first: each is one long piece of work, and no worker shall be left with it at the end."""
     items.sort(key=lambda item: "notebooks" not in item.path.parts[-2:])
+    for item in items:
+        if "notebooks" in item.path.parts[-2:]:
+            item.add_marker(pytest.mark.timeout(HOUR))
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from tests.notebooks import execution
 
 NAME = "00_start_here"
 TOKEN = "a-token-for-this-test-alone"
-START, RUN = 90, 600  # seconds
+START, RUN = 90, 1800  # seconds
 
 pytestmark = [pytest.mark.browser, pytest.mark.kernel]
 
