@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 
-from mmkd_lab.core.check import one_of, require
-from mmkd_lab.core.stats import Interval, paired_interval
+from mmkd_lab.core.check import one_of
+from mmkd_lab.core.stats import Interval
 from mmkd_lab.distill import ARMS
-from mmkd_lab.experiments.summary import primary_metric, select
+from mmkd_lab.experiments.summary import difference, primary_metric, select
 
 
 @dataclass(frozen=True)
@@ -86,21 +85,15 @@ def claim(
     Raises:
         LabError: an arm, or a value of a column, that the table lacks; arms of unequal seeds.
     """
-    part = select(table, metric=primary_metric(table) if metric is None else metric, split=split)
+    metric = primary_metric(table) if metric is None else metric
+    part = select(table, metric=metric, split=split)
     part = part[part["role"] == role]
     for column, value in (at or {}).items():
         values = list(value) if isinstance(value, (list, tuple)) else [value]
         for one in values:
             one_of(column, one, list(dict.fromkeys(part[column])))
         part = part[part[column].isin(values)]
-    sides = []
-    for arm in (treated, control):
-        one_of("arm", arm, list(dict.fromkeys(part["arm"])))
-        sides.append(part[part["arm"] == arm].groupby("seed")["value"].mean().sort_index())
-    same = sides[0].index.equals(sides[1].index)
-    rule = f"must be those of {control!r}, {list(sides[1].index)}"
-    require(same, "seeds", list(sides[0].index), rule)
-    found = paired_interval(*(np.asarray(side, dtype=float) for side in sides))
+    found = difference(part, treated, control, role=role, metric=metric, split=split)
     return Claim(treated, control, found, role, where, names or {})
 
 

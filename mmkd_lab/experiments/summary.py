@@ -74,7 +74,7 @@ def difference(
     metric: str | None = None,
     split: str = "test",
 ) -> Interval:
-    """Paired difference `treated - control` over the seeds, for a table without sweep columns.
+    """Paired difference `treated - control` over the seeds; a seed's rows, of several views, are meaned.
 
     Raises `LabError` when an arm is absent or the two arms do not have the same seeds.
     """
@@ -84,7 +84,7 @@ def difference(
     values = {}
     for name in (treated, control):
         one_of("arm", name, list(dict.fromkeys(part["arm"])))
-        values[name] = part[part["arm"] == name].set_index("seed")["value"].sort_index()
+        values[name] = part[part["arm"] == name].groupby("seed")["value"].mean().sort_index()
     a, b = values[treated], values[control]
     require(
         a.index.equals(b.index),

@@ -81,9 +81,8 @@ def repair_teachers(
     (oracle_kd, whatever r). Dead channels count among the d, so that a random choice is a weaker edit
     where many are dead; `provenance['living_removed']` counts the living ones that each teacher lost.
     Nothing about the students is tuned. Source: Xue et al. 2023 (MFH), Algorithm 1. Every seed has the
-    same split of the samples:
-    intervals say what training anew would give, not what other samples or, where splits part people, other
-    people would.
+    same split of the samples: intervals say what training anew would give, not what other samples or, where
+    splits part people, other people would.
 
     Args:
         dataset, student, teacher, seeds, student_model, teacher_model, store, jobs, progress: as in
