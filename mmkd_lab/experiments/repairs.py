@@ -69,7 +69,7 @@ def train_pair(task: PairTask) -> JobOutcome:
         {
             f"{role}/state/{name}": values.detach().cpu().numpy()
             for role, net in zip(("teacher", "student"), (trained.teacher, trained.student), strict=True)
-            for name, values in net.state_dict().items()
+            for name, values in [*net.named_parameters(), *net.named_buffers()]
         },
     )
 

@@ -107,51 +107,101 @@ def test_networks_of_ones_own_run_in_every_study(tmp_path):
     assert_whole(every_study(tmp_path, paired("images"), Cnn, OfA, Both))
 
 
-def test_a_frozen_network_and_a_table_are_teachers(tmp_path):
-    data = paired("images")
-    torch.manual_seed(0)
-    frozen, path = OfA().eval().requires_grad_(False), tmp_path / "outputs.csv"
+def csv_of(data, path):
+    """A table of a teacher's outputs by sample, as another program would write it."""
+    logits = torch.randn(len(data), 3, generator=torch.Generator().manual_seed(0))
     with path.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["id", *data.classes])
-        rows.writerows([int(i), *torch.randn(3).tolist()] for i in data.sample_index)
-    for teacher in (frozen, path):
-        found = failure_cases(
-            data,
-            student="b",
-            student_model=Cnn,
-            teacher_model={"other": teacher},
-            arms=["no_kd", "cm_kd"],
-            store=ResultStore(tmp_path / "store"),
-            **SETTINGS,
-        )
-        assert set(found.table.query("arm == 'cm_kd' and role == 'student'")["seed"]) == {0, 1}
+        rows.writerows([int(i), *row] for i, row in zip(data.sample_index, logits.tolist(), strict=True))
+    return path
 
 
-def test_text_is_read_by_a_transformers_model(tmp_path):
+def test_a_frozen_network_teaches_in_every_study(tmp_path):
+    torch.manual_seed(0)
+    one, both = (kind().eval().requires_grad_(False) for kind in (OfA, Both))
+    given = {**SETTINGS, "store": ResultStore(tmp_path)}
+    across = {"student": "b", "student_model": Cnn, "teacher_model": {"other": one}, **given}
+    data = paired("images")
+    assert_whole(
+        [
+            failure_cases(data, arms=["no_kd", "cm_kd"], **across),
+            repair_teachers(data, arms=["no_kd", "cm_kd"], ratios=[0.5], **across),
+            kd_vs_msd(
+                data, arms=["kd", "msd_instance"], student_model=Both, teacher_model=both, tune=False, **given
+            ),
+        ]
+    )
+
+
+def test_a_table_of_outputs_teaches_in_every_study(tmp_path):
+    data = paired("images")
+    path = csv_of(data, tmp_path / "outputs.csv")
+    given = {**SETTINGS, "store": ResultStore(tmp_path / "store")}
+    across = {"student": "b", "student_model": Cnn, "teacher_model": {"other": path}, **given}
+    assert_whole(
+        [
+            failure_cases(data, arms=["no_kd", "cm_kd"], **across),
+            repair_teachers(data, arms=["no_kd", "cm_kd"], ratios=[0.5], **across),
+            kd_vs_msd(
+                data, arms=["no_kd", "kd"], student_model=Both, teacher_model=path, tune=False, **given
+            ),
+        ]
+    )
+
+
+def text_model():
+    """A tiny BERT for the two token ids of modality 'b'."""
     from transformers import BertConfig, BertForSequenceClassification
 
-    data = with_text()
-
-    def bert():
-        settings = {
-            "hidden_size": 8,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "intermediate_size": 8,
-        }
-        size = len(data.vocabularies["b"])
-        return BertForSequenceClassification(
-            BertConfig(vocab_size=max(size, 4) + 4, num_labels=3, max_position_embeddings=8, **settings)
-        )
-
-    found = failure_cases(
-        data,
-        student="b",
-        student_model=bert,
-        teacher_model=SPEC,
-        arms=["no_kd", "cm_kd"],
-        store=ResultStore(tmp_path),
-        **SETTINGS,
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    return BertForSequenceClassification(
+        BertConfig(vocab_size=8, num_labels=3, max_position_embeddings=8, **small)
     )
-    assert set(found.table.query("role == 'student'")["arm"]) == {"no_kd", "cm_kd"}
+
+
+def vision_model():
+    """A tiny ViT for the 8 by 8 maps of one channel."""
+    from transformers import ViTConfig, ViTForImageClassification
+
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    return ViTForImageClassification(
+        ViTConfig(image_size=8, patch_size=4, num_channels=1, num_labels=3, **small)
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "data"), [(text_model, with_text), (vision_model, lambda: paired("images"))]
+)
+def test_a_model_of_transformers_is_a_student_of_one_modality(model, data, tmp_path):
+    across = {"student": "b", "student_model": model, "teacher_model": SPEC, **SETTINGS}
+    store = ResultStore(tmp_path)
+    assert_whole(
+        [
+            failure_cases(data(), arms=["no_kd", "cm_kd"], store=store, **across),
+            repair_teachers(data(), arms=["no_kd", "mg_kd"], ratios=[0.5], store=store, **across),
+        ]
+    )
+
+
+class Text(nn.Module):
+    """A model of transformers in a network of one's own that reads both modalities."""
+
+    def __init__(self, inside, other):
+        super().__init__()
+        self.inside, self.other = inside(), nn.Linear(other, 3)
+
+    def forward(self, a, b):
+        kind = {"pixel_values": b} if b.is_floating_point() else {"input_ids": b}
+        return self.inside(**kind).logits + self.other(a.flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "size"), [(text_model, with_text, 6), (vision_model, lambda: paired("images"), 64)]
+)
+def test_a_model_of_transformers_inside_a_network_meets_kd_and_msd(model, data, size, tmp_path):
+    def make():
+        return Text(model, size)
+
+    given = {**SETTINGS, "student_model": make, "teacher_model": make, "store": ResultStore(tmp_path)}
+    assert_whole([kd_vs_msd(data(), arms=["kd", "msd_instance"], tune=False, **given)])
