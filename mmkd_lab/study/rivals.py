@@ -66,11 +66,6 @@ def rival_hypotheses(runs: Sequence[TaughtStudent]) -> Study:
     return _study(table, made)
 
 
-def retold(found: Study) -> Study:
-    """The same numbers with the words and the predictions of today, for a study that was saved earlier."""
-    return _study(found.table, found.provenance)
-
-
 def _study(table: pd.DataFrame, made: Mapping[str, Any]) -> Study:
     """One loss is shown: the title, the figure and its note are all about the first."""
     found, loss = predictions(table), str(table["loss"].iloc[0])

@@ -27,7 +27,6 @@ from mmkd_lab.shares.hypotheses import (
 )
 from mmkd_lab.shares.prediction import auc, predictions, spearman
 from mmkd_lab.study import rival_hypotheses
-from mmkd_lab.study.rivals import retold
 
 #: Every combination of signs: columns of variance 1 without any correlation.
 SIGNS = np.array(list(product([-1.0, 1.0], repeat=4)))
@@ -351,12 +350,6 @@ def test_saved_it_loads_with_its_figure(tmp_path):
     again = Study.load(study.save(tmp_path))
     assert repr(again) == study.verdict
     assert again.table.equals(study.table)
-    anew = retold(
-        replace(again, title="old", verdict="old", provenance={**again.provenance, "prediction": []})
-    )
-    assert (anew.title, anew.verdict, anew.name) == (study.title, study.verdict, study.name)
-    assert anew.provenance == study.provenance
-    assert anew.options == study.options
 
 
 def test_runs_that_are_none_or_of_two_studies_are_refused():
