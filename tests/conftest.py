@@ -21,11 +21,15 @@ HOUR = 3600
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Notebooks first: each is one long piece of work, and no worker shall be left with it at the end."""
-    items.sort(key=lambda item: "notebooks" not in item.path.parts[-2:])
-    for item in items:
-        if "notebooks" in item.path.parts[-2:]:
-            item.add_marker(pytest.mark.timeout(HOUR))
+    """The numbers of the notebooks first, the longest piece of work, which fills the store; what runs a
+    notebook for another reason last, so that it finds every network there."""
+    items.sort(key=lambda item: 0 if item.path.name == "test_numbers.py" else 1 + _of_notebooks(item))
+    for item in filter(_of_notebooks, items):
+        item.add_marker(pytest.mark.timeout(HOUR))
+
+
+def _of_notebooks(item: pytest.Item) -> bool:
+    return "notebooks" in item.path.parts[-2:]
 
 
 @pytest.fixture(scope="session")
