@@ -116,22 +116,30 @@ def call(function: Callable[..., R], given: Mapping[str, object]) -> R:
 def told(error: ValidationError, owner: str, known: Sequence[str]) -> LabError:
     """What pydantic found, as the lab says it: the first fault in full, the others after it."""
     found: dict[str, tuple[str, object, str, str]] = {}
-    depth: dict[str, int] = {}
+    told_by: dict[str, tuple[int, bool]] = {}
     for one in error.errors():
         name = str(one["loc"][0]) if one["loc"] else owner
-        # A field that takes several kinds of value is at fault once for each: the deepest one tells most.
-        if name not in found or len(one["loc"]) > depth[name]:
-            found[name], depth[name] = _fault(one, owner, known), len(one["loc"])
+        # A field that takes several kinds of value is at fault once for each: the deepest one tells most,
+        # and of two that are as deep the one that lists options.
+        tells = (len(_inner(one)), one["type"] == "literal_error")
+        if name not in found or tells > told_by[name]:
+            found[name], told_by[name] = _fault(one, owner, known), tells
     (name, value, rule, way_out), *rest = found.values()
     more = "; ".join(f"{name} = {value!r}: {rule}" for name, value, rule, _ in rest)
     return LabError(name, value, rule, f"Also: {more}" if more else way_out)
 
 
+def _inner(one: Any) -> list[str]:  # noqa: ANN401 - pydantic's own TypedDict
+    """The nested fields of a fault; pydantic also puts the kinds of value that a field takes on the path."""
+    parts = [part for part in map(str, one["loc"][1:]) if part.isidentifier() and part[0].islower()]
+    return [part for part in parts if not hasattr(builtins, part)]
+
+
 def _fault(one: Any, owner: str, known: Sequence[str]) -> tuple[str, object, str, str]:  # noqa: ANN401 - pydantic's own TypedDict
     first = one["loc"][0] if one["loc"] else owner
     name = known[first] if isinstance(first, int) and first < len(known) else str(first)  # given by position
-    inner = [part for part in one["loc"][1:] if str(part).isidentifier() and not hasattr(builtins, str(part))]
-    name = ".".join([name, *map(str, inner)])
+    inner = _inner(one)
+    name = ".".join([name, *inner])
     kind, context, value = one["type"], one.get("ctx", {}), one["input"]
     if inner and kind == "unexpected_keyword_argument":
         return name, value, f"is no field of {name.rpartition('.')[0]}", ""
