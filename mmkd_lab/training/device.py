@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -59,6 +62,24 @@ def threads(n: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@cache
+def keep_memory() -> None:
+    """Let this process keep up to 256 MiB of memory that it has freed, where its C library can (glibc).
+
+    Otherwise the buffers of every step go back to the system and are fetched, and zeroed, again: a third of
+    the time of a small convolution.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        threshold, trim = -3, -1  # M_MMAP_THRESHOLD, of which 32 MiB is the most, and M_TRIM_THRESHOLD
+        libc.mallopt(threshold, 32 * 2**20)
+        libc.mallopt(trim, 256 * 2**20)
+
+
+def at_once(replicas: int, device: torch.device) -> int:
+    """How many samples pass through so many networks at once outside training: what a CPU's cache holds."""
+    return max(64, (256 if device.type == "cpu" else 4096) // replicas)
 
 
 def make_fabric(device: torch.device, precision: str) -> Fabric:

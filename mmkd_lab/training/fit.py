@@ -17,7 +17,7 @@ from mmkd_lab.distill.method import Method, Needs, Outputs
 from mmkd_lab.distill.teacher_outputs import TeacherOutputs
 from mmkd_lab.models.layers import Wrapper
 from mmkd_lab.models.removal import Removal
-from mmkd_lab.training.device import deterministic, make_fabric
+from mmkd_lab.training.device import deterministic, keep_memory, make_fabric
 from mmkd_lab.training.engine import Engine
 from mmkd_lab.training.inputs import Resident, datasets
 from mmkd_lab.training.job import Fitting
@@ -149,6 +149,7 @@ def fit(
         how = "looped"
     split = Resident(sets, replicas.modalities, device=replicas.device, dtype=replicas.dtype)
     soft = None if teacher is None else Lessons.of(teacher, sets, split, count)
+    keep_memory()
     fabric = make_fabric(replicas.device, precision) if fabric is None else fabric
     _require_fabric(fabric, replicas, precision)
     _no_lone_sample(replicas.net, split.samples, recipe)

@@ -37,10 +37,11 @@ from mmkd_lab.distill.method import Outputs
 from mmkd_lab.distill.saliency import difference
 from mmkd_lab.models.views import View
 from mmkd_lab.training.batch import Batch, Said, full, logits_of_views
+from mmkd_lab.training.device import at_once
 from mmkd_lab.training.engine import Engine
 from mmkd_lab.training.inputs import Resident
 from mmkd_lab.training.lessons import part_of
-from mmkd_lab.training.replicas import CHUNK, Replicas
+from mmkd_lab.training.replicas import Replicas
 
 #: What the network of 'instance' reads about each view of a sample.
 CLUES = 3
@@ -116,7 +117,7 @@ class WeightLearner:
     @torch.no_grad()
     def final_weights(self, teacher: Outputs, target: Tensor) -> Tensor:
         """The weights of any samples, (R, V, N) on the CPU, by the phi that `settle` saw last."""
-        size = max(64, CHUNK // len(target))
+        size = at_once(len(target), self.phi[0].device)
         parts = [slice(start, start + size) for start in range(0, target.shape[1], size)]
         found = [self._under(self.final, part_of(teacher, rows), target[:, rows]).cpu() for rows in parts]
         return torch.cat(found, dim=-1)

@@ -12,13 +12,14 @@ from torch import Tensor
 from mmkd_lab.core.check import require
 from mmkd_lab.core.seed import derive
 from mmkd_lab.training.batch import Batch, Said, answered, asked, full
+from mmkd_lab.training.device import at_once
 from mmkd_lab.training.engine import Engine, clip_each
 from mmkd_lab.training.inputs import eval_inputs
 from mmkd_lab.training.job import Fitting, HistoryRow
 from mmkd_lab.training.metrics import score
 from mmkd_lab.training.order import Order
 from mmkd_lab.training.recipe import Recipe
-from mmkd_lab.training.replicas import CHUNK, Replicas
+from mmkd_lab.training.replicas import Replicas
 from mmkd_lab.training.schedule import optimiser, rates
 from mmkd_lab.training.select import Selection
 
@@ -143,7 +144,7 @@ def _look(job: Fitting, engine: Engine, selection: Selection, epoch: int) -> Non
 
 def _score(job: Fitting, engine: Engine, alive: Tensor) -> dict[str, Tensor]:
     replicas, device = job.replicas, job.replicas.device
-    how = {"size": max(64, CHUNK // len(replicas)), "device": device, "dtype": replicas.dtype}
+    how = {"size": at_once(len(replicas), device), "device": device, "dtype": replicas.dtype}
     each = [eval_inputs(one, replicas.modalities, "val", **how) for one in job.sets]  # type: ignore[arg-type]
     parts = []
     with torch.inference_mode(), job.fabric.autocast():

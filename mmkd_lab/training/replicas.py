@@ -17,12 +17,9 @@ from mmkd_lab.models.network import MultimodalNet, build
 from mmkd_lab.models.removal import Removal
 from mmkd_lab.models.spec import NetSpec
 from mmkd_lab.models.views import View
-from mmkd_lab.training.device import resolve
+from mmkd_lab.training.device import at_once, resolve
 from mmkd_lab.training.inputs import eval_inputs, fill_vocabulary, standardise
 from mmkd_lab.training.stacking import Found, Named, answers, built, fill, known_seeds, ready, row_of
-
-#: Samples times replicas that pass through the networks at once outside training.
-CHUNK = 4096
 
 
 class Replicas:
@@ -270,7 +267,7 @@ class Replicas:
         removal: Removal | str | None,
         layer: str | None,
     ) -> Tensor:
-        size, parts = max(64, CHUNK // len(self)), []
+        size, parts = at_once(len(self), self.device), []
         batches = eval_inputs(
             data, self.modalities, split, view, removal, size=size, device=self.device, dtype=self.dtype
         )

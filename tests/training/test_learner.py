@@ -260,7 +260,7 @@ def test_a_step_goes_down_and_gives_the_weights_of_the_batch(level):
 
 @pytest.mark.parametrize("level", ["global", "instance"])
 def test_final_weights_are_of_the_phi_that_was_settled_and_of_any_number_of_samples(level, monkeypatch):
-    monkeypatch.setattr("mmkd_lab.training.learner.CHUNK", 64)  # three parts and a rest
+    monkeypatch.setattr("mmkd_lab.training.learner.at_once", lambda *_: 64)  # three parts and a rest
     bench = Bench("mlp", level)
     learner = bench.learners[0]
     many = [torch.arange(7).repeat(30)] * 2

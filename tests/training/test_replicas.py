@@ -102,7 +102,7 @@ def test_predictions_follow_the_split_and_the_chunks(data, monkeypatch):
     assert everything.dtype == torch.float32
     for split in ("train", "val", "test"):
         torch.testing.assert_close(replicas.predict(data, split=split), everything[:, data.positions(split)])
-    monkeypatch.setattr("mmkd_lab.training.replicas.CHUNK", 1)
+    monkeypatch.setattr("mmkd_lab.training.replicas.at_once", lambda *_: 64)
     torch.testing.assert_close(replicas.predict(data), everything)
 
 
@@ -120,7 +120,8 @@ def test_a_view_removes_what_it_does_not_keep(data):
 
 def test_a_permutation_mixes_the_same_samples_for_any_number_of_replicas(data, monkeypatch):
     replicas = Replicas.build(SPECS["mlp"], data, seeds=[0, 1, 2], device="cpu")
-    monkeypatch.setattr("mmkd_lab.training.replicas.CHUNK", 192)  # batches of 64 for three, of 110 for one
+    sizes = {3: 64, 1: 110}
+    monkeypatch.setattr("mmkd_lab.training.replicas.at_once", lambda replicas, _: sizes[replicas])
     shuffled = {"view": View.only("image"), "removal": "permutation"}
     torch.testing.assert_close(
         replicas.predict(data, **shuffled)[1], replicas[1].predict(data, **shuffled)[0], atol=1e-5, rtol=0
