@@ -72,9 +72,12 @@ class Runner:
                 break
             try:
                 for job, outcome in self._outcomes(list(missing.values())):
-                    found[job.key.text] = self.store.put(job.key, outcome.metrics, outcome.tensors)
+                    if isinstance(outcome, Result):
+                        found[job.key.text] = outcome
+                    else:
+                        found[job.key.text] = self.store.put(job.key, outcome.metrics, outcome.tensors)
                     del missing[job.key.text]
-                    self._told(job, "trained")
+                    self._told(job, "stored" if isinstance(outcome, Result) else "trained")
             except _deaths() as error:
                 if tried + 1 == TRIES:
                     first = next(iter(missing.values()))
@@ -88,10 +91,9 @@ class Runner:
         self.counts[how] += 1
         self.progress(job.what, how)
 
-    def _outcomes(self, jobs: list[Job]) -> Iterator[tuple[Job, JobOutcome]]:
+    def _outcomes(self, jobs: list[Job]) -> Iterator[tuple[Job, JobOutcome | Result]]:
         if self._alone(len(jobs)):
-            for job in jobs:
-                yield job, work(job)
+            yield from self._here(jobs)
             return
         from joblib import Parallel, delayed
 
@@ -104,6 +106,18 @@ class Runner:
             )
             for i, outcome in Parallel(n_jobs=self.jobs, return_as="generator_unordered")(calls):
                 yield jobs[i], outcome
+
+    def _here(self, jobs: list[Job]) -> Iterator[tuple[Job, JobOutcome | Result]]:
+        """One after another; what another process has under way comes last, and is likely stored by then."""
+        later = []
+        for job in jobs:
+            with self.store.claim(job.key) as mine:
+                if mine:
+                    yield job, self.store.get(job.key) or work(job)
+                else:
+                    later.append(job)
+        for job in later:
+            yield job, self.store.get(job.key) or work(job)
 
     def _alone(self, count: int) -> bool:
         """Whether there is nothing to share out: then nothing need travel, either."""

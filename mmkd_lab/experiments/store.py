@@ -12,11 +12,13 @@ puts the same key later gets what is stored already.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,29 @@ class ResultStore:
                 str(path), "unreadable", "was just written and cannot be read", "Check the disk"
             )
         return written
+
+    @contextmanager
+    def claim(self, key: Key) -> Iterator[bool]:
+        """Within the block this process computes the entry: False where another one does so already.
+
+        A lock of the operating system on a byte of one file, so that it ends with its process, however that
+        ends. Where there are no such locks everything may be claimed: at worst an entry is computed twice.
+        """
+        try:
+            import fcntl
+
+            self.root.mkdir(parents=True, exist_ok=True)
+            file = (self.root / ".claims").open("ab")
+        except (ImportError, OSError):
+            yield True
+            return
+        with file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, int(key.digest[:12], 16))
+            except OSError as error:
+                yield error.errno not in (errno.EACCES, errno.EAGAIN)
+            else:
+                yield True
 
     def __len__(self) -> int:
         """How many entries there are, whole or not."""

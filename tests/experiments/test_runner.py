@@ -103,6 +103,39 @@ def test_a_killed_run_leaves_no_process_and_goes_on(tmp_path):
     assert sum(how == "stored" for _, how in told) == kept
 
 
+def test_two_runs_at_once_on_one_store_share_the_work(tmp_path):
+    command = [sys.executable, "-m", "tests.experiments.work", str(tmp_path), "1", "0.4"]
+    root = Path(__file__).resolve().parents[2]
+    both = [subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [process.communicate(timeout=60)[0].splitlines()[1:] for process in both]
+    assert [len(set(lines)) for lines in told] == [8, 8]
+    trained = [line for lines in told for line in lines if line.endswith("trained")]
+    assert 8 <= len(trained) <= 9  # the last one may be under way elsewhere when there is nothing else to do
+
+
+def test_a_claim_ends_with_its_process_and_what_it_had_begun_is_done_here(tmp_path):
+    code = "import sys, time\nfrom tests.experiments.work import jobs\n"
+    code += "from mmkd_lab.experiments.store import ResultStore\n"
+    code += (
+        "with ResultStore(sys.argv[1]).claim(jobs(1)[0].key) as mine: print(mine, flush=True); time.sleep(60)"
+    )
+    root = Path(__file__).resolve().parents[2]
+    other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=root, stdout=subprocess.PIPE)
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"True\n"
+    store, (first, second) = ResultStore(tmp_path), [job.key for job in work.jobs(2)]
+    with store.claim(first) as mine, store.claim(second) as free:
+        assert (mine, free) == (False, True)
+    runner, told = _runner(tmp_path, 1)
+    assert [one.metrics["square"] for one in runner.run(work.jobs(3))] == [0, 1, 4]
+    assert [what for what, _ in told] == ["number 1", "number 2", "number 0"]
+    other.kill()
+    other.wait()
+    other.stdout.close()
+    with store.claim(first) as mine:
+        assert mine
+
+
 def test_on_a_cluster_one_worker_of_which_is_killed(tmp_path):
     distributed = pytest.importorskip("distributed")
     with (
