@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import subprocess
 import sys
 import warnings
@@ -12,6 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 from torch import nn
 
 from mmkd_lab.distill import UnreliableTeacher
@@ -22,6 +25,7 @@ from tests.study.tiny import SPEC, paired
 from tests.study.tiny_msd import with_text
 
 REPOSITORY = Path(__file__).parents[2]
+OUTSIDE = Path(__file__).with_name("outside.py")
 SETTINGS = {
     "seeds": range(2),
     "recipe": Recipe(epochs=2, batch_size=16, lr=0.01),
@@ -37,12 +41,27 @@ def _quiet():
         yield
 
 
-def test_a_method_an_arm_a_ranking_a_metric_and_a_dataset_run_in_every_study(tmp_path):
-    # In a process of its own: what is registered is there for every other test, too.
-    command = [sys.executable, "-m", "tests.experiments.outside", str(tmp_path)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+def as_program(store):
+    """What the file prints as a program."""
+    command, env = [sys.executable, str(OUTSIDE)], {**os.environ, "MMKD_LAB_STORE": str(store)}
+    done = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found = pd.read_csv(io.StringIO(done.stdout))
+    return done.stdout
+
+
+def as_cell(store):
+    """What the file prints as a cell of a notebook."""
+    notebook = new_notebook(cells=[new_code_cell(OUTSIDE.read_text(encoding="utf-8"))])
+    env = {**os.environ, "MMKD_LAB_STORE": str(store)}
+    NotebookClient(notebook, timeout=240, kernel_name="python3").execute(env=env)
+    outputs = notebook.cells[0].outputs
+    return "".join(one.text for one in outputs if one.output_type == "stream" and one.name == "stdout")
+
+
+@pytest.mark.parametrize("run", [as_program, pytest.param(as_cell, marks=pytest.mark.kernel)])
+def test_a_method_an_arm_a_ranking_a_metric_and_a_dataset_run_in_every_study(run, tmp_path):
+    # In a process of its own: what is registered is there for every other test, too.
+    found = pd.read_csv(io.StringIO(run(tmp_path)))
     for arm in ("near_kd", "quiet_kd", "near_all"):
         rows = found[(found["arm"] == arm) & (found["role"] == "student")]
         assert set(rows["seed"]) == {0, 1}
