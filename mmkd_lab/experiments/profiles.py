@@ -14,9 +14,6 @@ redundant mix. On other data choose it anew, by the option `rates`: networks tha
 can make any further term look good. The teacher has about eight times the student's parameters. Dense layers
 read pictures and sounds: on one core they are several times quicker than convolutions at these sizes. A
 hidden layer after the fusion lets both networks combine what only both modalities together tell.
-
-A quick study stops a network after five epochs without a better validation score: most have their best one
-halfway, and every epoch that was the best so far is looked at with five more.
 """
 
 from __future__ import annotations
@@ -63,7 +60,7 @@ _ONE: dict[str, Any] = {"student": NetSpec(width=8, features=32), "teacher": Net
 PROFILES: dict[str, Profile] = {
     "quick": Profile(
         seeds=5,
-        recipe=Recipe(epochs=20, batch_size=64, lr=3e-3, patience=5),
+        recipe=Recipe(epochs=20, batch_size=64, lr=3e-3),
         data={"av_mnist": {"n_train": 2000, "n_val": 500, "n_test": 2000}},
         **_ONE,
     ),
@@ -83,7 +80,7 @@ _ALL: dict[str, Any] = {
 MULTIMODAL: dict[str, Profile] = {
     "quick": Profile(
         seeds=5,
-        recipe=Recipe(epochs=15, batch_size=64, lr=1e-2, patience=5),
+        recipe=Recipe(epochs=15, batch_size=64, lr=1e-2),
         data={"shapes_vl": {"n_train": 1500, "n_val": 400, "n_test": 1000}},
         dense=True,
         **_ALL,
