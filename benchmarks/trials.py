@@ -11,6 +11,7 @@ The clock of `jobs` tells something on a quiet machine alone.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import random
@@ -18,6 +19,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -29,62 +31,42 @@ import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-STUDIES = ("failure", "repair", "msd")
 TIMES = ("seconds_per_step", "steps_of_kd")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 #: As on other processors, with other instructions, and with two threads where there was one.
-MACHINES = {
+MACHINES: dict[str, dict[str, str]] = {
     **{f"oneDNN {isa}": {"ONEDNN_MAX_CPU_ISA": isa} for isa in ("SSE41", "AVX", "AVX2")},
     "ATen default": {"ATEN_CPU_CAPABILITY": "default"},
     "two threads": dict.fromkeys(THREADS, "2"),
-    "no vectors": {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default"},
+    "no vectors, two threads": {
+        **dict.fromkeys(THREADS, "2"),
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "ATEN_CPU_CAPABILITY": "default",
+    },
 }
 #: The notebooks at sizes that show every cell; {notebook: what -p sets}.
-NOTEBOOKS = {"00": ["seeds=2"], "01": ["seeds=1", "worlds=5"], "02": ["seeds=2"]}
-NOTEBOOKS |= {"03": ["seeds=1", "worlds=5", "epochs=3"], "04": ["seeds=2"]}
+NOTEBOOKS = {
+    "00": ["seeds=2"],
+    "01": ["seeds=1", "worlds=5"],
+    "02": ["seeds=2"],
+    "03": ["seeds=1", "worlds=5", "epochs=3"],
+    "04": ["seeds=2"],
+}
 
 
-def table(
-    which: str, store: Path, jobs: int | None, *, data: str = "av_digits", large: bool = False
-) -> pd.DataFrame:
-    """The table of one small study, without the times that no two runs share."""
-    from mmkd_lab import data as sets
-    from mmkd_lab import study
-    from mmkd_lab.training import Recipe
-
-    small: dict[str, Any] = (
-        {} if large else {"recipe": Recipe(epochs=2, batch_size=32, lr=3e-3), "seeds": range(2)}
-    )
-    given = {**small, "store": store, "jobs": jobs, "device": "cpu", "progress": False}
-    sized = {"n_train": 240, "n_val": 100, "n_test": 200} if not large and data == "av_digits" else {}
-    pairs = sets.load(data, **sized)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if which == "failure":
-            found: Any = study.failure_cases(pairs, student="image", **given)
-        elif which == "repair":
-            found = study.repair_teachers(pairs, student="image", ratios=[0.5], **given)
-        else:
-            found = study.kd_vs_msd(
-                pairs, arms=["no_kd", "kd", "kd_drop", "msd_uniform", "msd_instance"], **given
-            )
-    kept: pd.DataFrame = found.table[~found.table["metric"].isin(TIMES)]
-    return kept.reset_index(drop=True)
-
-
-def start(
-    which: str, store: Path, out: Path, jobs: int, env: dict[str, str] | None = None
-) -> subprocess.Popen[bytes]:
-    """The study as a process of its own."""
-    command = [sys.executable, __file__, "study", which, str(store), str(out), str(jobs)]
-    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})})
+def studies(store: Path, jobs: int, env: dict[str, str]) -> subprocess.Popen[str]:
+    """All three studies on tiny data as a process that prints their table."""
+    command = [sys.executable, "-m", "tests.experiments.test_invariance", str(store), str(jobs)]
+    env = {**os.environ, **dict.fromkeys(THREADS, "1"), **env}
+    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True)
 
 
 def jobs(_: argparse.Namespace) -> dict[str, object]:
-    """Wall time of two jobs, and of a cluster that loses a worker, against one."""
+    """Wall time of two jobs, and of a cluster that loses a worker, against one; whether tables are equal."""
     found: dict[str, object] = {}
     for name in ("av_digits", "mfeat"):
-        took, tables = {}, {}
+        took: dict[str, float] = {}
+        tables: dict[str, pd.DataFrame] = {}
         for how, run in HOWS.items():
             with tempfile.TemporaryDirectory() as folder:
                 began = time.perf_counter()
@@ -94,30 +76,34 @@ def jobs(_: argparse.Namespace) -> dict[str, object]:
             "seconds": {how: round(value, 1) for how, value in took.items()},
             "two / one": round(took["two"] / took["one"], 3),
             "dask / one": round(took["dask"] / took["one"], 3),
-            "equal": bool(tables["one"].equals(tables["two"]) and tables["one"].equals(tables["dask"])),
+            "equal": all(tables["one"].equals(tables[how]) for how in HOWS),
         }
         print(name, found[name], flush=True)
     return found
 
 
-def _large(name: str, store: Path, count: int | None) -> pd.DataFrame:
-    return table("msd", store, count, data=name, large=True)
+def comparison(name: str, store: Path, count: int | None) -> pd.DataFrame:
+    """KD against MSD with its defaults, without the times that no two runs share."""
+    from mmkd_lab import study
+    from mmkd_lab.experiments.store import ResultStore
+
+    arms = ["no_kd", "kd", "kd_drop", "msd_uniform", "msd_instance"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        table = study.kd_vs_msd(name, arms=arms, store=ResultStore(store), jobs=count, progress=False).table
+    kept: pd.DataFrame = table[~table["metric"].isin(TIMES)].reset_index(drop=True)
+    return kept
 
 
-def _dask(name: str, store: Path) -> pd.DataFrame:
-    """Two workers, one of which is killed when a third of the networks is there."""
-    import threading
-
+def on_dask(name: str, store: Path) -> pd.DataFrame:
+    """Two workers, one of which is killed when thirty networks are there."""
     import joblib
     from distributed import Client, LocalCluster
 
     from mmkd_lab.experiments.store import ResultStore
 
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,  # type: ignore[no-untyped-call]
-        Client(cluster) as client,  # type: ignore[no-untyped-call]
-        joblib.parallel_config(backend="dask"),
-    ):
+    own: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**own) as cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]
         victim = next(iter(client.run(os.getpid).values()))
 
         def kill() -> None:
@@ -126,95 +112,79 @@ def _dask(name: str, store: Path) -> pd.DataFrame:
             os.kill(victim, signal.SIGKILL)
 
         threading.Thread(target=kill, daemon=True).start()
-        return _large(name, store, None)
+        with joblib.parallel_config(backend="dask"):
+            return comparison(name, store, None)
 
 
 #: How the same study is run.
 HOWS: dict[str, Callable[[str, Path], pd.DataFrame]] = {
-    "one": lambda name, store: _large(name, store, 1),
-    "two": lambda name, store: _large(name, store, 2),
-    "dask": _dask,
+    "one": lambda name, store: comparison(name, store, 1),
+    "two": lambda name, store: comparison(name, store, 2),
+    "dask": on_dask,
 }
 
 
 def kills(given: argparse.Namespace) -> dict[str, object]:
-    """Studies with two jobs, killed at random until one ends; their tables against undisturbed ones."""
+    """Studies with two jobs, killed at random until one ends; their tables against an undisturbed one."""
     import psutil
 
-    rng, left, rounds, orphans, equal = random.Random(0), given.times, 0, 0, True
+    rng, left, ended, orphans, equal = random.Random(0), given.times, 0, 0, True
     with tempfile.TemporaryDirectory() as folder:
-        whole, lengths = {}, {}
-        for which in STUDIES:
-            began, out = time.perf_counter(), Path(folder) / f"{which}.csv"
-            start(which, Path(folder) / which, out, 2).wait()
-            whole[which], lengths[which] = out.read_bytes(), time.perf_counter() - began
+        began = time.perf_counter()
+        whole, _ = studies(Path(folder) / "whole", 2, {}).communicate()
+        length = time.perf_counter() - began
         while left > 0:
-            which, store = STUDIES[rounds % len(STUDIES)], Path(folder) / f"store{rounds}"
-            out, rounds = Path(folder) / f"out{rounds}.csv", rounds + 1
-            while not out.exists():
-                process = start(which, store, out, 2)
+            store, out = Path(folder) / str(ended), None
+            while out is None:
+                process = studies(store, 2, {})
                 try:
-                    process.wait(rng.uniform(0.2, 1.0) * lengths[which] if left else None)
+                    out, _ = process.communicate(timeout=rng.uniform(0.3, 1.0) * length if left else None)
                 except subprocess.TimeoutExpired:
                     family = psutil.Process(process.pid).children(recursive=True)
-                    process.send_signal(signal.SIGKILL)
-                    process.wait()
-                    orphans += len(psutil.wait_procs(family, timeout=20)[1])
+                    process.kill()
+                    process.communicate()
+                    orphans += len(psutil.wait_procs(family, timeout=30)[1])
                     left -= 1
-            equal &= out.read_bytes() == whole[which]
-            locks = [path.name for path in store.rglob("*.lock")] if left == 0 else []
-    return {
-        "kills": given.times - left,
-        "studies": rounds,
-        "orphans": orphans,
-        "locks": locks,
-        "equal": equal,
-    }
+            ended, equal = ended + 1, equal and out == whole
+            print(f"{left} kills left, {ended} studies ended, {orphans} orphans, equal: {equal}", flush=True)
+    return {"kills": given.times, "studies": ended, "orphans": orphans, "equal": equal}
 
 
 def machines(given: argparse.Namespace) -> dict[str, object]:
     """The largest difference of any number in any table from this machine's own."""
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        here = _tables(Path(folder) / "here", {}, given.notebooks)
-        for name, env in {**MACHINES, "two jobs": {"TRIAL_JOBS": "2"}}.items():
-            there = _tables(Path(folder) / name.replace(" ", "_"), env, given.notebooks)
-            assert set(there) == set(here), set(there) ^ set(here)
-            gaps = {path: _gap(here[path], there[path]) for path in here}
+        here = tables(Path(folder) / "here", {}, given.notebooks)
+        for name, env in {**MACHINES, "two jobs": {}}.items():
+            there = tables(Path(folder) / name, env, given.notebooks, 1 + (name == "two jobs"))
+            gaps = {path: gap(here[path], there[path]) for path in here}
             worst = max(gaps, key=lambda path: gaps[path])
             found[name] = {"tables": len(gaps), "largest": gaps[worst], "of": worst}
             print(name, found[name], flush=True)
-    return {**found, "equal": all(one["largest"] <= 1e-6 for one in found.values())}  # type: ignore[index]
+    return {**found, "equal": all(one["largest"] <= 1e-6 for one in found.values())}
 
 
-def _tables(folder: Path, env: dict[str, str], notebooks: bool) -> dict[str, pd.DataFrame]:
+def tables(folder: Path, env: dict[str, str], notebooks: bool, count: int = 1) -> dict[str, pd.DataFrame]:
+    """Every table of the studies and, if wanted, of the notebooks, by its name."""
     folder.mkdir()
+    out, _ = studies(folder / "tiny", count, env).communicate()
+    found = {"studies": pd.read_csv(io.StringIO(out))}
     own = {"MMKD_LAB_STORE": str(folder / "store"), "MMKD_LAB_RESULTS": str(folder / "results")}
-    env = {**dict.fromkeys(THREADS, "1"), **own, **env}
-    count = int(env.pop("TRIAL_JOBS", "1"))
-    for which in STUDIES:
-        start(which, folder / which, folder / f"{which}.csv", count, env).wait()
     for notebook, parameters in NOTEBOOKS.items() if notebooks else ():
         options = [word for one in parameters for word in ("-p", *one.split("=", 1))]
-        command = [sys.executable, "-m", "mmkd_lab", "run", "--jobs", "1", notebook, *options]
-        subprocess.run(
-            [*command, "--out", str(folder / f"run{notebook}")],
-            cwd=ROOT,
-            env={**os.environ, **env},
-            check=True,
-        )
-    return {
-        path.relative_to(folder).name: pd.read_csv(path)
-        for path in sorted(folder.rglob("*.csv"))
-        if "run" not in path.parts
-    }
+        run = folder / f"run {notebook}"
+        command = [sys.executable, "-m", "mmkd_lab", "run", notebook, *options, "--out", str(run)]
+        subprocess.run(command, cwd=ROOT, env={**os.environ, **own, **env}, check=True)
+        found |= {f"{notebook}/{path.name}": pd.read_csv(path) for path in sorted(run.rglob("*.csv"))}
+    return found
 
 
-def _gap(one: pd.DataFrame, other: pd.DataFrame) -> float:
+def gap(one: pd.DataFrame, other: pd.DataFrame) -> float:
     """The largest difference of two tables' numbers; infinite where anything else differs."""
+    if "metric" in one:
+        one, other = (table[~table["metric"].isin(TIMES)].reset_index(drop=True) for table in (one, other))
     numbers = list(one.select_dtypes("number"))
-    apart = one.drop(columns=numbers).equals(other.drop(columns=numbers)) and list(one) == list(other)
-    if not apart:
+    if list(one) != list(other) or not one.drop(columns=numbers).equals(other.drop(columns=numbers)):
         return float("inf")
     gaps = np.abs(one[numbers].to_numpy(float) - other[numbers].to_numpy(float))
     return float(np.nanmax(gaps, initial=0.0))
@@ -229,26 +199,15 @@ def main() -> int:
     which.add_parser("machines").add_argument(
         "--notebooks", action=argparse.BooleanOptionalAction, default=True
     )
-    one = which.add_parser("study")
-    for name in ("which", "store", "out", "jobs"):
-        one.add_argument(name)
     given = parser.parse_args()
-    if given.trial == "study":
-        text = table(given.which, Path(given.store), int(given.jobs)).to_csv(index=False)
-        from mmkd_lab.core import atomic
-
-        atomic.write_text(Path(given.out), text)
-        return 0
-    trials: dict[str, Callable[[argparse.Namespace], dict[str, object]]] = {
-        "jobs": jobs,
-        "kills": kills,
-        "machines": machines,
-    }
+    trials: dict[str, Callable[[argparse.Namespace], dict[str, Any]]]
+    trials = {"jobs": jobs, "kills": kills, "machines": machines}
     found = trials[given.trial](given)
-    print(json.dumps(found, indent=2))
-    (RESULTS / f"trials_{given.trial}.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    equal = [found["equal"]] if "equal" in found else [one["equal"] for one in found.values()]  # type: ignore[index]
-    return int(not all(equal))
+    text = json.dumps(found, indent=2)
+    (RESULTS / f"trials_{given.trial}.json").write_text(f"{text}\n", encoding="utf-8")
+    print(text)
+    same = [one.get("equal", True) if isinstance(one, dict) else one for one in found.values()]
+    return int(False in same)
 
 
 if __name__ == "__main__":
