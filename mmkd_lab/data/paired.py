@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
@@ -108,15 +109,18 @@ class PairedData:
     def fingerprint(self) -> str:
         """16 hex digits that change when any value, label, split, group, index or name changes.
 
-        Computed once, and anew after torch has changed a tensor in place; what numpy writes into shared
-        memory is not noticed.
+        Computed once, and anew after anything has changed a tensor in place.
         """
-        versions = tuple(0 if t.is_inference() else t._version for _, t in self._tensors())
+        now = self._sums()
         known: tuple[object, str] | None = self.__dict__.get("_fingerprint")
-        if known is None or known[0] != versions:
-            known = (versions, self._digest())
-            object.__setattr__(self, "_fingerprint", known)
+        if known is None or known[0] != now:
+            known = (now, self._digest())
+            self._set({"_fingerprint": known, "_arrays": None})  # joblib maps an array once
         return known[1]
+
+    def _sums(self) -> tuple[int, ...]:
+        """What tells whether a tensor was changed in place: torch's own count misses what numpy writes."""
+        return tuple(zlib.crc32(np.ascontiguousarray(_array(values)).data) for _, values in self._tensors())
 
     def _digest(self) -> str:
         held = sorted(self._tensors(), key=lambda item: (_ORDER.index(item[0][0]), item[0][1]))
@@ -142,19 +146,18 @@ class PairedData:
 
     def __getstate__(self) -> dict[str, object]:
         """Tensors as arrays on their memory: the same arrays each time, so that joblib maps them once."""
-        kept = self.__dict__.get("_arrays")
+        fingerprint, kept = self.fingerprint, self.__dict__.get("_arrays")
         if kept is None or any(values.device.type != "cpu" for _, values in self._tensors()):
             kept = {place: _array(values) for place, values in self._tensors()}
             object.__setattr__(self, "_arrays", kept)
         rest = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _ORDER}
         plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in rest.items()}
-        return {"plain": plain, "arrays": kept, "fingerprint": self.fingerprint}
+        return {"plain": plain, "arrays": kept, "fingerprint": fingerprint}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         held = _fields({place: as_tensor("array", array) for place, array in state["arrays"].items()})
         self._set({**state["plain"], **held})
-        versions = tuple(t._version for _, t in self._tensors())
-        self._set({"_arrays": state["arrays"], "_fingerprint": (versions, state["fingerprint"])})
+        self._set({"_arrays": state["arrays"], "_fingerprint": (self._sums(), state["fingerprint"])})
 
     def caption(self, modality: str, position: int) -> str:
         """One text of a modality: as it was written where that is known, else its words from the ids.

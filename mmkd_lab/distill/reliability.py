@@ -68,8 +68,10 @@ def calibration_error(logits: Tensor, target: Tensor, *, task: Task = Task.SINGL
 
     (R, N, K) logits and (N,) labels, multi-label (N, K), dense (R, N, K, H, W) and (N, H, W) with -1 where
     there is none, -> (R,), from 0 to 100. The confidence is that of the predicted class; multi-label: the
-    probability of every label, against whether it is there. Raises `LabError` without as many labels.
+    probability of every label, against whether it is there. Raises `LabError` without as many labels, or for
+    logits that are not finite.
     """
+    require(bool(logits.isfinite().all()), "logits", "NaN or infinite values", "must be finite")
     if task is Task.DENSE:
         known = (target >= 0).flatten()
         logits, target = logits.movedim(2, -1).flatten(1, 3)[:, known], target.flatten()[known]

@@ -223,7 +223,8 @@ def _validate(one: TeacherOutputs) -> None:
     fits = logits.ndim >= 3 and logits.is_floating_point() and logits.shape[1] == len(index)
     rule = f"must be floating (R, {len(index)}, K), one row per sample of the index"
     require(fits, "logits", f"{logits.dtype} {tuple(logits.shape)}", rule)
-    require(bool(torch.isfinite(logits).all()), "logits", "NaN or infinite values", "must be finite")
+    rule = "must be finite, in single precision too"
+    require(bool(logits.float().isfinite().all()), "logits", "NaN or infinite values", rule)
     for kind in _KINDS:
         wanted = tuple(logits.shape) if kind == "views" else tuple(logits.shape[:2])
         for name, values in getattr(one, kind).items():
@@ -233,6 +234,6 @@ def _validate(one: TeacherOutputs) -> None:
             whole = kind in ("views", "weights")
             fits = (shape if whole else shape[:2]) == wanted
             require(fits, at, shape, f"must {'be' if whole else 'begin with'} {wanted}")
-            require(bool(torch.isfinite(values).all()), at, "NaN or infinite values", "must be finite")
+            require(bool(values.float().isfinite().all()), at, "NaN or infinite values", rule)
             lowest = 0.0 if kind != "weights" else float(values.min())
             require(lowest >= 0, at, lowest, "must be at least 0")

@@ -21,7 +21,7 @@ import torch
 from mmkd_lab.core.check import LabError
 from mmkd_lab.experiments.jobs import Job, JobOutcome
 from mmkd_lab.experiments.store import Result, ResultStore
-from mmkd_lab.training.device import threads
+from mmkd_lab.training.device import default_dtype, threads
 
 #: How often a job is handed out again after the worker that had it died.
 TRIES = 3
@@ -131,8 +131,11 @@ class Runner:
 
 
 def work(job: Job) -> JobOutcome:
-    """One job, on one thread: two jobs on two cores do more than one job on two threads."""
-    with threads(1):
+    """One job, on one thread: two jobs on two cores do more than one job on two threads.
+
+    Tensors that a network makes by itself are of torch's usual type, wherever the job runs.
+    """
+    with threads(1), default_dtype(torch.float32):
         return job.work(job.task)
 
 

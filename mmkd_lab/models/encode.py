@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from mmkd_lab.core.check import one_of, require
+from mmkd_lab.core.check import LabError, one_of, require
+from mmkd_lab.models.axes import time_axis
 from mmkd_lab.models.bag import Bag
-from mmkd_lab.models.lenet import LeNet
+from mmkd_lab.models.lenet import LeNet, readable
 from mmkd_lab.models.resnet import ResNet
+from mmkd_lab.models.sequence import Conv1d, Gru
 from mmkd_lab.models.spec import ENCODERS, NetSpec
 from mmkd_lab.models.vector import Linear, Mlp
 
+AnyEncoder = LeNet | ResNet | Mlp | Linear | Bag | Conv1d | Gru
 
-def resolve(name: str, shape: tuple[int, ...], *, text: bool = False) -> str:
-    """The encoder that a name means for samples of a shape.
 
-    'auto' is 'bag' for text, 'lenet' for (C, H, W), else 'mlp'. Raises `LabError` for an encoder of text that
-    is not 'bag', or the other way round.
+def resolve(spec: NetSpec, modality: str, shape: tuple[int, ...]) -> str:
+    """The encoder that the spec means for a modality with samples of a shape.
+
+    'auto' is 'bag' for text, 'lenet' for pictures (see `time_axis`) that it can read, else 'mlp'. Raises
+    `LabError` for an encoder of text that is not 'bag', or the other way round.
     """
+    name, text = spec.encoder_of(modality), modality in spec.token_counts
     one_of("encoder", name, ENCODERS)
     if name == "auto":
-        return "bag" if text else "lenet" if len(shape) == 3 else "mlp"
+        if text:
+            return "bag"
+        picture = time_axis(spec, modality, shape) is None and readable(shape)
+        return "lenet" if picture else "mlp"
     if text:
         require(name == "bag", "encoder", name, "cannot read token ids", "Use 'auto' or 'bag' for text.")
     rule, way_out = "reads text, and this modality has no vocabulary", "See NetSpec(vocabulary=...)."
@@ -26,14 +34,21 @@ def resolve(name: str, shape: tuple[int, ...], *, text: bool = False) -> str:
     return name
 
 
-def encoder(spec: NetSpec, modality: str, shape: tuple[int, ...]) -> LeNet | ResNet | Mlp | Linear | Bag:
+def encoder(spec: NetSpec, modality: str, shape: tuple[int, ...]) -> AnyEncoder:
     """The untrained encoder of one modality. Raises `LabError` when it cannot read this shape."""
     rows = rows_of_text(spec, modality, shape)
-    name = resolve(spec.encoder_of(modality), shape, text=rows is not None)
+    name = resolve(spec, modality, shape)
     if rows is not None:
         return Bag(rows, width=spec.width, features=spec.features)
     if name == "linear":
         return Linear(shape)
+    if name in ("conv1d", "gru"):
+        time = time_axis(spec, modality, shape)
+        argument, rule = f"shapes[{modality!r}]", f"has no time axis for encoder={name!r}"
+        if time is None:
+            raise LabError(argument, shape, rule, f"Say which it is: NetSpec(time={{{modality!r}: 0}}).")
+        kind = Conv1d if name == "conv1d" else Gru
+        return kind(shape, time=time, width=spec.width, features=spec.features)
     kinds: dict[str, type[LeNet | ResNet | Mlp]] = {"lenet": LeNet, "resnet": ResNet, "mlp": Mlp}
     return kinds[name](shape, width=spec.width, features=spec.features)
 

@@ -9,12 +9,10 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
-from mmkd_lab.models.bag import Bag
+from mmkd_lab.models.encode import AnyEncoder
 from mmkd_lab.models.lenet import LeNet, norm
 from mmkd_lab.models.resnet import ResNet
-from mmkd_lab.models.vector import Linear, Mlp
-
-AnyEncoder = LeNet | ResNet | Mlp | Linear | Bag
+from mmkd_lab.models.vector import Mlp
 
 #: Side of the grid on which mid fusion lays maps of different sizes over each other.
 GRID = 4
@@ -62,7 +60,8 @@ class Late(_Fusion):
 class Mid(_Fusion):
     """The encoders' first maps, merged and then processed jointly.
 
-    Maps are averaged onto a common 4x4 grid; a vector's hidden layer is laid over every cell. Where every
+    Maps are averaged onto a common 4x4 grid; a vector's hidden layer, or the mean over a sequence's steps, is
+    laid over every cell. Where every
     modality is a vector, the hidden layers are concatenated and a dense layer goes on from there.
     """
 
@@ -132,7 +131,8 @@ class _Stem(nn.Module):
         self.flat = isinstance(encoder, Mlp)
 
     def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.relu(self.first(x.flatten(1))) if self.flat else self.first(x)
+        out: Tensor = nn.functional.relu(self.first(x.flatten(1))) if self.flat else self.first(x)
+        return out.mean(-1) if out.ndim == 3 else out  # over time
 
 
 def _on_grid(maps: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ def initialise(net: nn.Module, *, seed: int) -> None:
     generator = torch.Generator().manual_seed(derive(seed, "init"))
     with torch.no_grad():
         for module in net.modules():
-            if isinstance(module, (nn.Linear, nn.Conv2d)):
+            if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
                 bound = 1 / sqrt(module.weight[0].numel())
                 for parameter in module.parameters(recurse=False):
                     parameter.copy_(_wide(parameter).uniform_(-bound, bound, generator=generator))

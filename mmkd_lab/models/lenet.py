@@ -7,9 +7,10 @@ from math import gcd
 from torch import Tensor, nn
 
 from mmkd_lab.core.check import require
+from mmkd_lab.models.axes import SMALLEST
 
-#: The sides that convolutional encoders accept, in pixels.
-SMALLEST, LARGEST = 8, 112
+#: The longest side that convolutional encoders accept, in pixels.
+LARGEST = 112
 
 
 class LeNet(nn.Module):
@@ -55,7 +56,11 @@ def _block(channels: int, out: int, *, kernel: int, strided: bool) -> nn.Sequent
 
 def map_shape(shape: tuple[int, ...]) -> tuple[int, tuple[int, int]]:
     """(channels, (height, width)) of a sample. Raises `LabError` where a convolution cannot read it."""
-    fine = len(shape) == 3 and all(SMALLEST <= side <= LARGEST for side in shape[1:])
     rule = f"a convolutional encoder reads (channels, height, width) with sides of {SMALLEST} to {LARGEST}"
-    require(fine, "shape", shape, rule, "Use encoder='mlp' for anything else.")
+    require(readable(shape), "shape", shape, rule, "Use encoder='mlp' for anything else.")
     return shape[0], (shape[1], shape[2])
+
+
+def readable(shape: tuple[int, ...]) -> bool:
+    """Whether convolutional encoders can read samples of this shape."""
+    return len(shape) == 3 and all(SMALLEST <= side <= LARGEST for side in shape[1:])

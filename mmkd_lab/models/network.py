@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmkd_lab.core.check import LabError, flat, listing, of_type, one_of, require, whole
+from mmkd_lab.models.axes import scale_shape
 from mmkd_lab.models.encode import encoder, resolve
 from mmkd_lab.models.fusion import Attention, Late, Mid
 from mmkd_lab.models.initialise import initialise
@@ -41,8 +42,9 @@ class MultimodalNet(nn.Module):
         for i, name in enumerate(self.modalities):
             if name in spec.token_counts:
                 continue
-            self.register_buffer(f"shift_{i}", torch.zeros(_unit(self.shapes[name])))
-            self.register_buffer(f"scale_{i}", torch.ones(_unit(self.shapes[name])))
+            unit = scale_shape(spec, name, self.shapes[name])
+            self.register_buffer(f"shift_{i}", torch.zeros(unit))
+            self.register_buffer(f"scale_{i}", torch.ones(unit))
             if spec.baseline:
                 self.register_parameter(f"baseline_{i}", nn.Parameter(torch.empty(self.shapes[name])))
 
@@ -57,8 +59,7 @@ class MultimodalNet(nn.Module):
         """What reads the modalities, in a word or two: 'lenet', 'mlp + resnet', 'single_stream', ..."""
         if self.spec.fusion == "single_stream":
             return "single_stream"
-        text = self.spec.token_counts
-        kinds = {resolve(self.spec.encoder_of(m), self.shapes[m], text=m in text) for m in self.modalities}
+        kinds = {resolve(self.spec, name, shape) for name, shape in self.shapes.items()}
         return " + ".join(sorted(kinds))
 
     def features(self, x: Mapping[str, Tensor], layer: str | None = None) -> Tensor:
@@ -78,7 +79,8 @@ class MultimodalNet(nn.Module):
 
     def inputs(self, x: Mapping[str, Tensor]) -> list[Tensor]:
         """{modality: (B, ...)} -> what the encoders read, standardised, in the order of `modalities`."""
-        return [self._input(x, i, name) for i, name in enumerate(self.modalities)]
+        read = [self._input(x, i, name) for i, name in enumerate(self.modalities)]
+        return [values if values.ndim > 1 else values[:, None] for values in read]
 
     def forward(self, x: Mapping[str, Tensor]) -> Tensor:
         """{modality: (B, ...)} -> logits (B, K)."""
@@ -86,7 +88,7 @@ class MultimodalNet(nn.Module):
         return logits
 
     def set_scale(self, modality: str, shift: Tensor, scale: Tensor) -> None:
-        """Standardise one modality as (x - shift) * scale; both of shape () for maps, (D,) for vectors.
+        """Standardise one modality as (x - shift) * scale; for their shape see `axes.scale_shape`.
 
         Raises `LabError` for another shape, or a modality that is text.
         """
@@ -149,11 +151,6 @@ def _fusion(spec: NetSpec, shapes: Mapping[str, tuple[int, ...]]) -> Late | Mid 
     if spec.fusion == "late":
         return Late(encoders, joint=spec.joint)
     return (Mid if spec.fusion == "mid" else Attention)(encoders, features=spec.features)
-
-
-def _unit(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """One number for maps, where neighbours share a unit; one per entry for vectors, where they need not."""
-    return shape if len(shape) == 1 else ()
 
 
 def _sides(name: str, shape: object) -> tuple[int, ...]:

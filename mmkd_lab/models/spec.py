@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 from mmkd_lab.core.check import mapping, one_of, require
 from mmkd_lab.core.config import Count, Flag, Natural, config
 
-EncoderName = Literal["auto", "lenet", "resnet", "mlp", "linear", "bag"]
+EncoderName = Literal["auto", "lenet", "resnet", "mlp", "linear", "bag", "conv1d", "gru"]
 Fusion = Literal["late", "mid", "attention", "single_stream"]
 ENCODERS: tuple[str, ...] = get_args(EncoderName)
 FUSIONS: tuple[str, ...] = get_args(Fusion)
@@ -54,11 +54,13 @@ def _sorted_names(value: object) -> object:
 if TYPE_CHECKING:  # what may be given; kept are sorted tuples
     _Encoder = EncoderName | Mapping[str, EncoderName] | tuple[tuple[str, EncoderName], ...]
     _Vocabulary = Mapping[str, int] | tuple[tuple[str, int], ...] | None
+    _Time = Mapping[str, int] | tuple[tuple[str, int], ...] | None
     _Modalities = Iterable[str] | None
 else:
     _PAIRS = BeforeValidator(_pairs)
     _Encoder = Annotated[EncoderName | tuple[tuple[str, EncoderName], ...], _PAIRS]
     _Vocabulary = Annotated[tuple[tuple[str, Annotated[Count, Field(ge=2)]], ...] | None, _PAIRS]
+    _Time = Annotated[tuple[tuple[str, Natural], ...] | None, _PAIRS]
     _Modalities = Annotated[tuple[str, ...] | None, BeforeValidator(_sorted_names)]
 
 
@@ -67,9 +69,10 @@ class NetSpec:
     """One network architecture. JSON in and out by `as_dict` and `from_dict`.
 
     Args:
-        encoder: one name for every modality, or {modality: name}. 'lenet' and 'resnet' read (C, H, W), 'mlp'
-            and 'linear' anything but text, flattened, 'bag' text, as the mean of its tokens' embeddings.
-            'auto' takes 'bag' for text, 'lenet' for three axes and 'mlp' for the rest.
+        encoder: one name for every modality, or {modality: name}. 'lenet' and 'resnet' read (C, H, W),
+            'conv1d' and 'gru' sequences, 'mlp' and 'linear' anything but text, flattened, 'bag' text, as the
+            mean of its tokens' embeddings. 'auto' takes 'bag' for text, 'lenet' for pictures with sides of 8
+            to 112, and 'mlp' for the rest, which needs fewer samples than networks for sequences do.
         width: channels of the first convolution; hidden layers of an MLP and a bag have 8 * width units.
         features: F, the length of an encoder's output ('linear' keeps the input's), or of a stream's token.
         fusion: 'late' concatenates features, 'mid' merges the encoders' first maps and goes on jointly,
@@ -77,13 +80,17 @@ class NetSpec:
             transformer over the tokens of all modalities, without encoders.
         joint: units of a hidden layer after late fusion; 0 for none.
         modalities: the ones this network reads, in any order; None for all that the dataset has.
-        standardise: subtract the training mean and divide by the training deviation of each modality (one
-            number for maps, one per entry for vectors).
+        standardise: subtract the training mean and divide by the training deviation of each modality: one
+            number for a picture, one per entry of a vector, one per channel of a sequence, over time.
         baseline: give the network one trainable stand-in per modality, for the 'learned' removal.
         depth: blocks of a single stream.
         heads: attention heads of a single stream; they divide `features`.
         patch: side in pixels of the square patches of a single stream; 0 for a quarter of the shorter side.
         vocabulary: {modality: number of token ids} of every modality that is text; id 0 is padding.
+        time: {modality: the axis of one sample, from 0, that is time}; all its other axes together are then
+            channels. A modality that is left out and neither (D,) nor a picture, (C, H, W) of at most 4
+            channels with sides of at least 8, is a sequence whose first axis is time, such as (steps,
+            channels) or (steps, joints, 3).
 
     Raises `LabError` for an unknown name, a count out of range, a modality named twice, or a setting that the
     fusion does not have.
@@ -101,6 +108,7 @@ class NetSpec:
     heads: Count = 4
     patch: Natural = 0
     vocabulary: _Vocabulary = None
+    time: _Time = None
 
     def __post_init__(self) -> None:
         rule = f"a joint hidden layer belongs to late fusion, and fusion is {self.fusion!r}"
@@ -141,6 +149,7 @@ class NetSpec:
         names = sorted(available)
         encoders = () if isinstance(self.encoder, str) else dict(self.encoder)
         given = {"modalities": self.modalities or (), "encoder": encoders, "vocabulary": self.token_counts}
+        given["time"] = dict(self.time or ())
         for argument, known in given.items():
             for name in known:
                 one_of(argument, name, names)

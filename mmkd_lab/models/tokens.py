@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, prod
 
 import torch
 from torch import Tensor, nn
 
 from mmkd_lab.core.check import require
 from mmkd_lab.data.text import PAD
+from mmkd_lab.models.axes import time_axis
 from mmkd_lab.models.bag import Embedding
 from mmkd_lab.models.encode import rows_of_text
+from mmkd_lab.models.sequence import Steps
 from mmkd_lab.models.spec import NetSpec
 
 
@@ -63,16 +65,17 @@ class Patches(_Tokens):
 
 
 class Rows(_Tokens):
-    """(B, T, D) -> (B, T, F), or (B, D) -> (B, 1, F): each row through one dense layer."""
+    """(B, ...) -> (B, T, F), or a vector (B, D) -> (B, 1, F): each step through one dense layer."""
 
-    def __init__(self, shape: tuple[int, ...], *, features: int) -> None:
+    def __init__(self, shape: tuple[int, ...], *, time: int | None, features: int) -> None:
         super().__init__()
-        self.project = nn.Linear(shape[-1], features)
-        self.count = shape[0] if len(shape) == 2 else 1
+        self.count = 1 if time is None else shape[time]
+        self.steps = nn.Identity() if time is None else Steps(time)
+        self.project = nn.Linear(prod(shape) // self.count, features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, D) or (B, D) -> (B, T, F)."""
-        out: Tensor = self.project(x.reshape(len(x), self.count, x.shape[-1]))
+        """(B, ...) or (B, D) -> (B, T, F)."""
+        out: Tensor = self.project(self.steps(x).reshape(len(x), self.count, -1))
         return out
 
 
@@ -82,15 +85,15 @@ Tokens = Words | Patches | Rows
 def tokens(spec: NetSpec, modality: str, shape: tuple[int, ...]) -> Tokens:
     """The untrained tokens of one modality: text by its vocabulary, anything else by its axes.
 
-    Raises `LabError` for a shape of no or more than three axes, or a patch larger than the map.
+    Raises `LabError` for a shape without axes, or a patch larger than the picture.
     """
     rows = rows_of_text(spec, modality, shape)
     if rows is not None:
         return Words(rows, shape[0], features=spec.features)
-    rule = "a single stream reads (length,), (rows, length) or (channels, height, width)"
-    require(1 <= len(shape) <= 3, f"shapes[{modality!r}]", shape, rule)
-    if len(shape) < 3:
-        return Rows(shape, features=spec.features)
+    require(len(shape) > 0, f"shapes[{modality!r}]", shape, "must have an axis for a single stream to read")
+    time = time_axis(spec, modality, shape)
+    if time is not None or len(shape) == 1:
+        return Rows(shape, time=time, features=spec.features)
     rule = f"must fit into the {shape[1]} by {shape[2]} pixels of {modality!r}"
     require(spec.patch <= min(shape[1:]), "patch", spec.patch, rule)
     return Patches(shape, features=spec.features, patch=spec.patch)

@@ -31,6 +31,7 @@ def save(replicas: Replicas, path: str | Path) -> Path:
     path = Path(path).expanduser()
     require(not path.is_dir(), "path", str(path), "must be a file, and is a folder")
     meta: dict[str, object] = {"format": FORMAT, "version": __version__, "seeds": list(replicas.seeds)}
+    meta["classes"] = replicas.classes
     if isinstance(replicas.net, MultimodalNet):
         net = replicas.net
         meta |= {"spec": net.spec.as_dict(), "shapes": net.shapes, "num_outputs": net.num_outputs}
@@ -84,4 +85,6 @@ def load(
         raise DamagedFile(str(path), odd or seeds, "its tensors do not fit its own header", _REMEDY)
     # In the network's own order: the file has its tensors by name.
     parameters, buffers = ({name: tensors[name] for name in kind} for kind in (one.parameters, one.buffers))
-    return Replicas(one.net, parameters, buffers, seeds).to(device)
+    classes = meta.get("classes")
+    known = None if classes is None else tuple(map(str, classes))
+    return Replicas(one.net, parameters, buffers, seeds, known).to(device)

@@ -50,6 +50,17 @@ def deterministic(device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Within the block tensors that are made without a type have this one; afterwards the one before."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextmanager
 def threads(n: int) -> Iterator[None]:
     """Within the block torch computes on `n` CPU threads; afterwards on as many as before.
 

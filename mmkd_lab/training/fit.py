@@ -135,7 +135,7 @@ def fit(
     precision = resolve_precision(recipe, replicas.size, replicas.device)
     if fabric is not None and recipe.precision == "auto":
         precision = fabric.strategy.precision.precision
-    replicas = replicas.to(dtype=dtype_of(precision))
+    replicas = replicas.to(dtype=dtype_of(precision)).meaning(sets[0].classes)
     how = choose(replicas.net, replicas.device, mode)
     _require_splits(sets, recipe, dropout_removal)
     if not isinstance(loss, Distillation):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from math import prod
 
 import torch
 from torch import Tensor
 
 from mmkd_lab.core.check import flat, of_type, one_of, require
 from mmkd_lab.data.paired import PairedData
+from mmkd_lab.models.axes import scale_shape
 from mmkd_lab.models.network import MultimodalNet
 from mmkd_lab.models.removal import Removal, are_ids, removal_named
 from mmkd_lab.models.spec import NetSpec
@@ -23,26 +25,31 @@ def standardise(nets: Sequence[MultimodalNet], data: PairedData) -> None:
     """Give every network the mean and deviation of each modality it reads on the training split of `data`;
     text is left alone.
 
-    One number for maps; one per entry for vectors, where an entry that never varies is left unscaled.
+    How many numbers they are, `models.axes.scale_shape` says. What varies by no more than rounding, in the
+    networks' precision, is left unscaled.
     """
-    for name in nets[0].modalities:
-        if name in nets[0].spec.token_counts:
+    first = nets[0]
+    precision = torch.finfo(first.head.weight.dtype)
+    for name, shape in first.shapes.items():
+        if name in first.spec.token_counts:
             continue
-        mean, deviation = _moments(data, name, per_entry=len(data.shapes[name]) == 1)
-        scale = torch.where(deviation > 0, 1 / deviation.clamp(min=1e-12), torch.ones_like(deviation))
+        mean, deviation = _moments(data, name, scale_shape(first.spec, name, shape))
+        varies = deviation > precision.eps * mean.abs()
+        scale = torch.where(varies, 1 / deviation.clamp(min=precision.tiny), torch.ones_like(deviation))
         for net in nets:
             net.set_scale(name, mean, scale)
 
 
-def _moments(data: PairedData, name: str, *, per_entry: bool) -> tuple[Tensor, Tensor]:
+def _moments(data: PairedData, name: str, unit: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Mean and deviation over the training samples, and over all axes on which `unit` has no length."""
     positions = data.positions("train")
-    count = len(positions) * (1 if per_entry else data.modalities[name][0].numel())
+    count = len(positions) * data.modalities[name][0].numel() // prod(unit)
 
     def mean_of(change: Callable[[Tensor], Tensor]) -> Tensor:
         total = torch.zeros((), dtype=torch.float64)
         for part in torch.split(positions, ROWS):
-            values = change(data.batch(part, [name])[name].double().cpu())
-            total = total + (values.sum(0) if per_entry else values.sum())
+            values = change(data.batch(part, [name], dtype=torch.float64)[name].double().cpu())
+            total = total + (values.sum(0).sum_to_size(unit) if unit else values.sum())
         return total / count
 
     mean = mean_of(lambda values: values)

@@ -31,15 +31,15 @@ class Lessons:
     ) -> Lessons:
         """The rows of the training split, in its order.
 
-        Raises `LabError` for another number of teachers, and what `TeacherOutputs.for_data` refuses. (Where
-        every replica has data of its own, the outputs of all have no one identity, and none is looked at.)
+        Raises `LabError` for another number of teachers, and what `TeacherOutputs.for_data` refuses. (The
+        identity of a stack of teachers, each of its own data, is that of the first.)
         """
         count, where = len(teacher), (resident.target.device, resident.dtype)
         rule = f"must be 1 for all, or {replicas}, one per replica"
         require(count in (1, replicas), "teacher", f"{count} teachers", rule)
         if resident.each:
-            fits = teacher.num_classes == resident.classes
-            require(fits, "teacher", f"{teacher.num_classes} classes", f"must have {resident.classes}")
+            for one in sets if count == 1 else sets[:1]:
+                teacher.for_data(one)
             # One dataset's samples at a time, so that never more than two rows of R are held.
             said = [
                 teacher[0 if count == 1 else r].rows(index) for r, index in enumerate(resident.sample_index)

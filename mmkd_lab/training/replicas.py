@@ -34,10 +34,18 @@ class Replicas:
         parameters: {name: (R, ...)}.
         buffers: {name: (R, ...)}, for example the training means that inputs are standardised with.
         seeds: R seeds.
+        classes: what the logits stand for, in order, once they were trained; None where nobody knows.
     """
 
-    def __init__(self, net: nn.Module, parameters: Named, buffers: Named, seeds: Sequence[int]) -> None:
-        self.net, self.seeds = net, tuple(seeds)
+    def __init__(
+        self,
+        net: nn.Module,
+        parameters: Named,
+        buffers: Named,
+        seeds: Sequence[int],
+        classes: tuple[str, ...] | None = None,
+    ) -> None:
+        self.net, self.seeds, self.classes = net, tuple(seeds), classes
         self.parameters, self.buffers = parameters, buffers
 
     @classmethod
@@ -97,7 +105,8 @@ class Replicas:
         parameters = _stacked([dict(net.named_parameters()) for net in nets])
         require(len(parameters) > 0, "modules", modules, "must have parameters")
         buffers = _stacked([dict(net.named_buffers()) for net in nets])
-        return cls(copy.deepcopy(nets[0]), parameters, buffers, known).to(resolve(device))
+        classes = getattr(nets[0], "classes", None)
+        return cls(copy.deepcopy(nets[0]), parameters, buffers, known, classes).to(resolve(device))
 
     @classmethod
     def join(cls, parts: Sequence[Replicas]) -> Replicas:
@@ -109,7 +118,8 @@ class Replicas:
             {name: torch.cat([state[name] for state in states]) for name in states[0]}
             for states in ([one.parameters for one in parts], [one.buffers for one in parts])
         )
-        return cls(net, parameters, buffers, [seed for part in parts for seed in part.seeds])
+        seeds = [seed for part in parts for seed in part.seeds]
+        return cls(net, parameters, buffers, seeds, parts[0].classes)
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -118,7 +128,8 @@ class Replicas:
         """Some replicas, as copies: `replicas[r]` is one network, R = 1."""
         rows = np.atleast_1d(np.arange(len(self))[which]).tolist()
         pick = torch.tensor(rows, device=self.device)
-        return Replicas(self.net, *self._each(lambda value: value[pick]), [self.seeds[r] for r in rows])
+        some, seeds = self._each(lambda value: value[pick]), [self.seeds[r] for r in rows]
+        return Replicas(self.net, *some, seeds, self.classes)
 
     def __iter__(self) -> Iterator[Replicas]:
         return (self[r] for r in range(len(self)))
@@ -166,7 +177,7 @@ class Replicas:
         same = (where, kind) == (self.device, self.dtype)
         net = self.net if same else copy.deepcopy(self.net).to(where, kind)
         moved = self._each(lambda v: v.to(where, kind) if v.is_floating_point() else v.to(where))
-        return Replicas(net, *moved, self.seeds)
+        return Replicas(net, *moved, self.seeds, self.classes)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> tuple[Named, Named]:
         """Parameters and buffers after the same change of every one."""
@@ -188,16 +199,22 @@ class Replicas:
             self.net.prepare(x)
         return x
 
+    def meaning(self, classes: tuple[str, ...]) -> Replicas:
+        """The same replicas, with logits that stand for these classes."""
+        return Replicas(self.net, self.parameters, self.buffers, self.seeds, classes)
+
     def with_state(self, state: Mapping[str, Tensor]) -> Replicas:
         """The same architecture and seeds with other parameters and buffers, {name: (R, ...)}."""
         parameters, buffers = (
             {name: state[name] for name in known} for known in (self.parameters, self.buffers)
         )
-        return Replicas(self.net, parameters, buffers, self.seeds)
+        return Replicas(self.net, parameters, buffers, self.seeds, self.classes)
 
     def module(self, r: int = 0) -> nn.Module:
         """Replica `r` as an ordinary module of its own, in evaluation mode."""
-        return fill(copy.deepcopy(self.net).eval(), row_of({**self.parameters, **self.buffers}, r))
+        net = fill(copy.deepcopy(self.net).eval(), row_of({**self.parameters, **self.buffers}, r))
+        net.classes = self.classes  # type: ignore[assignment]
+        return net
 
     def forward(self, x: Mapping[str, Tensor], *, shared: bool = False) -> Tensor:
         """{modality: (R, B, ...)}, or (B, ...) for all when `shared`, -> logits (R, B, K)."""
@@ -221,8 +238,8 @@ class Replicas:
             removal: how the others go: an operator, or its name ('zeros' by default).
 
         Raises:
-            LabError: an unknown split or modality, a removal this network cannot do, or logits that are not
-                finite.
+            LabError: an unknown split or modality, a removal this network cannot do, logits that are not
+                finite, or networks trained on other classes, or on these in another order.
         """
         return self._over(data, split, view, removal, None)
 
@@ -267,6 +284,8 @@ class Replicas:
         removal: Removal | str | None,
         layer: str | None,
     ) -> Tensor:
+        rule = f"must be the classes of {data.name} in their order, {data.classes}, as these were trained on"
+        require(self.classes in (None, data.classes), "replicas.classes", self.classes, rule)
         size, parts = at_once(len(self), self.device), []
         batches = eval_inputs(
             data, self.modalities, split, view, removal, size=size, device=self.device, dtype=self.dtype

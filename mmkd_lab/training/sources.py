@@ -24,7 +24,7 @@ from mmkd_lab.models.layers import Wrapper
 from mmkd_lab.models.network import MultimodalNet
 from mmkd_lab.models.removal import VALUES
 from mmkd_lab.models.spec import NetSpec
-from mmkd_lab.training.device import resolve
+from mmkd_lab.training.device import default_dtype, resolve
 from mmkd_lab.training.inputs import fill_vocabulary
 from mmkd_lab.training.recipe import Recipe, dtype_of, resolve_precision
 from mmkd_lab.training.replicas import Replicas
@@ -112,14 +112,10 @@ class Source:
         if isinstance(self.value, nn.Module):
             made: nn.Module = copy.deepcopy(self.value)
         else:
-            usual = torch.get_default_dtype()
-            with torch.random.fork_rng(devices=[]):
+            # In double precision every processor draws the same.
+            with torch.random.fork_rng(devices=[]), default_dtype(torch.float64):
                 torch.manual_seed(derive(seed, "init"))
-                torch.set_default_dtype(torch.float64)  # in which every processor draws the same
-                try:
-                    made = self.value()
-                finally:
-                    torch.set_default_dtype(usual)
+                made = self.value()
             of_type(self.argument, made, nn.Module, "a function that makes a torch.nn.Module")
         ready = isinstance(made, (MultimodalNet, Wrapper))
         return made if ready else ModelAdapter(made, modalities=self.modalities)

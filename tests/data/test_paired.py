@@ -141,6 +141,26 @@ def test_the_fingerprint_is_made_anew_after_a_change_in_place(part):
     assert data.fingerprint == before
 
 
+def test_no_change_in_place_escapes_the_fingerprint():
+    numbers = np.arange(3.0 * N).reshape(N, 3)
+    data = toy(modalities={"a": numbers, "b": torch.zeros(N, 1)})
+    values, seen, array = data.modalities["a"], [data.fingerprint], data.__getstate__()["arrays"]
+    changes = [
+        lambda: numbers.__setitem__((0, 0), 7),
+        lambda: values.numpy().__setitem__((1, 0), 7),
+        lambda: values.data.mul_(2),
+        lambda: values.copy_(values.flip(0)),  # the same numbers in another order
+        lambda: data.target.numpy().__setitem__(slice(None), 1 - data.target.numpy()),
+    ]
+    for change in changes:
+        change()
+        seen.append(data.fingerprint)
+        assert seen[-1] == data._digest()
+    assert len(set(seen)) == 6
+    again = data.__getstate__()["arrays"]
+    assert not any(again[place] is array[place] for place in again)  # nor one that joblib has mapped
+
+
 def test_mappings_cannot_be_changed_afterwards():
     with pytest.raises(TypeError):
         toy().modalities["a"] = torch.zeros(1)

@@ -174,6 +174,10 @@ REFUSED = {
     # reliability
     "no table": (lambda: warn_unreliable({"view": ["a"]}), ["table = ", "must be what reliability"]),
     "split": (lambda: reliability(TEACHER, DATA, split="dev"), ["split = 'dev'"]),
+    "calibration of NaN": (
+        lambda: calibration_error(CUBE * torch.nan, INDEX[:2]),
+        ["logits = 'NaN or infinite values'", "finite"],
+    ),
     "too many labels": (lambda: calibration_error(CUBE, INDEX), ["target = (3,)", "labels of 2 samples"]),
     "no label": (
         lambda: calibration_error(torch.zeros(1, 2, 3, 2, 2), torch.full((2, 2, 2), -1), task=MAPS),

@@ -53,6 +53,7 @@ def test_relations_do_not_mind_scale_rotation_or_width(relation):
     plain = relation(student, teacher)
     wide = torch.cat([teacher @ rotation(4), torch.zeros(2, 6, 3, dtype=torch.float64)], dim=-1)
     torch.testing.assert_close(relation(5 * student, wide), plain)
+    torch.testing.assert_close(relation(1e-15 * student, 1e-30 * wide), plain)
     shifted = relation(student + 7, teacher)
     assert torch.allclose(shifted, plain) == (relation is not similarity_relation)
 

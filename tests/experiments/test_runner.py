@@ -12,10 +12,12 @@ from pathlib import Path
 import joblib
 import psutil
 import pytest
+import torch
 
 from mmkd_lab.core.check import LabError
 from mmkd_lab.experiments.runner import Runner
 from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.training.device import default_dtype
 from tests.experiments import work
 
 
@@ -61,6 +63,15 @@ def test_joblibs_own_configuration_is_all_that_is_needed(tmp_path):
     assert {one.metrics["process"] for one in _runner(tmp_path / "plain")[0].run(work.jobs(2))} == {
         os.getpid()
     }
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_torch_takes_for_usual_here_reaches_no_job(tmp_path, jobs):
+    asked = [replace(one, work=work.usual) for one in work.jobs(2)]
+    with default_dtype(torch.float64):
+        found = _runner(tmp_path, jobs)[0].run(asked)
+        assert torch.get_default_dtype() == torch.float64
+    assert [one.metrics["usual"] for one in found] == ["torch.float32"] * 2
 
 
 def test_a_worker_that_dies_costs_its_job_which_is_run_again(tmp_path):

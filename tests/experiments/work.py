@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from mmkd_lab.core.check import LabError
 from mmkd_lab.experiments.jobs import Job, JobOutcome
@@ -25,6 +26,11 @@ class Task:
     seconds: float = 0.0
     dies_once: str = ""
     fails: bool = False
+
+
+def usual(_: object) -> JobOutcome:
+    """What torch takes for the usual type in the process of a job."""
+    return JobOutcome({"usual": str(torch.ones(1).dtype)})
 
 
 def square(task: Task) -> JobOutcome:

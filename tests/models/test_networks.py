@@ -140,3 +140,46 @@ def test_weights_follow_the_stated_law():
     assert weight.abs().max() > 0.099
     assert abs(float(weight.mean())) < 1e-3
     assert float(weight.std()) == pytest.approx(0.1 / 3**0.5, rel=0.02)
+
+
+SEQUENCES = {"short": (2, 3), "pose": (32, 5, 3), "turned": (6, 20), "film": (3, 9, 4, 4)}
+TIME = {"turned": 1, "film": 1}
+
+
+@pytest.mark.parametrize("encoder", ["conv1d", "gru", "auto"])
+@pytest.mark.parametrize("fusion", ["late", "mid", "attention"])
+def test_sequences_are_read_whichever_axis_is_time(encoder, fusion):
+    net = build(NetSpec(encoder, fusion=fusion, width=2, time=TIME), SEQUENCES, 5, seed=1)
+    x = batch(6, SEQUENCES)
+    net(x).square().sum().backward()
+    assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
+    alone = torch.cat([net({name: value[i : i + 1] for name, value in x.items()}) for i in range(6)])
+    torch.testing.assert_close(net(x), alone, atol=1e-6, rtol=1e-5)
+    turned = {"turned": x["turned"].transpose(1, 2)}
+    one, two = (
+        build(NetSpec(encoder, fusion=fusion, width=2, time=time), {"turned": shape}, 5, seed=1)
+        for time, shape in (({"turned": 1}, (6, 20)), (None, (20, 6)))
+    )
+    assert encoder == "auto" or torch.allclose(one(x), two(turned), atol=1e-6)
+
+
+def test_a_recurrence_is_torchs_gated_recurrent_unit():
+    net = build(NetSpec("gru", width=2), {"m": (7, 3)}, 2, seed=0).double()
+    ours = net.fusion.encoders[0].stem[1]
+    theirs = nn.GRU(3, 16, batch_first=True).double()
+    read, recall = ours.read, ours.recall
+    state = [read.weight, recall.weight, read.bias, recall.bias]
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), state, strict=True)))
+    x = torch.randn(4, 7, 3, dtype=torch.float64)
+    torch.testing.assert_close(ours(x), theirs(x)[1][0], atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(), (1,), (5,), (32, 20, 3), (3, 32, 20), (1, 4, 4), (8, 8), (1, 8, 200), (64, 9, 9), (2, 3, 4, 5)],
+)
+@pytest.mark.parametrize("fusion", ["late", "mid", "attention"])
+def test_auto_never_picks_what_then_refuses(shape, fusion):
+    net = build(NetSpec(fusion=fusion, width=2), {"m": shape}, 2, seed=0)
+    assert net(batch(3, {"m": shape})).shape == (3, 2)
+    assert net.architecture == ("lenet" if shape == (3, 32, 20) else "mlp")

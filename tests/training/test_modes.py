@@ -52,6 +52,15 @@ def test_stacked_is_looped_is_alone(name):
     assert not torch.allclose(stacked.replicas.parameters["head.weight"].to(start), start)
 
 
+@pytest.mark.parametrize("encoder", ["conv1d", "gru"])
+def test_sequences_stacked_are_sequences_looped(encoder):
+    data, spec = toy(image=(9, 2, 3), speech=(12, 2)), NetSpec(encoder, width=2, features=5)
+    stacked, looped = (trained(spec, data, ADAM, mode=mode) for mode in MODES)
+    assert_same(stacked, looped)
+    start = Replicas.build(spec, data, seeds=[0, 1, 2], device="cpu").parameters["head.weight"]
+    assert not torch.allclose(stacked.replicas.parameters["head.weight"].to(start), start)
+
+
 def test_histories_agree_and_are_tidy():
     data, loss = toy(), Distillation(((1.0, CrossEntropy(TASK)),))
     stacked, looped = (trained(SPECS["mlp"], data, SGD, mode=mode, loss=loss).history for mode in MODES)

@@ -11,9 +11,6 @@ from mmkd_lab.core.config import NonNegative, config
 from mmkd_lab.distill.method import FeatureMethod, Outputs, Tensors, register_method
 from mmkd_lab.distill.operands import features_pair, unit
 
-#: Lengths below this are those of coincident samples.
-_TINY = 1e-12
-
 
 @register_method("rkd")
 @config
@@ -83,7 +80,7 @@ def _relative(features: Tensor) -> Tensor:
     # By differences: a matrix product would lose the distances of near neighbours to cancellation.
     apart = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
     mean = apart.sum(dim=(-2, -1), keepdim=True) / max(1, batch * (batch - 1))
-    return apart / mean.clamp(min=_TINY)
+    return apart / torch.where(mean > 0, mean, 1.0)
 
 
 def _cosines(features: Tensor) -> Tensor:

@@ -56,7 +56,8 @@ def groups_of(net: nn.Module) -> tuple[Group, ...]:
     What other layers add up (residual maps, tokens) keeps its width.
 
     Raises:
-        LabError: a network of your own, or one with a ResNet encoder, whose blocks add maps to each other.
+        LabError: a network of your own, or one with a ResNet encoder, whose blocks add maps to each other, or
+            with an encoder for sequences.
     """
     if not isinstance(net, MultimodalNet):
         rule = "only networks built from a NetSpec can be pruned"
@@ -180,5 +181,5 @@ def _weight(net: MultimodalNet, at: str) -> str:
 
 
 def _require_plain(plain: bool, at: str) -> None:
-    rule = "a ResNet's blocks add maps to each other, so that their channels cannot go one by one"
+    rule = "the units of a ResNet, whose blocks add maps, and of encoders for sequences cannot go one by one"
     require(plain, "replicas", at, rule, "Prune a network with another encoder, such as 'lenet'.")
