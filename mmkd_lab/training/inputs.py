@@ -28,10 +28,15 @@ def standardise(nets: Sequence[MultimodalNet], data: PairedData) -> None:
     for name in nets[0].modalities:
         if name in nets[0].spec.token_counts:
             continue
-        mean, deviation = _moments(data, name, per_entry=len(data.shapes[name]) == 1)
-        scale = torch.where(deviation > 0, 1 / deviation.clamp(min=1e-12), torch.ones_like(deviation))
+        mean, scale = mean_and_scale(data, name)
         for net in nets:
             net.set_scale(name, mean, scale)
+
+
+def mean_and_scale(data: PairedData, name: str) -> tuple[Tensor, Tensor]:
+    """What a modality is centred with and then multiplied by, see `standardise`."""
+    mean, deviation = _moments(data, name, per_entry=len(data.shapes[name]) == 1)
+    return mean, torch.where(deviation > 0, 1 / deviation.clamp(min=1e-12), torch.ones_like(deviation))
 
 
 def _moments(data: PairedData, name: str, *, per_entry: bool) -> tuple[Tensor, Tensor]:
