@@ -159,7 +159,8 @@ def decisive_channels(
     """
     plan = _Plan(test, basis, weight, rate, permutations, least_shared, resamples)
     given = Samples.of(a, b, y, subjects=subjects, ranks=ranks)
-    sides, target, kept, collinear = list(given.sides), given.target, None, ()
+    sides, target, kept = list(given.sides), given.target, None
+    collinear: tuple[str, ...] = ()
     if basis == "channels":
         widths = [x.shape[1] for x in sides]
         sides, kept, reduced = map(list, zip(*map(channels.independent, sides), strict=True))

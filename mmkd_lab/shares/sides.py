@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mmkd_lab.core.check import LabError, flat, one_of, require, whole
 from mmkd_lab.core.seed import derive
+from mmkd_lab.core.stats import mean_interval
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.shares.decisive import LEAST_SHARED
 from mmkd_lab.shares.samples import Codes, Floats, drop_constant, generator, labels, paired
@@ -20,7 +21,7 @@ from mmkd_lab.training.inputs import mean_and_scale
 Layer = Literal["input", "predictions", "features", "given"]
 #: So many samples make a split large enough to be looked at by itself.
 ENOUGH = 500
-#: So many samples make it large enough to be compared with another: intervals are wide, but no noise.
+#: So many make it large enough to be compared with another: intervals are wide then, but no noise.
 COMPARED = 100
 HELD_OUT, _AND = ("test", "val"), " + "
 #: Inverse weight of the ridge penalty of every probe.
@@ -129,7 +130,8 @@ class Question:
         else:
             a, b = (self._input(name)[where] for name in self.names)
         if not given:
-            a, b = (leading(x, name=title) for x, title in zip((a, b), titles, strict=True))
+            columns = 50 if most is None else most // 8  # four samples to every column, or halves are no use
+            a, b = (leading(x, components=columns, name=t) for x, t in zip((a, b), titles, strict=True))
         y = data.target.cpu().numpy()[where]
         subjects = None if data.group is None else data.group.cpu().numpy()[where]
         sides = Sides.of(a, b, y, subjects=subjects, seed=seed, names=titles, folds=self.folds, given=given)
@@ -140,9 +142,10 @@ class Question:
     def disagreements(self, split: str, estimate: Callable[[Sides], ModalityShares], seed: int) -> list[str]:
         """A sentence for every split whose gamma is not that of the one looked at.
 
-        Both by as many samples, since estimates move with their number, and where both have `COMPARED`: their
-        intervals do not meet, or one of them is undefined. All samples are compared as those that models are
-        fitted on and the others. Of 'features' only the test split has none that networks were fitted on.
+        Both by as many samples and at most an eighth as many columns, since estimates move with these, and
+        where both have `COMPARED`: their intervals do not meet, or, where one of them is undefined, those of
+        the accuracy of both modalities together. All samples are compared as those that models are fitted on
+        and the others. Of 'features' only the test split has none that networks were fitted on.
         """
         here, others = split, [name for name in self.data.splits if name not in split.split(_AND)]
         if split == "all":
@@ -153,13 +156,16 @@ class Question:
             if n < COMPARED:
                 continue
             try:
-                one, two = (estimate(self.sides(name, seed, most=n)) for name in (there, here))
+                both = [self.sides(name, seed, most=n) for name in (there, here)]
+                one, two = (estimate(sides) for sides in both)
             except LabError as why:
                 said.append(f"{there} and {here} cannot be compared: {why}")
                 continue
             ends = [found.intervals.get("gamma_union") for found in (one, two)]
-            apart = all(ends) and max(e.low for e in ends) > min(e.high for e in ends)
-            if apart or one.defined != two.defined:
+            if one.defined != two.defined:
+                ends = [mean_interval(np.asarray(x.said_both.argmax(1) == x.y, dtype=float)) for x in both]
+            known = [end for end in ends if end is not None]
+            if len(known) == 2 and max(end.low for end in known) > min(end.high for end in known):
                 gammas = f"{_shown(one)} on {there}, {_shown(two)} on as many of {here}"
                 said.append(f"The splits disagree: gamma is {gammas}.")
         return said

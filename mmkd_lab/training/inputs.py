@@ -46,7 +46,7 @@ def _moments(data: PairedData, name: str, *, per_entry: bool) -> tuple[Tensor, T
     def mean_of(change: Callable[[Tensor], Tensor]) -> Tensor:
         total = torch.zeros((), dtype=torch.float64)
         for part in torch.split(positions, ROWS):
-            values = change(data.batch(part, [name])[name].double().cpu())
+            values = change(data.batch(part, [name], dtype=torch.float64)[name].cpu())
             total = total + (values.sum(0) if per_entry else values.sum())
         return total / count
 
