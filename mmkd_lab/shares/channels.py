@@ -133,6 +133,14 @@ def chance(explained: float, left: float, *, ranks: int, freedom: int, outputs: 
     return float(fdtrc(ranks * outputs, freedom * outputs, max(explained, 0.0) / left * freedom / ranks))
 
 
+def together(x: Floats, indicators: Floats) -> float:
+    """How often chance explains as much of the label indicators (n, K) as all columns of x (n, d) do."""
+    basis, y = _basis(x), indicators - indicators.mean(0)
+    (n, rank), explained = basis.shape, float(((basis.T @ y) ** 2).sum())
+    left = float((y**2).sum()) - explained
+    return chance(explained, left, ranks=rank, freedom=n - 1 - rank, outputs=y.shape[1] - 1)
+
+
 def _own(x: Floats, y: Floats) -> tuple[Floats, Floats, int]:
     """Each column freed of all others and of unit length; the label freed of all columns; degrees of freedom.
 

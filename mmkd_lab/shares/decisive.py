@@ -169,6 +169,8 @@ def decisive_channels(
         collinear += _counted("nearly are count by what they have of their own", reduced)
     found, _ = _examine(sides, target, plan, seed, None)
     masses, notes = _masses(found, weight), _uneven(found, weight) + _hanging(found, plan) + collinear
+    if test == "probe":
+        notes += _hidden(sides, np.eye(int(target.max()) + 1)[target], found, rate)
     if products:
         masses[3] = _pairs(found, masses, product_variance(sides[0], sides[1], target, seed=seed))
     notes += given.too_sure
@@ -253,6 +255,16 @@ def _counted(what: str, counts: list[int]) -> tuple[str, ...]:
     """The note of channels that are not taken as they are."""
     which = " and ".join(f"{k} of {name}" for name, k in zip("ab", counts, strict=True) if k)
     return (f"Channels that {what}: {which}.",) if which else ()
+
+
+def _hidden(sides: list[Floats], indicators: Floats, found: list[_Found], rate: float) -> tuple[str, ...]:
+    """A note for a modality that tells the label though none of its channels adds to the others."""
+    return tuple(
+        f"No channel of {name} is decisive beside the others, though together they tell the label: they hide "
+        "one another, so basis='canonical' is the safer reading."
+        for name, x, one in zip("ab", sides, found, strict=True)
+        if not one.decisive.any() and channels.together(x, indicators) <= rate
+    )
 
 
 def _uneven(found: list[_Found], weight: Weight) -> tuple[str, ...]:

@@ -33,6 +33,20 @@ def test_counts_know_a_channel_by_its_copy_however_blurred(blur, sides):
     assert f"Channels that {how}: {which}." in found.shares.notes
 
 
+def test_channels_that_hide_one_another_are_not_called_silent():
+    """Too little to be told apart, and not alike enough to be one: no channel of a adds to the others."""
+    a, b, y = draw(n=300)
+    a = np.hstack([a + 0.3 * np.random.default_rng(seed).normal(size=a.shape) for seed in (1, 2, 3)])
+    found = decisive_channels(a, b, y, permutations=100, resamples=0)
+    assert not len(found.channels("a"))
+    assert any(
+        note.startswith("No channel of a is decisive beside the others") for note in found.shares.notes
+    )
+    noise = np.random.default_rng(4).normal(size=a.shape)
+    notes = decisive_channels(noise, b, y, permutations=100, resamples=0).shares.notes
+    assert not any("No channel" in note for note in notes)
+
+
 def test_what_nearly_equal_channels_differ_by_is_not_lost():
     own = np.random.default_rng(6)
     both, apart, noise = own.normal(size=(3, 2000))
