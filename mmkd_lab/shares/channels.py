@@ -9,6 +9,7 @@ from mmkd_lab.shares.samples import Bools, Codes, Floats
 
 _RANK = 1e-12  # eigenvalues below this share of the largest are rounding
 _OWN = 1e-4  # of its size; what a column has beyond the others below it is rounding
+_COLLINEAR = 0.1  # of its variance; with less beyond the others (inflation factor 10) it is nearly a copy
 #: Degrees of freedom that a probe of all channels must leave. The null permutes residuals without a new fit,
 #: so that its tails are those of a known residual variance: in noise (two classes, 5 to 100 channels, rate
 #: 0.01) something is found on one side in 17 % of data sets with 5 degrees left, 9 % with 10, 4 to 9 % with
@@ -16,23 +17,29 @@ _OWN = 1e-4  # of its size; what a column has beyond the others below it is roun
 FREEDOM = 40
 
 
-def independent(x: Floats) -> Codes:
-    """The columns of x (n, d) that are no linear combination of those before them, to a 1e-4th of their size.
+def independent(x: Floats) -> tuple[Floats, Codes, int]:
+    """The columns of x (n, d) that leave-one-out can tell apart: they, their numbers, how many are reduced.
 
-    A column given twice counts once, and of proportions that add up to one the last is none.
+    A column that is a linear combination of those before it, to a 1e-4th of its size, is left out: one given
+    twice counts once, and of proportions that add up to one the last is none. One with less than a tenth of
+    its variance beyond those before it (a variance inflation factor above 10, the usual mark of collinearity;
+    Marquardt 1970) is reduced to what it has of its own, for neither of two that are nearly one would be
+    missed. What the columns span stays the same.
     """
-    z = (x - x.mean(0)) / (x.std(0) * np.sqrt(len(x)))
-    kept: list[int] = []
-    basis = np.zeros((len(x), min(x.shape)))
+    n, kept, reduced = len(x), list[int](), 0
+    z = (x - x.mean(0)) / (x.std(0) * np.sqrt(n))
+    basis, found = (np.zeros((n, min(x.shape))) for _ in range(2))
     for i in range(x.shape[1]):
-        known = basis[:, : len(kept)]
-        rest = z[:, i] - known @ (known.T @ z[:, i])
-        rest -= known @ (known.T @ rest)
+        k = len(kept)
+        rest = z[:, i] - basis[:, :k] @ (basis[:, :k].T @ z[:, i])
+        rest -= basis[:, :k] @ (basis[:, :k].T @ rest)
         length = float(np.linalg.norm(rest))
-        if length > _OWN and len(kept) < basis.shape[1]:
-            basis[:, len(kept)] = rest / length
+        if length > _OWN and k < min(n - 1, len(basis.T)):
+            basis[:, k] = rest / length
+            alike = length**2 * (n - 1) / (n - 1 - k) < _COLLINEAR  # freed of what chance explains
+            found[:, k], reduced = (basis[:, k], reduced + 1) if alike else (z[:, i], reduced)
             kept.append(i)
-    return np.array(kept, dtype=np.intp)
+    return found[:, : len(kept)] * np.sqrt(n), np.array(kept, dtype=np.intp), reduced
 
 
 def label_effects(
@@ -124,6 +131,14 @@ def chance(explained: float, left: float, *, ranks: int, freedom: int, outputs: 
     if left <= 0:
         return 0.0
     return float(fdtrc(ranks * outputs, freedom * outputs, max(explained, 0.0) / left * freedom / ranks))
+
+
+def together(x: Floats, indicators: Floats) -> float:
+    """How often chance explains as much of the label indicators (n, K) as all columns of x (n, d) do."""
+    basis, y = _basis(x), indicators - indicators.mean(0)
+    (n, rank), explained = basis.shape, float(((basis.T @ y) ** 2).sum())
+    left = float((y**2).sum()) - explained
+    return chance(explained, left, ranks=rank, freedom=n - 1 - rank, outputs=y.shape[1] - 1)
 
 
 def _own(x: Floats, y: Floats) -> tuple[Floats, Floats, int]:

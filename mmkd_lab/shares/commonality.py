@@ -65,9 +65,7 @@ def commonality_shares(
     require(n >= 2 * _GROUPS, "samples", n, rule)
     classes = int(target.max()) + 1
     # Cross-products of [1, a, b, label indicators], by group.
-    rows = np.column_stack(
-        [np.ones(n), *((x - x.mean(0)) / x.std(0) for x in sides), np.eye(classes)[target]]
-    )
+    rows = np.column_stack([np.ones(n), *sides, np.eye(classes)[target]])
     drawn = generator(seed, "groups").permutation(len(units))
     held = [
         np.concatenate([units[i] for i in some]) for some in np.array_split(drawn, min(_GROUPS, len(units)))

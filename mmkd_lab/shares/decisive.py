@@ -128,9 +128,11 @@ def decisive_channels(
         test: 'probe' asks what a channel adds to the others in a linear probe, 'marginal' what it tells
             alone.
         basis: 'channels' takes them as they are, but for those that are linear combinations of the ones
-            before them, which are left out with a note; 'canonical' turns both modalities into canonical
-            coordinates first, which undoes linear mixing of shared with specific latents (use it with weight
-            'energy': after mixing, the number of decisive directions has no meaning).
+            before them, which are left out, and those that nearly are, which count by what they have of their
+            own (`channels.independent` has the tolerances; a note says how many); 'canonical' turns both
+            modalities into canonical coordinates first, which undoes linear mixing of shared with specific
+            latents (use it with weight 'energy': after mixing, the number of decisive directions has no
+            meaning).
         weight: 'count' counts decisive channels; 'energy' adds up explained variance over all channels,
             decisive or not, since each is freed of what chance explains.
         ranks: turn columns into normal scores first.
@@ -157,15 +159,18 @@ def decisive_channels(
     """
     plan = _Plan(test, basis, weight, rate, permutations, least_shared, resamples)
     given = Samples.of(a, b, y, subjects=subjects, ranks=ranks)
-    sides, target = list(given.sides), given.target
-    kept = [channels.independent(x) if basis == "channels" else np.arange(x.shape[1]) for x in sides]
-    left_out = {name: x.shape[1] - len(some) for name, x, some in zip("ab", sides, kept, strict=True)}
-    sides = [x[:, some] for x, some in zip(sides, kept, strict=True)]
+    sides, target, kept = list(given.sides), given.target, None
+    collinear: tuple[str, ...] = ()
+    if basis == "channels":
+        widths = [x.shape[1] for x in sides]
+        sides, kept, reduced = map(list, zip(*map(channels.independent, sides), strict=True))
+        left_out = [width - len(some) for width, some in zip(widths, kept, strict=True)]
+        collinear = _counted("are combinations of others are left out", left_out)
+        collinear += _counted("nearly are count by what they have of their own", reduced)
     found, _ = _examine(sides, target, plan, seed, None)
-    masses, notes = _masses(found, weight), _uneven(found, weight) + _hanging(found, plan)
-    if any(left_out.values()):
-        which = " and ".join(f"{k} of {name}" for name, k in left_out.items() if k)
-        notes += (f"Channels that are combinations of others are left out: {which}.",)
+    masses, notes = _masses(found, weight), _uneven(found, weight) + _hanging(found, plan) + collinear
+    if test == "probe":
+        notes += _hidden(sides, np.eye(int(target.max()) + 1)[target], found, rate)
     if products:
         masses[3] = _pairs(found, masses, product_variance(sides[0], sides[1], target, seed=seed))
     notes += given.too_sure
@@ -183,7 +188,7 @@ def decisive_channels(
         no_interval=("synergy",),  # the search for products is not repeated on halves
         notes=notes,
     )
-    return Decisive(shares, _table(found, kept if basis == "channels" else None))
+    return Decisive(shares, _table(found, kept))
 
 
 def _examine(
@@ -244,6 +249,22 @@ def _masses(found: list[_Found], weight: Weight) -> Floats:
     """(4,) a's own, b's own, shared, and 0 for synergy."""
     (a, one), (b, two) = _amounts(found, weight)
     return np.array([a, b, (one + two) / 2, 0.0])
+
+
+def _counted(what: str, counts: list[int]) -> tuple[str, ...]:
+    """The note of channels that are not taken as they are."""
+    which = " and ".join(f"{k} of {name}" for name, k in zip("ab", counts, strict=True) if k)
+    return (f"Channels that {what}: {which}.",) if which else ()
+
+
+def _hidden(sides: list[Floats], indicators: Floats, found: list[_Found], rate: float) -> tuple[str, ...]:
+    """A note for a modality that tells the label though none of its channels adds to the others."""
+    return tuple(
+        f"No channel of {name} is decisive beside the others, though together they tell the label: they hide "
+        "one another, so basis='canonical' is the safer reading."
+        for name, x, one in zip("ab", sides, found, strict=True)
+        if not one.decisive.any() and channels.together(x, indicators) <= rate
+    )
 
 
 def _uneven(found: list[_Found], weight: Weight) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ class Samples:
     """Two modalities of n paired samples, with their labels, and the units that are resampled together.
 
     Args:
-        sides: (n, d_a) columns of a and (n, d_b) of b.
+        sides: (n, d_a) columns of a and (n, d_b) of b, of mean 0 and deviation 1.
         target: (n,) class numbers from 0.
         units: the samples of each subject, or each sample by itself.
         too_sure: the note of tests that take samples as independent where labels belong to subjects.
@@ -44,13 +44,17 @@ class Samples:
         subjects: npt.ArrayLike | None,
         ranks: bool,
     ) -> Samples:
-        """What was given, checked; with `ranks` as normal scores."""
+        """What was given, checked; with `ranks` as normal scores.
+
+        Columns are standardised: a change of units changes nothing that a modality tells.
+        """
         n, target = paired(a=a, b=b, y=y), labels(y)
         columns = normal_scores if ranks else finite_columns
         codes, why = subject_codes(subjects, n), "tests that take samples as independent are too sure"
         sure = settled(codes, target) is not None
         notes = (f"All samples of a subject have one label: {why}.",) if sure else ()
-        return cls((columns(a, name="a"), columns(b, name="b")), target, members(codes, n), notes)
+        one, two = (_standard(columns(x, name=name)) for name, x in (("a", a), ("b", b)))
+        return cls((one, two), target, members(codes, n), notes)
 
 
 def discretise(values: npt.ArrayLike, *, bins: int, seed: int = 0, name: str = "x") -> Codes:
@@ -115,6 +119,12 @@ def finite_columns(values: npt.ArrayLike, *, name: str = "x") -> Floats:
         shown = f"column {flat[0]}" + (f" and {flat.size - 1} more" if flat.size > 1 else "")
         raise LabError(name, shown, "must vary: a constant tells nothing", "Drop it, or see drop_constant().")
     return x
+
+
+def _standard(x: Floats) -> Floats:
+    """Columns that vary, in units of their deviation from their mean."""
+    x = x / np.abs(x).max(0)  # or squares might overflow
+    return np.asarray((x - x.mean(0)) / x.std(0))
 
 
 def drop_constant(values: npt.ArrayLike, *, name: str = "values") -> Floats:

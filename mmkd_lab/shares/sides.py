@@ -8,18 +8,25 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from mmkd_lab.core.check import flat, one_of, require, whole
+from mmkd_lab.core.check import LabError, flat, one_of, require, whole
 from mmkd_lab.core.seed import derive
-from mmkd_lab.core.stats import Interval
+from mmkd_lab.core.stats import mean_interval
 from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.models.axes import scale_shape
+from mmkd_lab.models.spec import NetSpec
 from mmkd_lab.shares.decisive import LEAST_SHARED
-from mmkd_lab.shares.samples import Codes, Floats, drop_constant, labels, paired
+from mmkd_lab.shares.samples import Codes, Floats, drop_constant, generator, labels, paired
 from mmkd_lab.shares.shares import ModalityShares
+from mmkd_lab.training.inputs import mean_and_scale
 
 Layer = Literal["input", "predictions", "features", "given"]
 #: So many samples make a split large enough to be looked at by itself.
 ENOUGH = 500
+#: So many make it large enough to be compared with another: intervals are wide then, but no noise.
+COMPARED = 100
+HELD_OUT, _AND = ("test", "val"), " + "
 #: Inverse weight of the ridge penalty of every probe.
 STRENGTH = 0.1
 #: Folds of the cross-fitting of every probe, unless the data allow fewer.
@@ -115,17 +122,19 @@ class Question:
     least_shared: float
     features: Callable[[str, int], list[Floats]]
 
-    def sides(self, split: str, seed: int) -> Sides:
-        """The columns of the samples of a split, with the predictions of probes."""
-        data, given = self.data, self.layer == "given"
-        where = np.arange(len(data)) if split == "all" else data.positions(split).cpu().numpy()
+    def sides(self, split: str, seed: int, most: int | None = None) -> Sides:
+        """The columns of the samples of a split, or of so many of them, with the predictions of probes."""
+        data, given, where = self.data, self.layer == "given", self._rows(split)
+        if most is not None and most < len(where):
+            where = np.sort(generator(seed, "as many").permutation(where)[:most])
         titles = f"modality {self.names[0]!r}", f"modality {self.names[1]!r}"
         if self.layer == "features":
             a, b = self.features(split, seed)
         else:
             a, b = (self._input(name)[where] for name in self.names)
         if not given:
-            a, b = (leading(x, name=title) for x, title in zip((a, b), titles, strict=True))
+            columns = 50 if most is None else most // 8  # four samples to every column, or halves are no use
+            a, b = (leading(x, components=columns, name=t) for x, t in zip((a, b), titles, strict=True))
         y = data.target.cpu().numpy()[where]
         subjects = None if data.group is None else data.group.cpu().numpy()[where]
         sides = Sides.of(a, b, y, subjects=subjects, seed=seed, names=titles, folds=self.folds, given=given)
@@ -134,48 +143,74 @@ class Question:
         return replace(sides, least_shared=self.least_shared)
 
     def disagreements(self, split: str, estimate: Callable[[Sides], ModalityShares], seed: int) -> list[str]:
-        """A sentence for every other large split whose interval of gamma does not meet this one's."""
+        """A sentence for every split whose gamma is not that of the one looked at.
 
-        def gamma(name: str) -> Interval | None:
-            return estimate(self.sides(name, seed)).intervals.get("gamma_union")
-
-        others = [name for name in self.data.splits if name != split and self._large(name)]
-        if split == "all" or self.layer == "features" or not others or (here := gamma(split)) is None:
-            return []
-        return [
-            f"The splits disagree: gamma is {there.show()} on {name}, outside that on {split}."
-            for name in others
-            if (there := gamma(name)) is not None and (there.low > here.high or there.high < here.low)
-        ]
+        Both by as many samples and at most an eighth as many columns, since estimates move with these, and
+        where both have `COMPARED`: their intervals do not meet, or, where one of them is undefined, those of
+        the accuracy of both modalities together. All samples are compared as those that models are fitted on
+        and the others. Of 'features' only the test split has none that networks were fitted on.
+        """
+        here, others = split, [name for name in self.data.splits if name not in split.split(_AND)]
+        if split == "all":
+            here, others = "train", [_AND.join(self._held())]
+        said = []
+        for there in others if self.layer != "features" else []:
+            n = min(len(self._rows(name)) for name in (there, here))
+            if n < COMPARED:
+                continue
+            try:
+                both = [self.sides(name, seed, most=n) for name in (there, here)]
+                one, two = (estimate(sides) for sides in both)
+            except LabError as why:
+                said.append(f"{there} and {here} cannot be compared: {why}")
+                continue
+            ends = [found.intervals.get("gamma_union") for found in (one, two)]
+            if one.defined != two.defined:
+                ends = [mean_interval(np.asarray(x.said_both.argmax(1) == x.y, dtype=float)) for x in both]
+            known = [end for end in ends if end is not None]
+            if len(known) == 2 and max(end.low for end in known) > min(end.high for end in known):
+                gammas = f"{_shown(one)} on {there}, {_shown(two)} on as many of {here}"
+                said.append(f"The splits disagree: gamma is {gammas}.")
+        return said
 
     def split_of(self, split: str | None) -> tuple[str, tuple[str, ...]]:
         """Whose samples are looked at, and what must be said of them."""
-        held = [name for name in ("test", "val") if name in self.data.splits]
-        trained = self.layer == "features"
+        held, trained = self._held(), self.layer == "features"
         rule = f"needs a test split, and {self.data.name} has none"
         require("test" in held or not trained, "layer", self.layer, rule)
         if split is not None:
             one_of("split", split, held if trained else [*self.data.splits, "all"])
             return split, ()
-        fit = [name for name in held if trained or self._large(name)]
+        fit = [name for name in [*held, _AND.join(held)] if trained or len(self._rows(name)) >= ENOUGH]
         if fit:
             return fit[0], ()
-        return "all", (f"All samples are looked at, since no split that nothing is fitted on has {ENOUGH}.",)
+        return "all", (f"All samples are looked at: test and validation have fewer than {ENOUGH}.",)
 
-    def _large(self, split: str) -> bool:
-        return len(self.data.positions(split)) >= ENOUGH
+    def _held(self) -> list[str]:
+        return [name for name in HELD_OUT if name in self.data.splits]
+
+    def _rows(self, split: str) -> Codes:
+        """Positions of the samples of a split, of several ('test + val'), or of 'all'."""
+        if split == "all":
+            return np.arange(len(self.data))
+        parts = [self.data.positions(name).cpu().numpy() for name in split.split(_AND) if name]
+        return np.concatenate(parts) if parts else np.arange(0)
 
     def _input(self, name: str) -> Floats:
-        """(n, d) columns of all samples, in units of the training split's deviation unless they are given."""
+        """(n, d) columns of all samples, standardised as networks are given them unless they are given."""
         values = self.data.modalities[name].cpu()
         rule = "must be floating: token numbers are no quantities"
         require(values.is_floating_point(), f"modality {name!r}", values.dtype, rule, "Use layer='features'.")
-        x = np.asarray(values.flatten(1).numpy(), dtype=float)
-        if self.layer == "given":
-            return x
-        train = x[self.data.positions("train").cpu().numpy()]
-        scale = train.std(0) if values.ndim == 2 else np.asarray(train.std())
-        return np.asarray(x / np.where(scale > 0, scale, 1.0))
+        if self.layer != "given":
+            unit = scale_shape(NetSpec(), name, tuple(values.shape[1:]))
+            mean, scale = mean_and_scale(self.data, name, unit, torch.finfo(torch.float64))
+            values = (values.double() - mean) * scale
+        return np.asarray(values.flatten(1).numpy(), dtype=float)
+
+
+def _shown(found: ModalityShares) -> str:
+    ends = found.intervals.get("gamma_union")
+    return "undefined" if not found.defined else f"{found.gamma:.2f}" if ends is None else ends.show()
 
 
 def pair_of(data: PairedData, modalities: Sequence[str] | None) -> tuple[str, str]:

@@ -68,15 +68,18 @@ def modality_shares(
         methods: names from `shares.ESTIMATORS`, where `shares.register_estimator` puts yours.
         layer: what is looked at. 'input': the columns of the inputs, standardised as networks are given them
             (vectors entry by entry, maps as a whole), or their first principal components when there are
-            more than 50 or more than a quarter of the samples; units do not matter. 'predictions': class
+            more than 50 or more than a quarter of the samples; so shares do not move with units, which are
+            nothing that a modality tells, but would weigh the components. 'predictions': class
             probabilities of linear probes of these, each from a probe that has not seen the sample's fold
             (nor its group). 'features': what the head of a trained network reads, one network a modality
             and seed, or its principal components likewise. 'given': the modalities are class probabilities
             already (votes).
-        split: whose samples, or 'all'. None takes the test split, or the validation split, if it has 500
-            samples, and else all, which the verdict says; for 'features', which may be those of 'test' or
-            'val' only, the test split. Where another split of 500 samples gives a gamma by `estimator` whose
-            interval does not meet that of this one, the verdict says so.
+        split: whose samples, or 'all'. None takes the first of the test split, the validation split and both
+            together that has 500 samples, and else all, which the verdict says: columns that were fitted to
+            labels (features of somebody's network) tell those of the training split again. For 'features',
+            which may be those of 'test' or 'val' only, it is the test split. The verdict also says so where
+            by `estimator` another split of at least 100 samples gives a gamma whose interval does not meet
+            that of as many samples of this one; of all samples, the training split and the rest are compared.
         seeds: of probes, permutations and resamples, and of the networks of 'features'. The share is the mean
             over seeds, its interval reaches from the lowest end to the highest.
         least_shared: the R^2 from which 'canonical' and 'count' call a channel shared: a threshold, see

@@ -33,11 +33,18 @@ def standardise(nets: Sequence[MultimodalNet], data: PairedData) -> None:
     for name, shape in first.shapes.items():
         if name in first.spec.token_counts:
             continue
-        mean, deviation = _moments(data, name, scale_shape(first.spec, name, shape))
-        varies = deviation > precision.eps * mean.abs()
-        scale = torch.where(varies, 1 / deviation.clamp(min=precision.tiny), torch.ones_like(deviation))
+        mean, scale = mean_and_scale(data, name, scale_shape(first.spec, name, shape), precision)
         for net in nets:
             net.set_scale(name, mean, scale)
+
+
+def mean_and_scale(
+    data: PairedData, name: str, unit: tuple[int, ...], precision: torch.finfo
+) -> tuple[Tensor, Tensor]:
+    """What a modality is centred with and then multiplied by, each of shape `unit`, see `standardise`."""
+    mean, deviation = _moments(data, name, unit)
+    varies = deviation > precision.eps * mean.abs()
+    return mean, torch.where(varies, 1 / deviation.clamp(min=precision.tiny), torch.ones_like(deviation))
 
 
 def _moments(data: PairedData, name: str, unit: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -48,7 +55,7 @@ def _moments(data: PairedData, name: str, unit: tuple[int, ...]) -> tuple[Tensor
     def mean_of(change: Callable[[Tensor], Tensor]) -> Tensor:
         total = torch.zeros((), dtype=torch.float64)
         for part in torch.split(positions, ROWS):
-            values = change(data.batch(part, [name], dtype=torch.float64)[name].double().cpu())
+            values = change(data.batch(part, [name], dtype=torch.float64)[name].cpu())
             total = total + (values.sum(0).sum_to_size(unit) if unit else values.sum())
         return total / count
 

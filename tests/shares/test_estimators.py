@@ -181,18 +181,6 @@ def test_canonical_coordinates_survive_channels_that_differ_in_a_few_samples():
     assert found.intervals
 
 
-@pytest.mark.parametrize("test", ["probe", "marginal"])
-def test_channels_given_twice_count_once(test):
-    a, b, y = draw(n=1500)
-    once = decisive_channels(a, b, y, test=test, **QUICK)
-    twice = decisive_channels(np.hstack([a, a]), np.hstack([b, b]), y, test=test, **QUICK)
-    assert once.shares.gamma > 0.2
-    assert twice.shares.gamma == once.shares.gamma
-    assert twice.shares.intervals["gamma_union"] == once.shares.intervals["gamma_union"]
-    assert list(twice.channels("a")) == list(once.channels("a"))
-    assert "Channels that are combinations of others are left out: 9 of a and 8 of b." in twice.shares.notes
-
-
 def test_xor_is_flagged_though_no_channel_is_decisive():
     a, b, y = xor(n=2000)
     for weight in ("count", "energy"):

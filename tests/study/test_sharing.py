@@ -190,52 +190,6 @@ def test_wide_inputs_of_few_samples_go_through_every_method():
     assert set(modality_shares(paired(a, b, y)).table["arm"]) == set(ESTIMATORS)
 
 
-def test_units_do_not_matter_where_columns_become_components():
-    own = np.random.default_rng(9)
-    y = np.arange(400) % 2
-    a, b = (np.float32(own.normal(size=(400, 70)) + y[:, None] * np.eye(70)[0]) for _ in range(2))
-    units = np.float32(2.0 ** own.integers(-9, 9, size=70))
-    asked = {"methods": ["commonality"], "estimator": "commonality"}
-    one, other = (modality_shares(paired(x, b, y), **asked).table["value"] for x in (a, a * units))
-    np.testing.assert_allclose(one, other, atol=1e-9)
-
-
-def halves(test_like_train):
-    """1,200 samples for training and 600 for testing, in which one latent is shared, or is not."""
-    own = np.random.default_rng(10)
-    latent, a, b = own.normal(size=1800), own.normal(size=(1800, 3)), own.normal(size=(1800, 3))
-    a[:, 0] += 2 * latent
-    b[:, 0] += 2 * latent
-    if not test_like_train:
-        b[1200:] = own.normal(size=(600, 3))
-    y = (latent > 0).astype(np.int64)
-    return PairedData(
-        name="made",
-        modalities={"left": torch.tensor(a), "right": torch.tensor(b)},
-        target=torch.tensor(y),
-        splits={"train": torch.arange(1200), "test": torch.arange(1200, 1800)},
-        classes=("a", "b"),
-    )
-
-
-def test_a_large_test_split_is_looked_at_and_compared_with_the_others():
-    asked = {"methods": ["commonality"], "estimator": "commonality"}
-    same, other = (modality_shares(halves(way), **asked) for way in (True, False))
-    assert same.options["n"] == other.options["n"] == 600
-    assert set(same.table["split"]) == {"test"}
-    assert "disagree" not in same.verdict
-    assert "The splits disagree: gamma is 0." in other.verdict
-    assert modality_shares(halves(True), split="all", **asked).options["n"] == 1800
-    assert modality_shares(halves(True), split="train", **asked).provenance["split"] == "train"
-
-
-def test_small_splits_leave_all_samples_with_a_note(crowd):
-    asked = {"layer": "given", "estimator": "commonality", "methods": ["commonality"]}
-    found = modality_shares(crowd, **asked)
-    assert found.options["n"] == 1200
-    assert "All samples are looked at, since no split that nothing is fitted on has 500." in found.verdict
-
-
 def few(rare, *, n=300):
     own = np.random.default_rng(8)
     y = np.zeros(n, dtype=np.int64)
