@@ -33,7 +33,7 @@ from PIL import Image
 
 from mmkd_lab.cli.library import read_notebook
 from mmkd_lab.cli.notebooks import settle
-from mmkd_lab.cli.page import gather
+from mmkd_lab.cli.page import gather, write_index
 from mmkd_lab.cli.record import Outcome, Run
 from mmkd_lab.core.check import LabError
 from mmkd_lab.data import PairedData, archives, content
@@ -324,6 +324,12 @@ def _pages(folder: Path) -> dict[str, Reader]:
         {"cell_type": "markdown", "metadata": {}, "source": "# Title"},
         {
             "cell_type": "code",
+            "metadata": {},
+            "source": "a",
+            "outputs": [{"data": {"image/png": "aGVsbG8="}}],
+        },
+        {
+            "cell_type": "code",
             "metadata": {"tags": ["parameters"]},
             "source": "a: int = 1  # one\nb: str = 'x'",
         },
@@ -336,6 +342,7 @@ def _pages(folder: Path) -> dict[str, Reader]:
 
     def settled(_: Path) -> object:
         settle(folder)
+        write_index(Run.load(folder / "run"))
         return (folder / "run" / "run.json").read_bytes()
 
     return {
@@ -349,6 +356,12 @@ def _pages(folder: Path) -> dict[str, Reader]:
         ),
         "page of a study": Reader(
             head, lambda _: gather(folder / "run", "00"), False, lambda rng: json_with(saved, rng)
+        ),
+        "page of a notebook": Reader(
+            _put(folder / "run" / "00.ipynb", json.dumps(notebook).encode()),
+            lambda _: gather(folder / "run", "00"),
+            False,
+            lambda rng: json_with(notebook, rng),
         ),
         "page of a table": Reader(head.with_suffix(".csv"), lambda _: gather(folder / "run", "00")),
         "record of a run": Reader(

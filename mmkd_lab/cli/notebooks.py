@@ -118,17 +118,18 @@ def settle(root: Path) -> None:
     for record in root.glob("*/run.json"):
         if record.parent.is_symlink():  # `latest`
             continue
-        try:
-            run = Run.load(record.parent)
-        except (OSError, ValueError):
-            continue  # not one of ours, or of another version
-        if run.ended or run.alive:
-            continue
-        for partial in [*run.folder.rglob(".*.partial*"), *run.folder.glob(".*.progress")]:
-            partial.unlink(missing_ok=True)
-        run = run.with_rest("interrupted")
-        run.save()
-        write_index(run)
+        with suppress(OSError, ValueError, OverflowError):  # another user's, of another version, or damaged
+            _settle(Run.load(record.parent))
+
+
+def _settle(run: Run) -> None:
+    if run.ended or run.alive:
+        return
+    for partial in [*run.folder.rglob(".*.partial*"), *run.folder.glob(".*.progress")]:
+        partial.unlink(missing_ok=True)
+    run = run.with_rest("interrupted")
+    run.save()
+    write_index(run)
 
 
 def check_latest(root: Path | str) -> None:

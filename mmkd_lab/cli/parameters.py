@@ -93,9 +93,11 @@ def load_cells(path: Path | str) -> list[dict[str, Any]]:
     path, way_out = checked_path("path", path), "Open and save it in JupyterLab, or restore it"
     with reading(path, "must be the JSON of a notebook", way_out):
         content = json.loads(path.read_text(encoding="utf-8"))
-    cells = content.get("cells") if isinstance(content, dict) else None
-    if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
-        raise DamagedFile(str(path), "no cells", "must be a notebook of format 4", way_out)
+        cells = content.get("cells") if isinstance(content, dict) else None
+        if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
+            raise DamagedFile(str(path), "no cells", "must be a notebook of format 4", way_out)
+        for cell in cells:
+            _ = source_of(cell), tags_of(cell)
     return cells
 
 

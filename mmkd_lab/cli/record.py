@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from mmkd_lab import __version__
 from mmkd_lab.core.atomic import write_text
+from mmkd_lab.core.check import reading, require
 
 #: A notebook waits, runs, and ends in one of the others; `interrupted` when its run was killed meanwhile.
 STATES = ("waiting", "running", "done", "failed", "stopped", "interrupted")
@@ -60,6 +61,7 @@ class Outcome:
     label: str = ""
 
     def __post_init__(self) -> None:
+        require(Path(self.name).name == self.name, "name", self.name, "must be a file's name, not a path")
         object.__setattr__(self, "label", self.label or self.name)
 
     @property
@@ -125,9 +127,11 @@ class Run:
 
     @classmethod
     def load(cls, folder: Path) -> Run:
-        """The run recorded in `folder`. Raises `OSError` or `ValueError` when there is none."""
-        content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return TypeAdapter(cls).validate_python({**content, "folder": folder})
+        """The run recorded in `folder`. Raises `LabError` when there is none."""
+        file = folder / "run.json"
+        with reading(file, "must be the record of a run"):
+            content = json.loads(file.read_text(encoding="utf-8"))
+            return TypeAdapter(cls).validate_python({**content, "folder": folder})
 
     def with_rest(self, state: str) -> Run:
         """The same run with everything that has not ended in this state."""

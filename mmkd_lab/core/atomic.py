@@ -18,8 +18,11 @@ def write_bytes(path: Path | str, content: bytes, *, replace: bool = True) -> Pa
 
 
 def write_text(path: Path | str, content: str) -> Path:
-    """Write `content` as UTF-8 at `path`, line ends as given, atomically; see `write_with`."""
-    return write_bytes(path, content.encode())
+    r"""Write `content` as UTF-8 at `path`, line ends as given, atomically; see `write_with`.
+
+    Halves of characters, as in a file name that is no UTF-8, are written as `\udcff`.
+    """
+    return write_bytes(path, content.encode("utf-8", "backslashreplace"))
 
 
 def write_with(

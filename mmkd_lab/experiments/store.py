@@ -214,7 +214,7 @@ def _write(
 
 
 def _make_room(path: Path) -> None:
-    """Remove a damaged file; a folder in its place is somebody's: it keeps what it holds, under a new name."""
+    """Remove a damaged file. A folder in its place keeps what it holds, under another name."""
     if path.is_dir() and not path.is_symlink():
         path.rename(path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}"))
     else:
