@@ -28,7 +28,7 @@ def shared_folder() -> Iterator[Path]:
 
 @contextmanager
 def as_another_user() -> Iterator[None]:
-    """Within the block root, whom no file refuses, is a user without rights; other users stay who they are."""
+    """Within the block root, whom no file refuses, is a user without rights; others stay who they are."""
     root = os.geteuid() == 0
     if root:
         os.seteuid(_NOBODY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,9 +16,10 @@ from mmkd_lab.cli.page import write_index
 from mmkd_lab.cli.parameters import check
 from mmkd_lab.cli.record import Run
 from mmkd_lab.core.atomic import write_text
-from mmkd_lab.core.check import LabError, listing, mapping, one_of, path, require, whole
+from mmkd_lab.core.check import LabError, listing, mapping, one_of, path, require, whole, writing
 
 PROFILES = ("quick", "full")
+_LONGEST_NAME = 200
 _MARK = "<!-- mmkd-lab: points at the latest run -->"
 
 
@@ -55,13 +57,14 @@ def run(
     for notebook in chosen:
         _fits(notebook, chosen, given)
     values = [values_for(notebook, given, profile, as_text=as_text) for notebook in chosen]
-    check_latest(out)
-    folder = new_run_folder(out)
-    settle(folder.parent)
-    begun = Run.begin(folder, [*map(waiting, chosen, values)], jobs=jobs, profile=profile)
-    publish(begun)
-    point_latest(folder)
-    return carry_out(chosen, begun, publish, jobs=jobs, progress=progress, sanitize=sanitize)
+    with writing("out", path("out", out).absolute()):
+        check_latest(out)
+        folder = new_run_folder(out)
+        settle(folder.parent)
+        begun = Run.begin(folder, [*map(waiting, chosen, values)], jobs=jobs, profile=profile)
+        publish(begun)
+        point_latest(folder)
+        return carry_out(chosen, begun, publish, jobs=jobs, progress=progress, sanitize=sanitize)
 
 
 def publish(run: Run) -> None:
@@ -95,13 +98,16 @@ def _fits(notebook: Notebook, chosen: Sequence[Notebook], given: Mapping[str, ob
             raise LabError(name, value, rule, "Name the notebooks to run with it")
     taken = notebook.name.lower() == "index"
     require(not taken, "notebook", notebook.name, "its page would be the run's own", "Give it another name")
+    short = len(os.fsencode(notebook.name)) <= _LONGEST_NAME
+    rule = f"its name must have at most {_LONGEST_NAME} bytes: more are put before and after it"
+    require(short, "notebook", notebook.name, rule, "Give it another name")
 
 
 def new_run_folder(root: Path | str) -> Path:
     """Make and return `root/<time>`; a second run of the same second gets `-2`. Raises `LabError`."""
     root, stamp = path("out", root).absolute(), datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
     number = 1
-    try:
+    with writing("out", root):
         root.mkdir(parents=True, exist_ok=True)
         while True:
             folder = root / (stamp if number == 1 else f"{stamp}-{number}")
@@ -109,8 +115,6 @@ def new_run_folder(root: Path | str) -> Path:
                 folder.mkdir()
                 return folder
             number += 1
-    except OSError as error:
-        raise LabError("out", str(root), f"must be a folder that can be written: {error.strerror}") from error
 
 
 def settle(root: Path) -> None:
