@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +18,6 @@ from mmkd_lab.core.atomic import write_text
 from mmkd_lab.core.check import LabError, listing, mapping, one_of, path, require, whole, writing
 
 PROFILES = ("quick", "full")
-_LONGEST_NAME = 200
 _MARK = "<!-- mmkd-lab: points at the latest run -->"
 
 
@@ -98,9 +96,6 @@ def _fits(notebook: Notebook, chosen: Sequence[Notebook], given: Mapping[str, ob
             raise LabError(name, value, rule, "Name the notebooks to run with it")
     taken = notebook.name.lower() == "index"
     require(not taken, "notebook", notebook.name, "its page would be the run's own", "Give it another name")
-    short = len(os.fsencode(notebook.name)) <= _LONGEST_NAME
-    rule = f"its name must have at most {_LONGEST_NAME} bytes: more are put before and after it"
-    require(short, "notebook", notebook.name, rule, "Give it another name")
 
 
 def new_run_folder(root: Path | str) -> Path:

@@ -23,6 +23,8 @@ from mmkd_lab.core.check import reading, require
 STATES = ("waiting", "running", "done", "failed", "stopped", "interrupted")
 #: While a run goes on its record is written at least this often; after `SILENCE` it is taken for dead.
 HEARTBEAT, SILENCE = timedelta(seconds=15), timedelta(seconds=90)
+#: Bytes of a notebook's name: more are put before and after it, and a file's name has 255 at most.
+LONGEST_NAME = 200
 #: The packages that decide a number.
 PACKAGES = ("torch", "lightning-fabric", "numpy", "scipy", "numba", "pandas", "scikit-learn", "captum")
 
@@ -61,7 +63,8 @@ class Outcome:
     label: str = ""
 
     def __post_init__(self) -> None:
-        require(Path(self.name).name == self.name, "name", self.name, "must be a file's name, not a path")
+        fits = Path(self.name).name == self.name and len(os.fsencode(self.name)) <= LONGEST_NAME
+        require(fits, "name", self.name, f"must be a file's name of at most {LONGEST_NAME} bytes, no path")
         object.__setattr__(self, "label", self.label or self.name)
 
     @property
@@ -131,7 +134,9 @@ class Run:
         file = folder / "run.json"
         with reading(file, "must be the record of a run"):
             content = json.loads(file.read_text(encoding="utf-8"))
-            return TypeAdapter(cls).validate_python({**content, "folder": folder})
+            run = TypeAdapter(cls).validate_python({**content, "folder": folder})
+            _ = run.written.timestamp()  # or its seconds are no time
+        return run
 
     def with_rest(self, state: str) -> Run:
         """The same run with everything that has not ended in this state."""
