@@ -10,6 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
+from mmkd_lab.core.streams import accept_every_letter
+
 __version__ = "0.1.0"
 
 #: The floors of the house, lowest first. Each imports only from the floors before it.
@@ -26,6 +28,8 @@ FLOORS = (
     "study",
     "cli",
 )
+
+accept_every_letter()
 
 __all__ = ["FLOORS", "__version__", *FLOORS]
 

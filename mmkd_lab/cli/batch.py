@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TextIO
@@ -215,7 +215,8 @@ class Board(Listener):
                         self._screen.show(running)
                 if now - written >= HEARTBEAT.total_seconds():
                     written = now
-                    self._set()
+                    with suppress(OSError):  # a full disk is told of when a notebook ends
+                        self._set()
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from mmkd_lab.cli.page import write_index
 from mmkd_lab.cli.parameters import load_cells, source_of
 from mmkd_lab.cli.record import Outcome, Run, versions
 from mmkd_lab.core.atomic import write_text, write_with
-from mmkd_lab.core.check import LabError, flat, mapping, path, require, whole
+from mmkd_lab.core.check import LabError, flat, mapping, path, require, whole, writing
 from mmkd_lab.core.fingerprint import digest
 
 _MOST = 10_000
@@ -65,23 +65,22 @@ def sweep(
     combinations = _combinations(chosen, given, profile, as_text=as_text)
     root = path("out", out).absolute()
     folder = root / f"sweep_{chosen.name}"
-    try:
+    with writing("out", root):
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock", timeout=0):
-            settle(root)
-            outcomes = [_stored(folder, _outcome(chosen, values)) for values in combinations]
-            about = {"jobs": jobs or 1, "profile": profile, "title": f"Sweep of {chosen.name}"}
-            begun = Run.begin(folder, outcomes, **about)
-            _publish(begun)
-            if begun.ended:
-                return begun
-            todo, shown = [chosen] * len(outcomes), {"progress": progress, "sanitize": sanitize}
-            return carry_out(todo, begun, _publish, jobs=jobs, task=_keep, **shown)
-    except Timeout:
-        rule = "is being written to by another sweep"
-        raise LabError("out", str(folder), rule, "Wait for it, or give another folder") from None
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise LabError("out", str(root), f"must be a folder that can be written: {error.strerror}") from error
+        try:
+            with FileLock(folder / ".lock", timeout=0):
+                settle(root)
+                outcomes = [_stored(folder, _outcome(chosen, values)) for values in combinations]
+                about = {"jobs": jobs or 1, "profile": profile, "title": f"Sweep of {chosen.name}"}
+                begun = Run.begin(folder, outcomes, **about)
+                _publish(begun)
+                if begun.ended:
+                    return begun
+                todo, shown = [chosen] * len(outcomes), {"progress": progress, "sanitize": sanitize}
+                return carry_out(todo, begun, _publish, jobs=jobs, task=_keep, **shown)
+        except Timeout:
+            rule = "is being written to by another sweep"
+            raise LabError("out", str(folder), rule, "Wait for it, or give another folder") from None
 
 
 def _combinations(

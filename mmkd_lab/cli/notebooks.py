@@ -15,7 +15,7 @@ from mmkd_lab.cli.page import write_index
 from mmkd_lab.cli.parameters import check
 from mmkd_lab.cli.record import Run
 from mmkd_lab.core.atomic import write_text
-from mmkd_lab.core.check import LabError, listing, mapping, one_of, path, require, whole
+from mmkd_lab.core.check import LabError, listing, mapping, one_of, path, require, whole, writing
 
 PROFILES = ("quick", "full")
 _MARK = "<!-- mmkd-lab: points at the latest run -->"
@@ -55,13 +55,14 @@ def run(
     for notebook in chosen:
         _fits(notebook, chosen, given)
     values = [values_for(notebook, given, profile, as_text=as_text) for notebook in chosen]
-    check_latest(out)
-    folder = new_run_folder(out)
-    settle(folder.parent)
-    begun = Run.begin(folder, [*map(waiting, chosen, values)], jobs=jobs, profile=profile)
-    publish(begun)
-    point_latest(folder)
-    return carry_out(chosen, begun, publish, jobs=jobs, progress=progress, sanitize=sanitize)
+    with writing("out", path("out", out).absolute()):
+        check_latest(out)
+        folder = new_run_folder(out)
+        settle(folder.parent)
+        begun = Run.begin(folder, [*map(waiting, chosen, values)], jobs=jobs, profile=profile)
+        publish(begun)
+        point_latest(folder)
+        return carry_out(chosen, begun, publish, jobs=jobs, progress=progress, sanitize=sanitize)
 
 
 def publish(run: Run) -> None:
@@ -101,7 +102,7 @@ def new_run_folder(root: Path | str) -> Path:
     """Make and return `root/<time>`; a second run of the same second gets `-2`. Raises `LabError`."""
     root, stamp = path("out", root).absolute(), datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
     number = 1
-    try:
+    with writing("out", root):
         root.mkdir(parents=True, exist_ok=True)
         while True:
             folder = root / (stamp if number == 1 else f"{stamp}-{number}")
@@ -109,8 +110,6 @@ def new_run_folder(root: Path | str) -> Path:
                 folder.mkdir()
                 return folder
             number += 1
-    except OSError as error:
-        raise LabError("out", str(root), f"must be a folder that can be written: {error.strerror}") from error
 
 
 def settle(root: Path) -> None:
@@ -118,17 +117,18 @@ def settle(root: Path) -> None:
     for record in root.glob("*/run.json"):
         if record.parent.is_symlink():  # `latest`
             continue
-        try:
-            run = Run.load(record.parent)
-        except (OSError, ValueError):
-            continue  # not one of ours, or of another version
-        if run.ended or run.alive:
-            continue
-        for partial in [*run.folder.rglob(".*.partial*"), *run.folder.glob(".*.progress")]:
-            partial.unlink(missing_ok=True)
-        run = run.with_rest("interrupted")
-        run.save()
-        write_index(run)
+        with suppress(OSError, ValueError, OverflowError):  # another user's, of another version, or damaged
+            _settle(Run.load(record.parent))
+
+
+def _settle(run: Run) -> None:
+    if run.ended or run.alive:
+        return
+    for partial in [*run.folder.rglob(".*.partial*"), *run.folder.glob(".*.progress")]:
+        partial.unlink(missing_ok=True)
+    run = run.with_rest("interrupted")
+    run.save()
+    write_index(run)
 
 
 def check_latest(root: Path | str) -> None:

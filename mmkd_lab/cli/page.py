@@ -152,7 +152,10 @@ def gather(folder: Path, name: str) -> Report:
     tables = [table_file(path, folder) for path in rest if path.suffix == ".csv"]
     pictures = [_picture(path.read_bytes(), path.stem, path, folder) for path in _best_of(rest)]
     shown = {path.read_bytes() for path in files if path.suffix == ".png"}
-    pictures += _notebook_pictures(folder / f"{name}.ipynb", shown)
+    try:
+        pictures += _notebook_pictures(folder / f"{name}.ipynb", shown)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        problems.append(f"{name}.ipynb cannot be read: {error!r}")
     return Report(tuple(studies), tuple(pictures), tuple(tables), tuple(problems))
 
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import AfterValidator, Field, TypeAdapter
 
-from mmkd_lab.core.check import DamagedFile, LabError
+from mmkd_lab.core.check import DamagedFile, LabError, reading
 from mmkd_lab.core.check import path as checked_path
 from mmkd_lab.core.config import Flag, Plain
 
@@ -60,9 +60,9 @@ class NotebookParameter:
         With `as_text` the value is what stands on a command line: lists are written `1,2,3` or `[1, 2, 3]`;
         true, yes, on, 1 and false, no, off, 0 are truth values. Raises `ValueError`.
         """
-        for reading in _readings(_placed(str(value))) if as_text else (value,):
+        for read in _readings(_placed(str(value))) if as_text else (value,):
             with suppress(ValueError, RecursionError, OverflowError):
-                return self.adapter.validate_python(reading)
+                return self.adapter.validate_python(read)
         raise ValueError(value)
 
     @property
@@ -91,15 +91,13 @@ def read_parameters(path: Path | str) -> tuple[NotebookParameter, ...]:
 def load_cells(path: Path | str) -> list[dict[str, Any]]:
     """The cells of a notebook of format 4, without importing nbformat. Raises `DamagedFile`."""
     path, way_out = checked_path("path", path), "Open and save it in JupyterLab, or restore it"
-    try:
+    with reading(path, "must be the JSON of a notebook", way_out):
         content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DamagedFile(str(path), error.strerror, "cannot be read", way_out) from error
-    except (ValueError, RecursionError) as error:
-        raise DamagedFile(str(path), str(error), "must be the JSON of a notebook", way_out) from error
-    cells = content.get("cells") if isinstance(content, dict) else None
-    if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
-        raise DamagedFile(str(path), "no cells", "must be a notebook of format 4", way_out)
+        cells = content.get("cells") if isinstance(content, dict) else None
+        if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
+            raise DamagedFile(str(path), "no cells", "must be a notebook of format 4", way_out)
+        for cell in cells:
+            _ = source_of(cell), tags_of(cell)
     return cells
 
 

@@ -17,11 +17,14 @@ from pydantic import TypeAdapter
 
 from mmkd_lab import __version__
 from mmkd_lab.core.atomic import write_text
+from mmkd_lab.core.check import reading, require
 
 #: A notebook waits, runs, and ends in one of the others; `interrupted` when its run was killed meanwhile.
 STATES = ("waiting", "running", "done", "failed", "stopped", "interrupted")
 #: While a run goes on its record is written at least this often; after `SILENCE` it is taken for dead.
 HEARTBEAT, SILENCE = timedelta(seconds=15), timedelta(seconds=90)
+#: Bytes of a notebook's name: more are put before and after it, and a file's name has 255 at most.
+LONGEST_NAME = 200
 #: The packages that decide a number.
 PACKAGES = ("torch", "lightning-fabric", "numpy", "scipy", "numba", "pandas", "scikit-learn", "captum")
 
@@ -60,6 +63,8 @@ class Outcome:
     label: str = ""
 
     def __post_init__(self) -> None:
+        fits = Path(self.name).name == self.name and len(os.fsencode(self.name)) <= LONGEST_NAME
+        require(fits, "name", self.name, f"must be a file's name of at most {LONGEST_NAME} bytes, no path")
         object.__setattr__(self, "label", self.label or self.name)
 
     @property
@@ -125,9 +130,13 @@ class Run:
 
     @classmethod
     def load(cls, folder: Path) -> Run:
-        """The run recorded in `folder`. Raises `OSError` or `ValueError` when there is none."""
-        content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return TypeAdapter(cls).validate_python({**content, "folder": folder})
+        """The run recorded in `folder`. Raises `LabError` when there is none."""
+        file = folder / "run.json"
+        with reading(file, "must be the record of a run"):
+            content = json.loads(file.read_text(encoding="utf-8"))
+            run = TypeAdapter(cls).validate_python({**content, "folder": folder})
+            _ = run.written.timestamp()  # or its seconds are no time
+        return run
 
     def with_rest(self, state: str) -> Run:
         """The same run with everything that has not ended in this state."""

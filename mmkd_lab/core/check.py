@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import math
-from collections.abc import Iterable, Mapping, Sequence, Set
-from contextlib import suppress
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from itertools import islice
 from numbers import Integral, Real
@@ -13,6 +15,8 @@ from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
+#: What the system says of a file that is not what it should be; its other refusals are none of the file's.
+_OF_THE_FILE = (None, errno.ENOENT, errno.EISDIR, errno.EINVAL, errno.ENXIO)
 _LONGEST_VALUE, _MOST_ITEMS, _LARGEST_WHOLE = 80, 1_000_000, 2**63 - 1
 
 
@@ -30,6 +34,49 @@ class LabError(ValueError):
 
 class DamagedFile(LabError):
     """A file that is missing, truncated or not what it should be. `argument` is its path."""
+
+
+class UnreadableFile(LabError):
+    """A file that may be sound, but cannot be read by this user or on this machine as it is."""
+
+
+@contextmanager
+def reading(name: Path | str, rule: str, way_out: str = "") -> Iterator[None]:
+    """Whatever goes wrong inside is a fault of the file: readers of other people's formats raise many kinds.
+
+    Raises `DamagedFile` with the rule and the way out, but `UnreadableFile` where the machine has no memory
+    left or does not let this user read: that says nothing of the file, and nobody should replace it.
+    """
+    try:
+        yield
+    except (DamagedFile, UnreadableFile):
+        raise
+    except Exception as error:
+        not_its_own = isinstance(error, (MemoryError, ImportError))
+        if not_its_own or getattr(error, "errno", None) not in _OF_THE_FILE:
+            why = getattr(error, "strerror", None) or str(error) or "not enough memory"
+            use = "It may be sound: have it made readable for you, or use a copy of your own"
+            raise UnreadableFile(str(name), why, "cannot be read", use) from error
+        told = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        shown = "truncated" if isinstance(error, EOFError) else told
+        raise DamagedFile(str(name), shown, rule, way_out) from error
+
+
+@contextmanager
+def writing(argument: str, folder: Path | str) -> Iterator[None]:
+    """What the system refuses inside, a disk that is full say, is told of the folder that `argument` names.
+
+    Raises `LabError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = [Path(os.fsdecode(error.filename))] if isinstance(error.filename, (str, bytes)) else []
+        inside = [place for one in named for place in (one, *one.parents) if place.is_dir()][:1]
+        where = f", in {inside[0]}" if inside and inside[0] != Path(folder) else ""
+        why = f"{error.strerror or error}{where}"
+        use = "Make room, have its owner let you write, or name another folder"
+        raise LabError(argument, str(folder), f"must be a folder that can be written: {why}", use) from error
 
 
 def require(ok: bool, argument: str, value: object, rule: str, way_out: str = "") -> None:

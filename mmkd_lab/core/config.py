@@ -68,8 +68,8 @@ Real = Annotated[float, _NUMBER, Field(strict=True)]
 Positive = Annotated[float, _NUMBER, Field(gt=0, strict=True)]
 NonNegative = Annotated[float, _NUMBER, Field(ge=0, strict=True)]
 Fraction = Annotated[float, _NUMBER, Field(ge=0, le=1, strict=True)]
-#: True or False, and nothing that merely passes for one of them.
-Flag = Annotated[bool, Field(strict=True)]
+#: True or False, Python's or numpy's, and nothing that merely passes for one of them.
+Flag = Annotated[bool, BeforeValidator(plain), Field(strict=True)]
 #: Beside the type of a tuple: nothing in it twice.
 Distinct = AfterValidator(_distinct)
 #: Beside a Literal: a choice by numpy's number or text is one, too.

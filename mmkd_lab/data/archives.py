@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.core.check import DamagedFile
+from mmkd_lab.core.check import DamagedFile, reading
 from mmkd_lab.core.fingerprint import digest_arrays
 
 Samples = npt.NDArray[np.int16]
@@ -31,18 +31,6 @@ Arrays = dict[str, npt.NDArray[np.generic]]
 LARGEST_RECORDING, LARGEST_ARCHIVE = 4_000_000, 200_000_000
 LOUDNESS_STEPS = 100
 _HEADER = 4096  # what an array's header may cost beyond its values, in bytes
-
-
-@contextmanager
-def reading(name: Path | str, rule: str) -> Iterator[None]:
-    """Whatever goes wrong inside is a fault of the file: the readers of Python and numpy raise many kinds."""
-    try:
-        yield
-    except DamagedFile:
-        raise
-    except Exception as error:
-        shown = "truncated" if isinstance(error, EOFError) else str(error) or type(error).__name__
-        raise DamagedFile(str(name), shown, rule) from error
 
 
 def gunzip(path: Path, *, size: int) -> bytes:
@@ -130,21 +118,23 @@ def members(path: Path, pattern: str, *, only: Collection[str] | None = None) ->
         return {name: archive.read(wanted[name]) for name in sorted(wanted)}
 
 
-def read_npz(path: Path, *, size: int) -> Arrays:
+def read_npz(path: Path, *, size: int | None = None) -> Arrays:
     """Every array of an .npz file whose arrays hold `size` bytes in total; never more are unpacked.
 
-    Raises `DamagedFile` (naming the path) when it is no .npz, is truncated, holds another number of bytes, or
-    holds anything but plain arrays of numbers and text.
+    Without a `size`, what is not stated by a manifest, they may hold `LARGEST_ARCHIVE` bytes. Raises
+    `DamagedFile` (naming the path) when it is no .npz, is truncated, holds another number of bytes, or holds
+    anything but plain arrays of numbers and text.
     """
-    rule = f"its arrays must hold {size} bytes when unpacked"
+    most = LARGEST_ARCHIVE if size is None else size
+    rule = f"its arrays must hold {'at most ' if size is None else ''}{most} bytes when unpacked"
     with opened(path, "must be a complete .npz file of plain arrays") as archive:
         infos = archive.infolist()
         stated = sum(info.file_size for info in infos)
-        if stated > size + _HEADER * len(infos):
+        if stated > most + _HEADER * len(infos):
             raise DamagedFile(str(path), f"{stated} bytes", rule)
         found = {info.filename.removesuffix(".npy"): _read_npy(archive.read(info)) for info in infos}
     held = sum(array.nbytes for array in found.values())
-    if held != size or len(found) < len(infos):
+    if (size is not None and held != size) or len(found) < len(infos):
         raise DamagedFile(str(path), f"{held} bytes", rule)
     return found
 

@@ -97,6 +97,7 @@ def _way_out(file: DataFile, path: Path) -> Iterator[None]:
     try:
         yield
     except DamagedFile as error:
-        again = f"Delete it and run: mmkd-lab data get {owner(file)}; in a mirror, copy it again."
-        way_out = again if file.urls else f"Delete it and copy it again. {file.how}".strip()
+        way_out = f"Delete it and copy it again. {file.how}".strip()
+        if file.urls:
+            way_out = f"Delete it and run: mmkd-lab data get {owner(file)}; in a mirror, copy it again."
         raise DamagedFile(str(path), error.value, error.rule, way_out) from error

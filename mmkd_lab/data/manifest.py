@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmkd_lab.core.check import DamagedFile, one_of
+from mmkd_lab.core.check import DamagedFile, one_of, reading
 
 _AGAIN = "Install mmkd_lab again, or clone it again."
 
@@ -96,7 +96,8 @@ def shipped(name: str) -> Path:
     path = root() / name
     if not path.is_file():
         raise DamagedFile(str(path), "missing", "comes with the lab", _AGAIN)
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    with reading(path, "comes with the lab", _AGAIN):
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != listed[name]["sha256"]:
         rule = f"must have the SHA-256 {listed[name]['sha256'][:16]}… that data/manifest.json states"
         raise DamagedFile(str(path), f"SHA-256 {found[:16]}…", rule, _AGAIN)
@@ -109,8 +110,5 @@ def _manifest() -> dict[str, Any]:
 
 @cache
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DamagedFile(str(path), str(error), "must be JSON", _AGAIN) from error
-    return found
+    with reading(path, "must be JSON", _AGAIN):
+        return dict(json.loads(path.read_text(encoding="utf-8")))

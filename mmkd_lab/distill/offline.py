@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmkd_lab.core import check
 from mmkd_lab.core.check import LabError, real, require
+from mmkd_lab.data.archives import read_npz
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.task import Task
 from mmkd_lab.distill.operands import logits_pair
@@ -96,15 +97,12 @@ def _table(source: str | Path | pd.DataFrame) -> tuple[str, pd.DataFrame]:
     kind = file.suffix.lower()
     require(file.is_file(), "source", str(file), "must be a file that exists")
     require(kind in _FORMATS, "source", file.name, f"must be one of {', '.join(_FORMATS)}")
-    try:
+    with check.reading(file, "must be a table that can be read"):
         if kind == ".npz":
-            with np.load(file, allow_pickle=False) as arrays:
-                return file.name, pd.DataFrame({column: arrays[column] for column in arrays.files})
+            return file.name, pd.DataFrame(read_npz(file))
         if kind in (".json", ".jsonl"):
             return file.name, pd.read_json(file, lines=kind == ".jsonl")
         return file.name, (pd.read_csv if kind == ".csv" else pd.read_parquet)(file)
-    except (ValueError, OSError, ImportError) as error:
-        raise LabError("source", file.name, f"cannot be read: {error}") from error
 
 
 def _ids(table: pd.DataFrame, name: str, data: PairedData) -> Tensor:

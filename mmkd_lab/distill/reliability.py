@@ -27,6 +27,12 @@ ROUNDING = 1e-4
 BINS = 15
 
 
+_WAY_OUT = (
+    "Train it with modality dropout, Recipe(modality_dropout=0.3) and fit(dropout_removal=...), or gate its "
+    "weights, weigh(gate=gates(...))."
+)
+
+
 class UnreliableTeacher(UserWarning):
     """A teacher knows little more than chance under a view, or is far too sure of what it says there."""
 
@@ -115,10 +121,11 @@ def gates(table: pd.DataFrame, teacher: TeacherOutputs) -> dict[View, Tensor]:
     return found
 
 
-def warn_unreliable(table: pd.DataFrame) -> list[str]:
+def warn_unreliable(table: pd.DataFrame, *, way_out: str = _WAY_OUT) -> list[str]:
     """Warn of views under which the teachers' mean accuracy is within 5 points of chance, or their
     confidence more than 20 points off; returns the sentences. The empty view is passed over: saliency may
-    read it, and no student mimics it. Raises `LabError` for a table that `reliability` did not give.
+    read it, and no student mimics it. The warning ends in `way_out`. Raises `LabError` for a table that
+    `reliability` did not give.
     """
     _is_table(table)
     said = []
@@ -130,10 +137,6 @@ def warn_unreliable(table: pd.DataFrame) -> list[str]:
         elif mean["calibration"] > MISJUDGED:
             said.append(f"{where} is {mean['calibration']:.0f} points off in its confidence.")
     if said:
-        way_out = (
-            "Train it with modality dropout, Recipe(modality_dropout=0.3) and fit(dropout_removal=...), or "
-            "gate its weights, weigh(gate=gates(...))."
-        )
         warnings.warn(" ".join([*said, way_out]), UnreliableTeacher, stacklevel=2)
     return said
 

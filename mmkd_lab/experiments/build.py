@@ -159,10 +159,12 @@ def _can_remove(experiment: Experiment) -> None:
     sample = data.batch(data.positions("train")[:2], tuple(data.modalities))
     for view in experiment.views:
         removal_named(removal, data).apply(sample, view)
-    for recipe in (experiment.student_recipe, experiment.teacher_recipe):
+    own = "teacher_dropout" if experiment.config.teacher_dropout else "teacher_recipe.modality_dropout"
+    recipes = {"recipe.modality_dropout": experiment.student_recipe, own: experiment.teacher_recipe}
+    for name, recipe in recipes.items():
         clash = recipe.modality_dropout > 0 and removal == "permutation"
         rule = "cannot be had with removal='permutation', which removes whole modalities"
-        require(not clash, "modality dropout", recipe.modality_dropout, rule)
+        require(not clash, name, recipe.modality_dropout, rule)
     for argument, source in (("student_model", experiment.student), *_teachers(experiment)):
         known = source.removals
         if known is not None and removal not in known:

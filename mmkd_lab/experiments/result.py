@@ -30,7 +30,17 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mmkd_lab.core.atomic import write_bytes, write_text
-from mmkd_lab.core.check import DamagedFile, LabError, mapping, of_type, one_of, require
+from mmkd_lab.core.check import (
+    DamagedFile,
+    LabError,
+    UnreadableFile,
+    mapping,
+    of_type,
+    one_of,
+    reading,
+    require,
+    writing,
+)
 from mmkd_lab.core.check import path as checked_path
 from mmkd_lab.core.fingerprint import canonical
 from mmkd_lab.core.places import results_folder
@@ -44,6 +54,7 @@ FORMAT = 1
 #: The kind of a study that is a table alone.
 NO_FIGURE = "none"
 
+_LONGEST_NAME = 100  # with an ending it must fit the 143 bytes that some file systems leave
 _KINDS = ("text", "int", "float", "bool")
 _HEADS = {"accuracy": "accuracy (%)", "nll": "nll (nats)"}
 _WAY_OUT = "Run the study again and save it anew"
@@ -54,7 +65,7 @@ class Study:
     """The outcome of a study.
 
     Args:
-        name: the file name it is saved under; letters, digits, '-', '_' and '.'.
+        name: the file name it is saved under; letters, digits, '-', '_' and '.', at most 100.
         title: the finding in a few words; the figure's title.
         table: tidy, one row per arm, role, seed, split and metric, with the columns of `summary.COLUMNS` and
             one more per swept quantity. Accuracy in percent, nll in nats.
@@ -114,30 +125,34 @@ class Study:
 
         A study of other data is never written over: the name then gets the data's fingerprint at its end.
         Without a folder they go where a run collects its results (MMKD_LAB_RESULTS), or to `runs/results`.
-        Raises `LabError` for a folder that cannot be made.
+        Raises `LabError` for a folder that cannot be made or written.
         """
         folder = results_folder() if folder is None else checked_path("folder", folder)
-        try:
+        with writing("folder", folder):
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            rule = f"must be a folder that can be made: {error.strerror}"
-            raise LabError("folder", str(folder), rule) from error
-        if self._of_other_data(folder / f"{self.name}.json"):
-            named = replace(self, name=f"{self.name}-{str(self.provenance.get('fingerprint', 'other'))[:8]}")
-            return named.save(folder)
+        mark = f"-{str(self.provenance.get('fingerprint', 'other'))[:8]}"
+        names = self.name, self.name[: _LONGEST_NAME - len(mark)] + mark
+        free = [name for name in names if not self._of_other_data(folder / f"{name}.json")]
+        if not free:
+            rule = f"holds {self.name} of other data, or a file of this name that you may not read"
+            raise LabError("folder", str(folder), rule, "Name another folder")
+        if free[0] != self.name:
+            return replace(self, name=free[0]).save(folder)
         table = self.table.to_csv(index=False, lineterminator="\n").encode()
-        write_bytes(folder / f"{self.name}.csv", table)
-        if self.kind != NO_FIGURE:
-            figure = self.plot()
-            for suffix in (".png", ".svg"):  # the PNG first: as a fresh figure, as a notebook shows it
-                figure.save(folder / f"{self.name}{suffix}")
-        return write_text(folder / f"{self.name}.json", self._json(table))
+        with writing("folder", folder):
+            write_bytes(folder / f"{self.name}.csv", table)
+            if self.kind != NO_FIGURE:
+                figure = self.plot()
+                for suffix in (".png", ".svg"):  # the PNG first: as a fresh figure, as a notebook shows it
+                    figure.save(folder / f"{self.name}{suffix}")
+            return write_text(folder / f"{self.name}.json", self._json(table))
 
     @classmethod
     def load(cls, path: Path | str) -> Study:
         """Read a study saved as `folder/name` (with or without '.json').
 
-        Raises `DamagedFile` naming the file that is missing, damaged, or not the one that was saved.
+        Raises `DamagedFile` naming the file that is missing, damaged, or not the one that was saved, and
+        `UnreadableFile` for one that this user may not read.
         """
         stem = checked_path("path", path)
         name = stem.name.removesuffix(".json")
@@ -166,9 +181,12 @@ class Study:
     def _of_other_data(self, path: Path) -> bool:
         """Whether the file is of a study that this one must not replace; a damaged one may be replaced."""
         try:
-            made = json.loads(path.read_text(encoding="utf-8"))["provenance"].get("fingerprint")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            with reading(path, "must be JSON"):
+                made = json.loads(path.read_text(encoding="utf-8"))["provenance"].get("fingerprint")
+        except DamagedFile:
             return False
+        except UnreadableFile:
+            return True
         return bool(made != self.provenance.get("fingerprint"))
 
     def _json(self, table: bytes) -> str:
@@ -197,6 +215,7 @@ def validate_name(name: str) -> None:
     rule = "must be letters, digits, '-', '_' or '.', begin with a letter or digit and not end in '.json'"
     safe = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) is not None
     require(safe and not name.endswith(".json"), "name", name, rule)
+    require(len(name) <= _LONGEST_NAME, "name", name, f"must be at most {_LONGEST_NAME} letters long")
 
 
 def _plain(argument: str, value: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,13 +227,19 @@ def _plain(argument: str, value: Mapping[str, Any]) -> dict[str, Any]:
         raise LabError(argument, dict(value), f"must hold plain values: {error}") from error
 
 
+def _content(path: Path, missing: str, way_out: str = _WAY_OUT) -> bytes:
+    """What a file of a study holds; `missing` is the rule that its absence breaks."""
+    with reading(path, "must be a file that can be read", _WAY_OUT):
+        if not path.is_file():  # nor a pipe, which would be waited for
+            shown = "no file" if path.exists() else "missing"
+            raise DamagedFile(str(path), shown, missing, way_out)
+        return path.read_bytes()
+
+
 def _read_head(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise DamagedFile(str(path), "missing", "no study is saved there", "Save one: study.save(folder).")
-    try:
-        head = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DamagedFile(str(path), str(error), "must be JSON, and readable", _WAY_OUT) from error
+    content = _content(path, "no study is saved there", "Save one: study.save(folder).")
+    with reading(path, "must be JSON, and readable", _WAY_OUT):
+        head = json.loads(content.decode("utf-8"))
     needed = {"format", "name", "title", "verdict", "kind", "options", "provenance", "columns", "csv_sha256"}
     missing = needed - set(head) if isinstance(head, dict) else needed
     if missing:
@@ -228,18 +253,14 @@ def _read_head(path: Path) -> dict[str, Any]:
 
 
 def _read_table(path: Path, sha256: str, columns: Mapping[str, str]) -> pd.DataFrame:
-    if not path.is_file():
-        raise DamagedFile(str(path), "missing", "the study's table must lie beside its JSON", _WAY_OUT)
-    content = path.read_bytes()
+    content = _content(path, "the study's table must lie beside its JSON")
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         rule = f"must have the SHA-256 {str(sha256)[:12]}… it was saved with"
         raise DamagedFile(str(path), found[:12], rule, _WAY_OUT)
-    text = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
-    try:
+    with reading(path, "must hold the columns its JSON states", _WAY_OUT):
+        text = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
         return pd.DataFrame({name: _column(list(text[name]), kind) for name, kind in columns.items()})
-    except (KeyError, ValueError) as error:
-        raise DamagedFile(str(path), str(error), "must hold the columns its JSON states", _WAY_OUT) from error
 
 
 def _column(cells: list[str], kind: str) -> list[Any]:

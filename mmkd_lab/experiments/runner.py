@@ -67,6 +67,7 @@ class Runner:
             else:
                 found[text] = stored
                 self._told(job, "stored")
+        self.store.ready(job.key for job in missing.values())
         for tried in range(TRIES):
             if not missing:
                 break

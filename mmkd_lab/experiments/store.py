@@ -5,9 +5,9 @@ One entry is two files in `root/<first two digits of the digest>/`:
     <digest>.json                     format, key, metrics, the tensors' file and SHA-256, its own SHA-256
     <digest>-<content>.safetensors    the tensors, named after their own SHA-256
 
-The tensors are written first and the JSON last, each to a temporary file that is then renamed, so a run
-killed at any moment leaves whole entries and at most a stray file. The first writer of a key wins: whoever
-puts the same key later gets what is stored already.
+The tensors are written first and the JSON last, each to a temporary file that is then given its name, so a
+run killed at any moment leaves whole entries and at most a stray file. The first writer of a key wins:
+whoever puts the same key later gets what is stored already. There are no locks to wait for.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +30,7 @@ import numpy.typing as npt
 
 from mmkd_lab import __version__
 from mmkd_lab.core.atomic import write_bytes
-from mmkd_lab.core.check import DamagedFile, LabError, mapping, of_type, one_of, require
+from mmkd_lab.core.check import DamagedFile, LabError, mapping, of_type, one_of, reading, require, writing
 from mmkd_lab.core.check import path as checked_path
 from mmkd_lab.core.fingerprint import canonical, code_digest
 from mmkd_lab.core.places import user_cache
@@ -117,7 +119,7 @@ class ResultStore:
         """The entry, verified against its digests and its key; None when it is not stored.
 
         Raises `DamagedFile` for an entry that is truncated, altered or stored under another key, unless the
-        store takes damaged entries as absent.
+        store takes damaged entries as absent; `UnreadableFile` for one that may be sound, but not be read.
         """
         try:
             return _read(self.path(key), key)
@@ -137,25 +139,30 @@ class ResultStore:
         Raises `LabError` for metrics JSON cannot hold, arrays safetensors cannot hold, or a root that cannot
         be written; `DamagedFile` when a damaged entry is in the way and the store refuses those.
         """
-        from filelock import FileLock
-
         path, metrics, arrays = self.path(key), _checked_metrics(metrics), _checked_tensors(tensors)
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            rule = f"must be a folder that can be made: {error.strerror}"
-            raise LabError("root", str(self.root), rule) from error
-        with FileLock(str(self.root / ".lock")):
-            stored = self.get(key)
-            if stored is not None:
-                return stored
-            _write(path, key, metrics, arrays)
-        written = self.get(key)
-        if written is None:
-            raise DamagedFile(
-                str(path), "unreadable", "was just written and cannot be read", "Check the disk"
-            )
-        return written
+        with writing("root", self.root):
+            try:
+                stored = _read(path, key)
+            except DamagedFile as error:
+                if self.damaged == "refuse":
+                    raise
+                stored = None
+                _make_room(Path(error.argument))
+                _make_room(path)
+            if stored is None:
+                _write(path, key, metrics, arrays)
+                stored = _read(path, key)
+        if stored is None:
+            rule = "was just written and cannot be read"
+            raise DamagedFile(str(path), "unreadable", rule, "Check the disk")
+        return stored
+
+    def ready(self, keys: Iterable[Key]) -> None:
+        """Raise `LabError` unless entries of these keys can be put: asked before they are computed."""
+        with writing("root", self.root):
+            for folder in {self.path(key).parent for key in keys}:
+                folder.mkdir(parents=True, exist_ok=True)
+                tempfile.TemporaryFile(dir=folder).close()
 
     @contextmanager
     def claim(self, key: Key) -> Iterator[bool]:
@@ -168,11 +175,11 @@ class ResultStore:
             import fcntl
 
             self.root.mkdir(parents=True, exist_ok=True)
-            file = (self.root / ".claims").open("ab")
+            here = os.open(self.root / ".claims", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except (ImportError, OSError):
             yield True
             return
-        with file:
+        with os.fdopen(here, "wb", buffering=0) as file:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, int(key.digest[:12], 16))
             except OSError as error:
@@ -202,47 +209,68 @@ def _write(
         described = {"file": name, "sha256": sha256}
         write_bytes(path.with_name(name), content)
     body = {"format": FORMAT, "key": key.payload, "metrics": metrics, "tensors": described}
-    write_bytes(path, json.dumps({**body, "sha256": _digest(body)}, indent=1, allow_nan=False).encode())
+    text = json.dumps({**body, "sha256": _digest(body)}, indent=1, allow_nan=False)
+    write_bytes(path, text.encode(), replace=False)
+
+
+def _make_room(path: Path) -> None:
+    """Remove a damaged file. A folder in its place keeps what it holds, under another name."""
+    if path.is_dir() and not path.is_symlink():
+        path.rename(path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}"))
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _read(path: Path, key: Key) -> Result | None:
-    try:
-        body = json.loads(path.read_bytes())
+    with reading(path, "must be the JSON of a stored entry", _way_out(path)):
+        content = _content(path)
+        if content is None:
+            return None
+        body = json.loads(content)
         found = _digest({name: value for name, value in body.items() if name != "sha256"})
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        rule = "must be the JSON of a stored entry, and readable"
-        raise DamagedFile(str(path), str(error), rule, _way_out(path)) from error
-    if body.get("format") != FORMAT:
-        raise DamagedFile(
-            str(path), body.get("format"), f"must be an entry of format {FORMAT}", _way_out(path)
-        )
-    if body.get("sha256") != found:
-        rule = f"must have the SHA-256 {found} it was stored with"
-        raise DamagedFile(str(path), body.get("sha256"), rule, _way_out(path))
-    if canonical(body["key"]) != key.text:
-        raise DamagedFile(str(path), body["key"], "is stored under a key that is not its own", _way_out(path))
-    return Result(key=key, metrics=body["metrics"], tensors=_read_tensors(path, body["tensors"]))
+        for fits, shown, rule in (
+            (body.get("format") == FORMAT, body.get("format"), f"must be an entry of format {FORMAT}"),
+            (
+                body.get("sha256") == found,
+                body.get("sha256"),
+                f"must have the SHA-256 {found} it was stored with",
+            ),
+            (canonical(body["key"]) == key.text, body["key"], "is stored under a key that is not its own"),
+        ):
+            if not fits:
+                raise DamagedFile(str(path), shown, rule, _way_out(path))
+        metrics = mapping("metrics", body["metrics"], "a mapping")
+        sha256 = None if body["tensors"] is None else body["tensors"]["sha256"]
+        tensors = {} if sha256 is None else _read_tensors(path, sha256)
+    return Result(key=key, metrics=metrics, tensors=tensors)
 
 
-def _read_tensors(path: Path, described: Mapping[str, str] | None) -> dict[str, npt.NDArray[np.generic]]:
-    if described is None:
-        return {}
+def _read_tensors(path: Path, sha256: str) -> dict[str, npt.NDArray[np.generic]]:
+    """The tensors of the entry at `path`, in the file that is named after the two digests."""
     from safetensors.numpy import load
 
-    where = path.with_name(Path(described["file"]).name)
+    where = path.with_name(f"{path.stem}-{sha256[:16]}.safetensors")
+    with reading(where, "must hold the tensors of the entry beside it", _way_out(path)):
+        content = _content(where)
+        if content is None:
+            raise DamagedFile(
+                str(where), "missing", "must lie beside the entry that names it", _way_out(path)
+            )
+        found = hashlib.sha256(content).hexdigest()
+        if found != sha256:
+            rule = f"must have the SHA-256 {sha256[:16]}… it was stored with"
+            raise DamagedFile(str(where), found[:16], rule, _way_out(path))
+        return dict(load(content))
+
+
+def _content(path: Path) -> bytes | None:
+    """What a file holds, None when there is none; a pipe or a folder in its place is not waited for."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EISDIR, "is no file")
     try:
-        content = where.read_bytes()
-    except OSError as error:
-        way_out = f"Delete {path.name} beside it, or open the store with damaged='recompute', and run again"
-        shown = "missing" if isinstance(error, FileNotFoundError) else error.strerror
-        raise DamagedFile(str(where), shown, "must lie beside the entry that names it", way_out) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != described["sha256"]:
-        rule = f"must have the SHA-256 {described['sha256'][:16]}… it was stored with"
-        raise DamagedFile(str(where), found[:16], rule, _way_out(path))
-    return dict(load(content))
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _digest(body: Mapping[str, Any]) -> str:

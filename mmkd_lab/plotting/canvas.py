@@ -25,7 +25,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from mmkd_lab.core.atomic import write_bytes
-from mmkd_lab.core.check import flat, of_type, one_of, real
+from mmkd_lab.core.check import flat, of_type, one_of, real, writing
 from mmkd_lab.core.check import path as checked_path
 from mmkd_lab.plotting.fonts import BASE, families, readable, weight_of
 from mmkd_lab.plotting.palette import GRID, INK, PAPER, QUIET
@@ -128,12 +128,16 @@ class LabFigure(Figure):
         return held.getvalue()
 
     def save(self, path: Path | str) -> Path:
-        """Write the figure, atomically. Raises `LabError` for another ending than '.png' or '.svg'."""
+        """Write the figure, atomically.
+
+        Raises `LabError` for another ending than '.png' or '.svg', or a place that cannot be written.
+        """
         path = checked_path("path", path)
         one_of("path", path.suffix, [".svg", ".png"])
-        if path.suffix == ".png":
-            return write_bytes(path, self.png())
-        return write_bytes(path, self._bytes("svg", {"Date": None, "Creator": "mmkd_lab"}))
+        svg = path.suffix == ".svg"
+        drawn = self._bytes("svg", {"Date": None, "Creator": "mmkd_lab"}) if svg else self.png()
+        with writing("path", path):
+            return write_bytes(path, drawn)
 
     def __repr__(self) -> str:
         width, height = self.get_size_inches()

@@ -218,7 +218,8 @@ def _warned(table: pd.DataFrame) -> list[str]:
     """Warn once, from where the study was called, of views that no student should mimic."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UnreliableTeacher)
-        said = warn_unreliable(table[table["view"] != "nothing"])
+        way_out = "Train it with modality dropout, teacher_dropout=0.3, or gate its weights, gate=True."
+        said = warn_unreliable(table[table["view"] != "nothing"], way_out=way_out)
     for one in caught:
         warnings.warn(str(one.message), one.category, stacklevel=4)
     return said

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from mmkd_lab import __version__
 from mmkd_lab.core.atomic import write_with
-from mmkd_lab.core.check import DamagedFile, LabError, of_type, require
+from mmkd_lab.core.check import DamagedFile, LabError, of_type, reading, require, writing
+from mmkd_lab.core.fingerprint import canonical, digest_arrays
 from mmkd_lab.models.network import MultimodalNet, build
 from mmkd_lab.models.spec import NetSpec
 from mmkd_lab.training.replicas import Replicas
 from mmkd_lab.training.stacking import known_seeds
 
-FORMAT = "mmkd_lab replicas 1"
+FORMAT = "mmkd_lab replicas 2"
 _REMEDY = "Train again, or fetch the file again"
 
 
@@ -38,8 +40,15 @@ def save(replicas: Replicas, path: str | Path) -> Path:
     tensors = {f"parameter/{name}": value for name, value in replicas.parameters.items()}
     tensors |= {f"buffer/{name}": value for name, value in replicas.buffers.items()}
     ready = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    header = {"mmkd_lab": json.dumps(meta, sort_keys=True)}
-    return write_with(path, lambda partial: save_file(ready, str(partial), metadata=header))
+    header = {"mmkd_lab": json.dumps({**meta, "digest": _digest(meta, ready)}, sort_keys=True)}
+    with writing("path", path):
+        return write_with(path, lambda partial: save_file(ready, str(partial), metadata=header))
+
+
+def _digest(meta: dict[str, object], tensors: dict[str, torch.Tensor]) -> str:
+    """SHA-256 of the header and the bytes of every tensor."""
+    bytes_of = ((name, tensors[name].reshape(-1).view(torch.uint8).numpy()) for name in sorted(tensors))
+    return digest_arrays([(canonical(meta), np.zeros(0)), *bytes_of], length=64)
 
 
 def load(
@@ -56,20 +65,21 @@ def load(
         DamagedFile: no such file, a truncated or foreign one, or one whose tensors do not fit its own header.
         LabError: replicas of your own modules, and no `module` to fill, or one that does not fit.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     path = Path(path).expanduser()
-    try:
+    with reading(path, "holds no replicas that can be read", _REMEDY):
         with safe_open(str(path), framework="pt") as file:
             meta = json.loads((file.metadata() or {})["mmkd_lab"])
-            tensors = {name.partition("/")[2]: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         require(meta["format"] == FORMAT, "format", meta["format"], f"must be {FORMAT!r}")
+        stated = meta.pop("digest")
+        require(stated == _digest(meta, stored), "digest", stated, "must be that of what the file holds")
+        tensors = {name.partition("/")[2]: values for name, values in stored.items()}
         seeds, net = known_seeds(meta["seeds"]), module
         if meta.get("spec"):
             shapes = {name: tuple(shape) for name, shape in meta["shapes"].items()}
             net = build(NetSpec.from_dict(meta["spec"]), shapes, meta["num_outputs"], seed=0)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise DamagedFile(str(path), str(error), "holds no replicas that can be read", _REMEDY) from error
     rule = f"{path} holds replicas of a module of your own"
     if net is None:
         raise LabError("module", None, rule, "Give one to fill.")

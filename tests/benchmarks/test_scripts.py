@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -47,6 +50,30 @@ def test_a_stored_result_is_drawn(tmp_path):
     done = _run("figures.py", "rivals_mfeat", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["rivals_mfeat_mor.svg"]
+
+
+def test_files_altered_at_random_are_refused_or_read_and_nothing_else(tmp_path):
+    import fuzz
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy's and pandas' own about what they were given
+        found, faults = fuzz.fuzz(20, seed=1, folder=tmp_path)
+    assert faults == []
+    assert len(found) == 22
+    sealed = found[~found["reader"].isin(["page of a study", "page of a table", "page of a notebook"])]
+    assert (sealed["refused"] > 0).all()
+
+
+def test_a_reader_that_fails_or_takes_what_was_altered_is_found(tmp_path):
+    import fuzz
+
+    file, rng = tmp_path / "a", random.Random(0)
+    file.write_bytes(b"[1, 2, 3]")
+    raises = fuzz.Reader(file, lambda path: json.loads(path.read_bytes()))
+    accepts = fuzz.Reader(file, lambda path: path.read_bytes(), sealed=True)
+    for reader, told in ((raises, "JSONDecodeError"), (accepts, "accepted")):
+        trials = [fuzz.trial(reader, rng, b"[1, 2, 3]", fuzz.said([1, 2, 3])) for _ in range(30)]
+        assert any(what == "faults" and told in why for what, why in trials)
 
 
 def test_an_unknown_study_is_refused():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mmkd_lab.core.check import LabError
+from mmkd_lab.core.check import DamagedFile, LabError
 from mmkd_lab.data.task import Task
 from mmkd_lab.distill import read_outputs
 from mmkd_lab.distill.teacher_outputs import identity_of
@@ -110,7 +110,7 @@ def test_bad_tables_are_named(give, words):
 def test_a_file_that_is_none_and_a_map(tmp_path):
     bad = tmp_path / "said.npz"
     bad.write_bytes(b"nothing")
-    with pytest.raises(LabError, match=r"source = 'said.npz': cannot be read"):
+    with pytest.raises(DamagedFile, match=r"said\.npz = .*must be a complete .npz file"):
         read_outputs(bad, DATA)
     with pytest.raises(LabError, match=r"source = 'said.txt': must be one of .csv"):
         read_outputs(write(table(), tmp_path / "said.csv").rename(tmp_path / "said.txt"), DATA)

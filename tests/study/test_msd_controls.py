@@ -92,7 +92,7 @@ def test_the_notes_say_how_samples_strengths_and_steps_came_about(full, tmp_path
     [
         (
             {"removal": "permutation", "recipe": replace(RECIPE, modality_dropout=0.2), "arms": ["kd"]},
-            ["modality dropout = 0.2", "permutation"],
+            ["recipe.modality_dropout = 0.2", "permutation"],
         ),
         ({"recipe": replace(RECIPE, modality_dropout=0.2), "arms": ["kd", "pruned"]}, ["arms = 'pruned'"]),
         ({"recipe": replace(RECIPE, modality_dropout=0.2), "arms": ["kd", "kd_drop"]}, ["arms = 'kd_drop'"]),

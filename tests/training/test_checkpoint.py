@@ -12,7 +12,7 @@ from torch import nn
 from mmkd_lab.core.check import DamagedFile, LabError
 from mmkd_lab.models import NetSpec
 from mmkd_lab.training import Replicas, load, save
-from mmkd_lab.training.checkpoint import FORMAT
+from mmkd_lab.training.checkpoint import FORMAT, _digest
 from tests.training.toy import toy
 
 
@@ -85,7 +85,7 @@ def test_wrong_arguments_are_named(replicas, tmp_path):
         save(replicas, tmp_path)
 
 
-def rewrite(path, change):
+def rewrite(path, change, *, signed=True):
     """The file with other tensors or another header: `change` is given both, to change in place."""
     from safetensors import safe_open
 
@@ -93,6 +93,9 @@ def rewrite(path, change):
         meta = json.loads(file.metadata()["mmkd_lab"])
     tensors = load_file(str(path))
     change(tensors, meta)
+    if signed:
+        meta.pop("digest")
+        meta["digest"] = _digest(meta, tensors)
     save_file(tensors, str(path), metadata={"mmkd_lab": json.dumps(meta)})
 
 
@@ -129,3 +132,15 @@ def test_a_damaged_file_is_refused_and_named(how, replicas, tmp_path):
         load(path, device="cpu")
     assert str(path) in str(caught.value)
     assert "Train again" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda tensors, _: tensors[BIAS].add_(1e-7), lambda _, meta: meta.update(seeds=[3, 9])],
+    ids=["a weight", "a seed"],
+)
+def test_what_was_altered_after_it_was_saved_is_refused(change, replicas, tmp_path):
+    path = save(replicas, tmp_path / "nets.safetensors")
+    rewrite(path, change, signed=False)
+    with pytest.raises(DamagedFile, match="must be that of what the file holds"):
+        load(path, device="cpu")

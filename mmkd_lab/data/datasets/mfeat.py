@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.core.check import DamagedFile
+from mmkd_lab.core.check import DamagedFile, reading
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.assemble import consecutive, facts_of, paired
 from mmkd_lab.data.content import array_set
@@ -65,10 +65,8 @@ def _read_text(folder: Path, view: str) -> npt.NDArray[np.float32]:
     if not path.is_file():
         raise DamagedFile(str(path), "missing", "must be there", "It is part of UCI dataset 72.")
     rule = f"must hold {ROWS} rows of {WIDTHS[view]} finite numbers"
-    try:
+    with reading(path, rule):
         table = np.array(path.read_text(encoding="ascii").split(), dtype=np.float64)
-    except ValueError as error:
-        raise DamagedFile(str(path), str(error), rule) from error
     if table.size != ROWS * WIDTHS[view] or not np.isfinite(table).all():
         raise DamagedFile(str(path), f"{table.size} numbers", rule)
     return table.reshape(ROWS, WIDTHS[view]).astype(np.float32)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.core.check import DamagedFile
+from mmkd_lab.core.check import DamagedFile, reading
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data import manifest
 from mmkd_lab.data.assemble import facts_of, paired, words_of
@@ -136,11 +136,9 @@ def _decode(content: bytes, block: int, name: str) -> npt.NDArray[np.uint8]:
     """(100 / block, 400 / block, 3) of a PNG; its size is looked at before its pixels are unpacked."""
     from PIL import Image
 
-    try:
-        with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
-            size = picture.size
-            if size != (WIDTH, HEIGHT):
-                raise DamagedFile(name, f"{size[0]}×{size[1]} pixels", f"must be {WIDTH}×{HEIGHT}")
-            return np.asarray(picture.convert("RGB").reduce(block), dtype=np.uint8)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DamagedFile(name, str(error), "must be a PNG that can be read") from error
+    rule = "must be a PNG that can be read"
+    with reading(name, rule), Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
+        size = picture.size
+        if size != (WIDTH, HEIGHT):
+            raise DamagedFile(name, f"{size[0]}×{size[1]} pixels", f"must be {WIDTH}×{HEIGHT}")
+        return np.asarray(picture.convert("RGB").reduce(block), dtype=np.uint8)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mmkd_lab.core.check import DamagedFile, LabError, require
+from mmkd_lab.core.check import DamagedFile, LabError, reading, require
 from mmkd_lab.data.archives import Samples, read_wav
 from mmkd_lab.data.datasets.ravdess import LOWEST, SPAN
 from mmkd_lab.data.files import mirror_folder
@@ -99,7 +99,9 @@ def read_clip(path: str | Path) -> Samples:
     parse_name(file.name)
     if not file.is_file():
         raise DamagedFile(str(file), "missing", "must be there", HOME)
-    rate, samples = read_wav(file.read_bytes(), name=str(file))
+    with reading(file, "must be a wav file", HOME):
+        content = file.read_bytes()
+    rate, samples = read_wav(content, name=str(file))
     if rate != RATE:
         raise DamagedFile(str(file), f"{rate} Hz", f"must be at {RATE} Hz", HOME)
     return samples
