@@ -18,8 +18,8 @@ hidden layer after the fusion lets both networks combine what only both modaliti
 A quick study stops a network after five epochs without a better validation score: most have their best one
 halfway, and every epoch that was the best so far is looked at with five more.
 
-Epochs mean nothing on a small split. `min_steps` is what they mean on the data that they were set on, av_digits
-and shapes_vl (less the tenth that is set aside there): other data gets at least as many steps.
+Epochs mean nothing on a small split. `min_steps` is what they mean on the data that they were set on,
+av_digits and shapes_vl (less the tenth that is set aside there): other data gets at least as many steps.
 """
 
 from __future__ import annotations

@@ -224,7 +224,8 @@ def _trying(module: nn.Module) -> Iterator[None]:
 
 def _generators() -> list[Tensor]:
     """The states of torch's global generators."""
-    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else ())]
+    gpus = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if gpus else ())]
 
 
 def _copied(x: Mapping[str, Tensor]) -> dict[str, Tensor]:

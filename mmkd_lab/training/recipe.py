@@ -29,7 +29,7 @@ class Recipe:
     Args:
         epochs: passes over the training split; 30 when neither this nor `steps` is given.
         steps: optimiser steps in all, instead of `epochs`; the last pass may then be cut short.
-        min_steps: of optimiser steps in all, at least so many: for a split so small that the epochs make fewer,
+        min_steps: optimiser steps in all, at least so many: for a split so small that the epochs make fewer
             they are raised, and `patience` with them. None for no floor; goes with `epochs` alone.
         batch_size: samples per step; None for the full batch. The last batch of a pass is smaller where the
             split does not divide evenly.
