@@ -94,12 +94,30 @@ def divergence(student: Tensor, teacher: Tensor, classes: int, *, temperature: f
     """KL(teacher ‖ student) of the outputs softened by T, in nats, without the factor T²; the axis `classes`
     is summed, for labels from logits, so that a probability near 0 or 1 loses nothing."""
     s, t = student / temperature, teacher / temperature
+    if temperature > torch.finfo(s.dtype).eps ** -0.25:  # above it rounding, times T², would reach sqrt(eps)
+        if task is Task.MULTI_LABEL:
+            pair = (torch.stack([x, torch.zeros_like(x)], dim=-1) for x in (s, t))
+            return _close(*pair, dim=-1).sum(dim=classes)
+        return _close(s, t, dim=classes)
     if task is Task.MULTI_LABEL:
         yes = t.sigmoid() * (F.logsigmoid(t) - F.logsigmoid(s))
         no = (-t).sigmoid() * (F.logsigmoid(-t) - F.logsigmoid(-s))
         return (yes + no).sum(dim=classes)
     log_t = F.log_softmax(t, dim=classes)
     return (log_t.exp() * (log_t - F.log_softmax(s, dim=classes))).sum(dim=classes)
+
+
+def _close(student: Tensor, teacher: Tensor, *, dim: int) -> Tensor:
+    """KL(teacher ‖ student) of logits without cancellation where both are close: with the log-ratio c centred
+    under the teacher's law, it is log E[exp(c)] = log(1 + E[exp(c) - 1 - c])."""
+    p, apart = teacher.softmax(dim=dim), student - teacher
+    c = apart - (p * apart).sum(dim=dim, keepdim=True)
+    near, series = c.clamp(-1.0, 1.0), torch.ones_like(c)
+    for n in range(18, 2, -1):  # 18! is beyond double precision
+        series = 1 + near / n * series
+    close = torch.log1p((p * near.square() / 2 * series).sum(dim=dim))
+    far = (p * (teacher.log_softmax(dim=dim) - student.log_softmax(dim=dim))).sum(dim=dim)
+    return torch.where(c.abs().amax(dim=dim) < 1, close, far)
 
 
 def _standard(values: Tensor, *, dim: int, share: Tensor | None = None) -> Tensor:

@@ -23,10 +23,12 @@ from mmkd_lab.attribution import (
     kept_channels,
     truth_of,
 )
+from mmkd_lab.core.check import LabError, require
 from mmkd_lab.core.seed import derive
-from mmkd_lab.data.paired import PairedData
+from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill import TeacherOutputs
 from mmkd_lab.distill.teacher_outputs import identity_of
+from mmkd_lab.experiments.experiment import Experiment
 from mmkd_lab.experiments.jobs import Arrays, JobOutcome
 from mmkd_lab.experiments.networks import loaded
 from mmkd_lab.experiments.store import Result
@@ -202,3 +204,31 @@ def by_sample(logits: Mapping[str, torch.Tensor], data: PairedData) -> TeacherOu
     """{split: (N, K)} of one teacher as its outputs by sample index."""
     index = torch.cat([data.sample_index[data.positions(split)].cpu() for split in logits])
     return TeacherOutputs(index, torch.cat(list(logits.values()))[None], identity=identity_of(data))
+
+
+def tried(experiment: Experiment) -> Experiment:
+    """Whatever is wrong with the channels is found on untrained networks, before hours of training."""
+    data, config = experiment.data, experiment.config
+    require(data.task is Task.SINGLE_LABEL, "dataset", data.task.value, "must be single-label data")
+    edited = [one for one in experiment.arms if one.teacher is not None and one.teacher.training != "alone"]
+    if not edited:
+        return experiment
+    streams = pair_streams(0)
+    nets = [
+        source.replicas([stream], device="cpu", recipe=experiment.teacher_recipe).module()
+        for source, stream in zip((experiment.teachers["other"], experiment.student), streams, strict=True)
+    ]
+    few = {name: values.cpu() for name, values in data.batch(data.positions("train")[:8]).items()}
+    dtype = next(nets[0].parameters()).dtype
+    few = {name: v.to(dtype) if v.is_floating_point() else v for name, v in few.items()}
+    found = by_channel(
+        nets[0], nets[1], few, permutations=1, layer=config.layer, side=config.side, axis=config.axis
+    )
+    for ratio in (one for one in config.ratios if 0 < one * len(found) < 1):
+        rule = f"removes none of the {len(found)} channels"
+        raise LabError("ratios", ratio, rule, f"Use 0, or at least {1 / len(found):.3g}.")
+    truth = None if config.truth is None else truth_of(config.truth, len(found))
+    for arm in edited:
+        if arm.teacher is not None and arm.teacher.ranking is not None:
+            kept_channels(arm.teacher.ranking, RankingContext(found, truth=truth), 0.0)
+    return experiment

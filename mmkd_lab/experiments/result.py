@@ -172,6 +172,9 @@ class Study:
 
     def _repr_html_(self) -> str:
         parts = [f"<p><b>{html.escape(self.verdict)}</b></p>", _compact_table(self.table)]
+        notes = self.provenance.get("notes")
+        if isinstance(notes, list):
+            parts.append("<ul>" + "".join(f"<li>{html.escape(str(one))}</li>" for one in notes) + "</ul>")
         if self.kind != NO_FIGURE:
             picture = self.plot()._repr_png_()
             if picture is not None:

@@ -19,6 +19,8 @@ from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.models import View
 from mmkd_lab.training.metrics import score
 
+#: The arm and the role of logistic regression on the student's input.
+LINEAR, BASELINE = "linear", "baseline"
 Row = tuple[object, ...]
 #: {split: {view label: (N, K)}}, what one network says.
 Said = Mapping[str, Mapping[str, Tensor]]
@@ -52,6 +54,14 @@ class Table:
         """{split: {metric: value}} of one network."""
         for split, named in scores.items():
             self.add(arm, role, seed, split, named, *at)
+
+    def baseline(self, linear: Mapping[str, Tensor] | None, seed: int, *at: object) -> None:
+        """The rows of logistic regression, which has no seed of its own, beside the first of the students."""
+        for split, logits in (linear or {}).items():
+            target = self.data.target[self.data.positions(split)].cpu()
+            named = score(logits[None], target, task=self.data.task)
+            mine = {metric: float(value[0]) for metric, value in named.items()}
+            self.add(LINEAR, BASELINE, seed, split, mine, *at)
 
     def frame(self) -> pd.DataFrame:
         """The tidy table."""

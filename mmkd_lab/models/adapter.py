@@ -16,6 +16,8 @@ from mmkd_lab.data.text import PAD
 from mmkd_lab.models.layers import Wrapper, named_layers
 from mmkd_lab.models.removal import are_ids, modality_names
 
+#: How often a module that draws random numbers in evaluation is asked whether they matter.
+_TIMES = 32
 #: How far two answers to one question may be apart, relative to the larger logits: GPUs add in any order.
 _SAME = 1e-3
 _MASK = "attention_mask"
@@ -142,13 +144,17 @@ class ModelAdapter(Wrapper):
         given, seen = _copied(x), dict[str, list[Tensor]]()
         linear = {name: one for name, one in named_layers(self).items() if isinstance(one, nn.Linear)}
         hooks = [one.register_forward_hook(_keeper(seen, name)) for name, one in linear.items()]
+        before = _generators()
         try:
             again = _logits(calling(self.module, given))
         finally:
             for hook in hooks:
                 hook.remove()
         assert again is not None
-        apart = (again - logits).abs().max() if logits.isfinite().all() else torch.zeros(())
+        # Who drew may have drawn the same by chance: a rare dropout on two samples.
+        more = 0 if all(map(torch.equal, before, _generators())) else _TIMES
+        every = torch.stack([again, *(_logits(calling(self.module, _copied(x))) for _ in range(more))])  # type: ignore[list-item]
+        apart = (every - logits).abs().max() if logits.isfinite().all() else torch.zeros(())
         rule = "gives other logits for the same samples in evaluation mode: it draws random numbers there"
         way_out = "Give self.training to functional.dropout, or use nn.Dropout."
         require(bool(apart <= _SAME * logits.abs().max()), argument, shown, rule, way_out)
@@ -214,6 +220,12 @@ def _trying(module: nn.Module) -> Iterator[None]:
     finally:
         for layer, mode in before:
             layer.training = mode
+
+
+def _generators() -> list[Tensor]:
+    """The states of torch's global generators."""
+    gpus = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if gpus else ())]
 
 
 def _copied(x: Mapping[str, Tensor]) -> dict[str, Tensor]:

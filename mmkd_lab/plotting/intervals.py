@@ -73,6 +73,7 @@ class Panel:
     entries: Mapping[str, Values | str]
     line: float | None = None  # the value of no difference, drawn as an upright line
     sides: tuple[str, str] | None = None  # what lies left and right of the line, in words
+    mark: float | None = None  # a value beside the rows, as a quiet dotted line
     scale: str | None = None  # panels of one scale have the same limits
     limits: tuple[float, float] | None = None  # of the axis, where they are known beforehand
     least: float = 0.0  # the axis is at least so long
@@ -146,6 +147,8 @@ def draw_panel(
         look: Any = {"xycoords": ax.get_xaxis_transform(), "va": "top", "fontsize": NOTE_SIZE, "color": QUIET}
         for word, side, by in zip(panel.sides or (), ("right", "left"), (-4, 4), strict=False):
             beside(ax, word, (panel.line, 1.0), (by, -1), ha=side, **look)
+    if panel.mark is not None:
+        ax.axvline(panel.mark, color=QUIET, linewidth=1.0, linestyle=":", zorder=1)
     entries = [panel.entries.get(row.key, "–") for row in rows]
     means = [float(one.seeds.mean()) for one in entries if isinstance(one, Values)]
     digits = digits_of(means) if panel.digits is None else panel.digits
@@ -202,6 +205,7 @@ def _limits(panels: Sequence[Panel]) -> tuple[float, float]:
     line = panels[0].line
     entries = [one for panel in panels for one in panel.entries.values()]
     reaches = [one.reach for one in entries if isinstance(one, Values)] or [np.zeros(1)]
+    reaches += [np.array([one.mark]) for one in panels if one.mark is not None]
     if line is not None:
         far = np.array([np.abs(reach - line).max() for reach in reaches])
         usual = _OUTLIER * float(np.median(far))

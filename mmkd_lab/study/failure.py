@@ -15,9 +15,11 @@ import pandas as pd
 
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.experiments.build import crossmodal
+from mmkd_lab.experiments.checks import Checked, checked
 from mmkd_lab.experiments.claims import Claim, claim, headline, label, sentence
 from mmkd_lab.experiments.experiment import Experiment
 from mmkd_lab.experiments.lessons import Student, teachers_of
+from mmkd_lab.experiments.linear import linear
 from mmkd_lab.experiments.plan import Plan
 from mmkd_lab.experiments.report import file_name, provenance
 from mmkd_lab.experiments.result import Study
@@ -70,6 +72,8 @@ def failure_cases(
 
     Returns:
         a study of kind 'arms'. Accuracy in percent, nll in nats, for every split; the verdict is about test.
+        The row 'linear', of role 'baseline', is logistic regression on the student's input, where that can be
+        had. `provenance['notes']` says what is wrong with the networks, see `experiments.checks`.
 
     Raises:
         LabError: an unknown dataset, modality, arm, option or profile; fewer than two modalities; repeated
@@ -88,28 +92,30 @@ def failure_cases(
         options=options,
         known=(),
     )
-    total = len(experiment.seeds) * (len(experiment.teachers) + len(experiment.arms))
+    total = len(experiment.seeds) * (len(experiment.teachers) + len(experiment.arms)) + 1
     with session(total, store=store, jobs=jobs, progress=progress) as runner:
         plan = Plan(experiment, runner)
-        table = train(plan)
+        table, found = train(plan)
     views = {arm: " + ".join(experiment.modalities[kind]) for arm, kind in _sees(experiment).items()}
     return Study(
         name=file_name(NAME, experiment.data.name, student),
-        title=title(table, student=student),
+        title=title(table, student=student) + found.caution,
         table=table,
-        verdict=verdict(table, student=student, views=views),
+        verdict=verdict(table, student=student, views=views) + found.beside,
         kind="arms",
         options={"metric": primary_metric(table)},
         provenance={
             **provenance(experiment, dict(runner.counts), started),
             "student": student,
             "teacher": experiment.modalities["other"][0],
+            "notes": found.notes,
         },
     )
 
 
-def train(plan: Plan) -> pd.DataFrame:
-    """Train teachers and students; the tidy table, arm by arm: its teachers, then its students."""
+def train(plan: Plan) -> tuple[pd.DataFrame, Checked]:
+    """Train teachers and students; the tidy table, arm by arm: its teachers, then its students; and what is
+    to be told of them."""
     experiment = plan.experiment
     teachers = teachers_of(experiment.arms, experiment.seeds)
     plan.teach(one for several in teachers.values() for one in several)
@@ -118,15 +124,24 @@ def train(plan: Plan) -> pd.DataFrame:
         for arm in experiment.arms
         for i, seed in enumerate(experiment.seeds)
     ]
-    results = iter(plan.students(wanted))
+    results = plan.students(wanted)
+    by_logits = linear(plan)
+    found = checked(
+        plan,
+        zip((one.arm.name for one in wanted), results, strict=True),
+        ((arm, one) for arm, several in teachers.items() for one in several),
+        by_logits,
+    )
+    each = iter(results)
     table = Table(experiment.study, experiment.data)
     for arm in experiment.arms:
         for teacher in teachers.get(arm.name, ()):
             scores = teacher_scores(plan.taught[teacher].said, experiment.data)
             table.scores(arm.name, "teacher", teacher.seed, scores)
         for seed in experiment.seeds:
-            table.scores(arm.name, "student", seed, next(results).metrics["scores"])
-    return table.frame()
+            table.scores(arm.name, "student", seed, next(each).metrics["scores"])
+    table.baseline(by_logits, experiment.seeds[0])
+    return table.frame(), found
 
 
 def _sees(experiment: Experiment) -> dict[str, str]:

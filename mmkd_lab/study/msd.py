@@ -21,9 +21,11 @@ from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill import TeacherOutputs, UnreliableTeacher, gates, reliability, warn_unreliable
 from mmkd_lab.experiments import summary
 from mmkd_lab.experiments.build import multimodal
+from mmkd_lab.experiments.checks import Checked, checked
 from mmkd_lab.experiments.config import MSD_OPTIONS
 from mmkd_lab.experiments.experiment import Experiment
 from mmkd_lab.experiments.lessons import Student, Teacher, teachers_of
+from mmkd_lab.experiments.linear import linear
 from mmkd_lab.experiments.plan import Plan
 from mmkd_lab.experiments.report import file_name, provenance
 from mmkd_lab.experiments.result import Study
@@ -162,7 +164,7 @@ def kd_vs_msd(
 
 def _total(experiment: Experiment) -> int:
     each = len(experiment.modalities["all"]) if "multi_teacher" in experiment.names else 0
-    return trained_for(experiment) + len(experiment.seeds) * (1 + each + len(experiment.arms))
+    return trained_for(experiment) + len(experiment.seeds) * (1 + each + len(experiment.arms)) + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +178,8 @@ class Ran:
     strengths: dict[str, float]
     tried: list[Tried]
     results: dict[str, list[Result]]
+    linear: dict[str, Tensor] | None
+    found: Checked
 
 
 def _run(experiment: Experiment, runner: Runner) -> Ran:
@@ -201,7 +205,15 @@ def _run(experiment: Experiment, runner: Runner) -> Ran:
     ]
     results = iter(plan.students(wanted))
     by_arm = {arm.name: [next(results) for _ in experiment.seeds] for arm in experiment.arms}
-    return Ran(experiment, said, known, unreliable, dict(chosen), [*paces, *tried], by_arm)
+    by_logits = linear(plan)
+    found = checked(
+        plan,
+        ((arm, one) for arm, several in by_arm.items() for one in several),
+        ((arm, one) for arm, several in teachers.items() for one in several),
+        by_logits,
+    )
+    every = [*paces, *tried]
+    return Ran(experiment, said, known, unreliable, dict(chosen), every, by_arm, by_logits, found)
 
 
 def _stacked(plan: Plan, teachers: Sequence[Teacher]) -> TeacherOutputs:
@@ -232,14 +244,14 @@ def _study(ran: Ran, made: dict[str, object]) -> MsdStudy:
     instance = {arm: ran.results[arm] for arm in BY_INSTANCE if arm in ran.results}
     return MsdStudy(
         name=file_name(NAME, data.name),
-        title=title(table, views=views),
+        title=title(table, views=views) + ran.found.caution,
         table=table,
-        verdict=verdict(table, views=views, removal=experiment.config.removal),
+        verdict=verdict(table, views=views, removal=experiment.config.removal) + ran.found.beside,
         kind="msd",
         options={"metric": summary.primary_metric(table), "views": views},
         provenance={
             **made,
-            "notes": notes(experiment, ran.tried, table),
+            "notes": [*notes(experiment, ran.tried, table), *ran.found.notes],
             "strengths": ran.strengths,
             "tuning": [asdict(one) for one in ran.tried],
             "reliability": ran.reliability.round(6).to_dict("records"),
@@ -273,6 +285,7 @@ def _table(ran: Ran) -> tuple[pd.DataFrame, dict[str, dict[str, Tensor]]]:
             table.add(
                 arm, "student", seed, "train", {"seconds_per_step": mine, "steps_of_kd": mine / its}, full
             )
+    table.baseline(ran.linear, seeds[0], full)
     known = [v.label for v in views if all(v.label in one["test"] for one in heard["teacher"])]
     outputs = {
         arm: {

@@ -15,18 +15,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from torch import Tensor
 
-from mmkd_lab.attribution import ChannelSaliency, RankingContext, by_channel, kept_channels, truth_of
-from mmkd_lab.core.check import LabError, require
-from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.attribution import ChannelSaliency
+from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill import ARMS as REGISTERED
 from mmkd_lab.distill import Arm, Term
 from mmkd_lab.experiments.build import crossmodal
+from mmkd_lab.experiments.checks import Checked, checked
 from mmkd_lab.experiments.config import REPAIR_OPTIONS, WITH_LABELS
 from mmkd_lab.experiments.experiment import Experiment
 from mmkd_lab.experiments.lessons import Student, Teacher, teachers_of
+from mmkd_lab.experiments.linear import linear
 from mmkd_lab.experiments.plan import Plan
-from mmkd_lab.experiments.repairs import Pair, pair_streams
+from mmkd_lab.experiments.repairs import Pair, tried
 from mmkd_lab.experiments.report import file_name, provenance
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.experiments.session import session
@@ -116,17 +118,19 @@ def repair_teachers(
         known=REPAIR_OPTIONS,
         probe=True,
     )
-    experiment = _tried(experiment)
+    experiment = tried(experiment)
     repair = Repair(experiment)
     with session(repair.total, store=store, jobs=jobs, progress=progress) as runner:
         plan = Plan(experiment, runner)
         results = repair.train(plan)
-    table = repair.table(plan, results)
+        by_logits = linear(plan)
+    table = repair.table(plan, results, by_logits)
+    found = repair.checked(plan, results, by_logits)
     return RepairStudy(
         name=file_name(NAME, experiment.data.name, student),
-        title=title(table, student=student),
+        title=title(table, student=student) + found.caution,
         table=table,
-        verdict=verdict(table, student=student, teacher=experiment.modalities["other"][0]),
+        verdict=verdict(table, student=student, teacher=experiment.modalities["other"][0]) + found.beside,
         kind="repair",
         options={
             "loss": experiment.config.losses[0],
@@ -138,6 +142,7 @@ def repair_teachers(
             "student": student,
             "teacher": experiment.modalities["other"][0],
             "probe": experiment.probe,
+            "notes": found.notes,
         },
         runs=tuple(repair.runs(plan, results)),
         pairs={seed: pair for (agrees, seed), pair in plan.pairs.items() if agrees},
@@ -187,7 +192,7 @@ class Repair:
     def total(self) -> int:
         """How many jobs there are."""
         kinds = {(one.arm, one.ratio, one.draw) for one in self.every}
-        return len(self.experiment.seeds) * (len(self.every) + len(kinds) + 2)
+        return len(self.experiment.seeds) * (len(self.every) + len(kinds) + 2) + 1
 
     def teacher(self, lesson: Lesson, seed: int) -> Teacher | None:
         """Who teaches such a student."""
@@ -212,7 +217,25 @@ class Repair:
         results = iter(plan.students(wanted))
         return {one: [next(results) for _ in experiment.seeds] for one in self.every}
 
-    def table(self, plan: Plan, results: Mapping[Lesson, Sequence[Result]]) -> pd.DataFrame:
+    def checked(
+        self, plan: Plan, results: Mapping[Lesson, Sequence[Result]], linear: dict[str, Tensor] | None
+    ) -> Checked:
+        """What is to be told of the networks: an arm's students together, whatever their teachers lost."""
+        seeds = self.experiment.seeds
+        taught = ((one, seed, self.teacher(one, seed)) for one in results for seed in seeds)
+        return checked(
+            plan,
+            ((one.arm, result) for one, several in results.items() for result in several),
+            ((one.arm, teacher) for one, _, teacher in taught if teacher is not None),
+            linear,
+        )
+
+    def table(
+        self,
+        plan: Plan,
+        results: Mapping[Lesson, Sequence[Result]],
+        linear: dict[str, Tensor] | None = None,
+    ) -> pd.DataFrame:
         """Tidy, with the means over the draws of random choices."""
         experiment, config = self.experiment, self.experiment.config
         table = Table(NAME, experiment.data, ("ratio", "loss"))
@@ -227,6 +250,9 @@ class Repair:
                                 table.scores(arm.name, "teacher", seed, scores, ratio, loss)
                             mine = results[lesson][i].metrics["scores"]
                             table.scores(arm.name, "student", seed, mine, ratio, loss)
+        for loss in config.losses:
+            for ratio in config.ratios:
+                table.baseline(linear, experiment.seeds[0], ratio, loss)
         frame = table.frame()
         keys = [name for name in frame.columns if name != "value"]
         return frame.groupby(keys, sort=False)["value"].mean().reset_index()[list(frame.columns)]
@@ -287,31 +313,3 @@ def without_labels(arm: Arm) -> Arm:
     """The same arm learning from its teacher alone."""
     kept = tuple(Term(term.method, 1.0) for term in arm.loss if term.method == "kd")
     return replace(arm, loss=kept or tuple(term for term in arm.loss if term.method != "ce"))
-
-
-def _tried(experiment: Experiment) -> Experiment:
-    """Whatever is wrong with the channels is found on untrained networks, before hours of training."""
-    data, config = experiment.data, experiment.config
-    require(data.task is Task.SINGLE_LABEL, "dataset", data.task.value, "must be single-label data")
-    edited = [one for one in experiment.arms if one.teacher is not None and one.teacher.training != "alone"]
-    if not edited:
-        return experiment
-    streams = pair_streams(0)
-    nets = [
-        source.replicas([stream], device="cpu", recipe=experiment.teacher_recipe).module()
-        for source, stream in zip((experiment.teachers["other"], experiment.student), streams, strict=True)
-    ]
-    few = {name: values.cpu() for name, values in data.batch(data.positions("train")[:8]).items()}
-    dtype = next(nets[0].parameters()).dtype
-    few = {name: v.to(dtype) if v.is_floating_point() else v for name, v in few.items()}
-    found = by_channel(
-        nets[0], nets[1], few, permutations=1, layer=config.layer, side=config.side, axis=config.axis
-    )
-    for ratio in (one for one in config.ratios if 0 < one * len(found) < 1):
-        rule = f"removes none of the {len(found)} channels"
-        raise LabError("ratios", ratio, rule, f"Use 0, or at least {1 / len(found):.3g}.")
-    truth = None if config.truth is None else truth_of(config.truth, len(found))
-    for arm in edited:
-        if arm.teacher is not None and arm.teacher.ranking is not None:
-            kept_channels(arm.teacher.ranking, RankingContext(found, truth=truth), 0.0)
-    return experiment

@@ -26,7 +26,8 @@ from mmkd_lab.training.select import Selection
 
 def run(job: Fitting, *, stacked: bool) -> tuple[Replicas, Tensor]:
     """Train; returns the replicas with their selected weights, and the epochs these come from, (R,)."""
-    recipe, samples, seeds = job.recipe, job.resident.samples, job.replicas.seeds
+    samples, seeds = job.resident.samples, job.replicas.seeds
+    recipe = job.recipe.raised(samples)
     engine = Engine(job.replicas, job.extras(), stacked=stacked)
     stepper = job.fabric.setup_optimizers(optimiser(engine.flat.parameter, recipe))
     per_epoch, total = recipe.length(samples)

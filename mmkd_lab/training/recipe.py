@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import ceil
 from typing import Annotated, Any, Literal
 
@@ -29,6 +29,8 @@ class Recipe:
     Args:
         epochs: passes over the training split; 30 when neither this nor `steps` is given.
         steps: optimiser steps in all, instead of `epochs`; the last pass may then be cut short.
+        min_steps: optimiser steps in all, at least so many: for a split so small that the epochs make fewer
+            they are raised, and `patience` with them. None for no floor; goes with `epochs` alone.
         batch_size: samples per step; None for the full batch. The last batch of a pass is smaller where the
             split does not divide evenly.
         optimiser: 'sgd', 'adam' or 'adamw'.
@@ -51,11 +53,12 @@ class Recipe:
             always keeps one. How it goes is `fit`'s argument `dropout_removal`.
 
     Raises:
-        LabError: a value out of its range, or both `epochs` and `steps`.
+        LabError: a value out of its range, or `steps` beside `epochs` or `min_steps`.
     """
 
     epochs: Count | None = None
     steps: Count | None = None
+    min_steps: Count | None = None
     batch_size: Count | None = 64
     optimiser: Literal["sgd", "adam", "adamw"] = "adam"
     lr: Positive = 3e-3
@@ -73,13 +76,26 @@ class Recipe:
     def __post_init__(self) -> None:
         both = (self.epochs, self.steps)
         require(None in both, "epochs and steps", both, "only one of them may be given")
+        rule = "must be None where the steps themselves are given"
+        require(None in (self.steps, self.min_steps), "min_steps", self.min_steps, rule)
         if both == (None, None):
             object.__setattr__(self, "epochs", _EPOCHS)
 
     def length(self, samples: int) -> tuple[int, int]:
         """(steps per epoch, steps in all) for a training split of this many samples."""
         per_epoch = 1 if self.batch_size is None else ceil(samples / self.batch_size)
-        return per_epoch, self.steps or per_epoch * (self.epochs or _EPOCHS)
+        floor = ceil((self.min_steps or 0) / per_epoch)
+        return per_epoch, self.steps or per_epoch * max(self.epochs or _EPOCHS, floor)
+
+    def raised(self, samples: int) -> Recipe:
+        """The recipe that is run on so many training samples: `min_steps` reached, by more epochs and, since
+        an epoch of few steps tells less, by as many times the patience."""
+        per_epoch, total = self.length(samples)
+        if self.epochs is None or total == per_epoch * self.epochs:
+            return self
+        epochs = total // per_epoch
+        patience = None if self.patience is None else -(-self.patience * epochs // self.epochs)
+        return replace(self, epochs=epochs, patience=patience)
 
     def as_dict(self) -> dict[str, object]:
         """Plain JSON values; `from_dict` reads them back."""

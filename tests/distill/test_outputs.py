@@ -183,6 +183,29 @@ def test_high_temperature_is_half_the_squared_distance_of_centred_logits_over_cl
     assert errors[1] / errors[2] == pytest.approx(10, rel=0.05)
 
 
+@pytest.mark.parametrize("task", [Task.SINGLE_LABEL, Task.MULTI_LABEL])
+@pytest.mark.parametrize("temperature", [1.0, 50.0, 60.0, 1e3, 1e4, 1e6])
+def test_single_precision_keeps_its_digits_at_any_temperature(temperature, task):
+    pair = [3 * x[:, None] for x in _pair(16, 6)]
+    pair[0][0, :, 0] = 1e5  # a sample whose outputs stay far apart beside those that come close
+    narrow = [x.float().requires_grad_() for x in pair]
+    wide = [x.detach().double().requires_grad_() for x in narrow]
+    found, exact = (kd_divergence(*two, temperature=temperature, task=task) for two in (narrow, wide))
+    assert found.dtype == torch.float32
+    rounding = torch.finfo(torch.float32).eps ** 0.5  # T² eps, up to where the plain formula is left
+    torch.testing.assert_close(found, exact.float(), rtol=1e-5, atol=rounding)
+    (found + exact).sum().backward()
+    torch.testing.assert_close(narrow[0].grad, wide[0].grad.float(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("task", [Task.SINGLE_LABEL, Task.MULTI_LABEL])
+@pytest.mark.parametrize("temperature", [1e3, 1e4])
+def test_the_divergence_by_finite_differences(temperature, task):
+    student, teacher = _pair(3, 4)
+    how = {"temperature": temperature, "task": task}
+    assert torch.autograd.gradcheck(lambda s: kd_divergence(s, teacher, **how), student.requires_grad_())
+
+
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_kl_is_torch_batchmean_times_t_squared(temperature):
     student, teacher = _pair(7, 3)

@@ -16,6 +16,7 @@ from tests.training.toy import plain, toy
 DATA = toy()
 X = DATA.batch(torch.arange(6))
 ONE = {"speech": X["speech"]}
+FEW = {"speech": X["speech"][:2]}
 
 
 class Body(nn.Module):
@@ -130,6 +131,21 @@ class Drawing(OneTensor):
         return self.fc(functional.dropout(self.hidden(inputs), 0.5))
 
 
+class Rarely(OneTensor):
+    """Drops one unit of 20 on average; whoever asks twice about two samples mostly hears the same."""
+
+    def forward(self, inputs):
+        return self.fc(functional.dropout(self.hidden(inputs), 0.05))
+
+
+class InVain(OneTensor):
+    """Draws as some of transformers do in evaluation, and does not use it."""
+
+    def forward(self, inputs):
+        torch.rand(())
+        return self.run(inputs)
+
+
 class Flat(OneTensor):
     def forward(self, inputs):
         return self.run(inputs).argmax(-1)
@@ -177,6 +193,7 @@ REFUSED = {
     "order unknown": (adapted(Ordered(*TWO), X), "module = 'Ordered'", "order of its arguments"),
     "one tensor of two": (adapted(OneTensor("speech"), X), "module = 'OneTensor'", "AttributeError", "order"),
     "draws in evaluation": (adapted(Drawing("speech")), "module = 'Drawing'", "random", "self.training"),
+    "draws rarely": (adapted(Rarely("speech"), FEW), "module = 'Rarely'", "random", "self.training"),
     "class numbers": (adapted(Flat("speech")), "module = 'Flat'", "logits (6, classes) for 6", "(6,)"),
     "a tuple": (adapted(Untold("speech")), "module = 'Untold'", "no tensor and nothing with .logits"),
     "masks": (
@@ -223,6 +240,10 @@ def test_who_cannot_be_used_is_told_why_and_what_to_do(case):
         call()
     for text in wanted:
         assert text in str(caught.value)
+
+
+def test_random_numbers_that_change_nothing_are_no_fault():
+    torch.testing.assert_close(ModelAdapter(InVain("speech"))(ONE), InVain("speech").run(X["speech"]))
 
 
 def test_lazy_layers_get_their_shapes_and_their_weights_from_the_seed():

@@ -27,6 +27,17 @@ def once(tmp_path_factory):
     return root, study(root)
 
 
+class Dropping(torch.nn.Module):
+    """Dropout that never ends."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = torch.nn.Linear(6, 3)
+
+    def forward(self, b):
+        return self.head(torch.nn.functional.dropout(b))
+
+
 def _values(table, arm, role="student", split="test", metric="accuracy"):
     part = table.query("arm == @arm and role == @role and split == @split and metric == @metric")
     return part.sort_values("seed")["value"].to_numpy()
@@ -38,7 +49,8 @@ def test_the_table_is_tidy_and_complete(once):
     assert set(table["split"]) == {"train", "val", "test"}
     assert set(table["metric"]) == {"accuracy", "nll"}
     per_network = 3 * 2
-    assert len(table) == (len(ARMS) + len(ARMS) - 1) * 2 * per_network
+    assert len(table) == (len(ARMS) + len(ARMS) - 1) * 2 * per_network + per_network
+    assert table.groupby("role")["arm"].nunique().to_dict() == {"baseline": 1, "student": 5, "teacher": 4}
     assert not table.duplicated(subset=list(COLUMNS[:-1])).any()
     accuracy = table[table["metric"] == "accuracy"]["value"]
     assert accuracy.between(0, 100).all()
@@ -170,7 +182,8 @@ def test_another_setting_is_another_entry(tmp_path):
     study(tmp_path, kind="images", arms=["um_kd"])
     for changed in ({"temperature": 2.0}, {"kd_weight": 0.25}, {"convention": "released"}):
         again = study(tmp_path, kind="images", arms=["um_kd"], **changed)
-        assert again.provenance["networks"] == {"stored": 4, "trained": 2}  # the teachers stay
+        # The teachers stay, and so does the baseline.
+        assert again.provenance["networks"] == {"stored": 5, "trained": 2}
 
 
 def test_the_released_convention_reaches_the_loss(tmp_path):
@@ -291,6 +304,7 @@ def test_a_dataset_by_its_name_takes_the_profiles_parameters(tmp_path):
         ({"device": "gpu0"}, ["device = 'gpu0'"]),
         ({"student_model": NetSpec(encoder="lenet")}, ["shape = (6,)", "convolutional"]),
         ({"student_model": NetSpec(encoder={"c": "mlp"})}, ["encoder = 'c'"]),
+        ({"student_model": Dropping}, ["student_model = 'Dropping'", "other logits", "self.training"]),
         ({"recipe": {"epochs": 0}}, ["recipe.epochs = 0"]),
         ({"teacher_model": "resnet"}, ["'resnet'", "file that exists"]),
         ({"store": "here"}, ["store = 'here'", "ResultStore"]),

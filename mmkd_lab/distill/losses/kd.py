@@ -40,8 +40,7 @@ def kd_divergence(
     """T² · KL(teacher ‖ student) of the outputs softened by T > 0, in nats, meaned over the batch.
 
     No gradient reaches the teacher. The gradient with respect to the logits of one student output is
-    T · (softmax(student / T) − softmax(teacher / T)) over the batch size: its size stays when T changes. The
-    value itself is a small difference at large T: in single precision it loses digits there, in double not.
+    T · (softmax(student / T) − softmax(teacher / T)) over the batch size: its size stays when T changes.
 
     Args:
         student, teacher: logits (..., B, K), for a dense task (..., B, K, H, W); leading axes are replicas.

@@ -1,0 +1,282 @@
+"""What may be wrong with the networks of a study, told beside its numbers: one table of checks.
+
+Each check looks at the networks of one arm and role, of all seeds, and gives the numbers of what is wrong, or
+nothing. Thresholds follow from chance: the sampling error of a split, one epoch in ten, a constant answer. A
+check selects nothing and leaves nothing out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil, sqrt
+from statistics import fmean
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mmkd_lab.core.stats import mean_interval
+from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.experiments.claims import joined, label
+from mmkd_lab.experiments.experiment import Experiment
+from mmkd_lab.experiments.lessons import Teacher
+from mmkd_lab.experiments.plan import Plan
+from mmkd_lab.experiments.store import Result
+from mmkd_lab.experiments.table import teacher_scores
+from mmkd_lab.training.metrics import score
+from mmkd_lab.training.recipe import Recipe
+
+#: Validation and test agree within so many standard errors but once in 400; some twenty rows are looked at.
+_ERRORS = 3.0
+#: An estimate and a constant agree within so many standard errors in 95 of 100.
+_USUAL = 1.96
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """What the record of one trained network says.
+
+    Args:
+        scores: {split: the task's first metric, percent}.
+        labels: how many classes it names on test; None for other tasks than single-label.
+        losses: the validation loss by epoch, where it was looked at.
+        epochs: those of the whole schedule.
+    """
+
+    scores: dict[str, float]
+    labels: int | None = None
+    losses: dict[int, float] = field(default_factory=dict)
+    epochs: int = 0
+
+    @property
+    def falling(self) -> bool:
+        """Whether the validation loss was lowest within the last tenth of the schedule."""
+        return bool(self.losses) and min(self.losses, key=self.losses.__getitem__) > 0.9 * self.epochs
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the networks are held against.
+
+    Args:
+        chance: {split: the score of the best constant answer}, percent.
+        sizes: {split: samples}.
+        linear: the test score of logistic regression on the student's input, or None.
+    """
+
+    chance: dict[str, float]
+    sizes: dict[str, int]
+    linear: float | None = None
+
+
+Check = Callable[[Sequence[Network], Facts], str | None]
+
+
+def _mean(some: Sequence[Network], split: str) -> float | None:
+    found = [one.scores[split] for one in some if split in one.scores]
+    return fmean(found) if found else None
+
+
+def _error(percent: float, n: int) -> float:
+    """The standard error of a share of n samples, both in percent."""
+    return sqrt(max(0.0, percent * (100 - percent)) / n)
+
+
+def falling(some: Sequence[Network], facts: Facts) -> str | None:
+    """The best of all epochs is among the last tenth, in half of the networks: by chance in one of ten."""
+    late, known = sum(one.falling for one in some), sum(bool(one.losses) for one in some)
+    return f"{late} of {known} networks" if known and 2 * late >= known else None
+
+
+def near_chance(some: Sequence[Network], facts: Facts) -> str | None:
+    """Its training score is that of a constant answer, within the sampling error of the training split."""
+    mean, chance = _mean(some, "train"), facts.chance["train"]
+    if mean is None or mean > chance + _USUAL * _error(chance, facts.sizes["train"]):
+        return None
+    return f"{mean:.1f} against {chance:.1f}"
+
+
+def memorised(some: Sequence[Network], facts: Facts) -> str | None:
+    """Of what it gains over a constant answer in training, less than half is left on validation."""
+    train, val = _mean(some, "train"), _mean(some, "val")
+    if train is None or val is None or near_chance(some, facts):
+        return None
+    far = val - facts.chance["val"] < (train - facts.chance["train"]) / 2
+    return f"{train:.1f} and {val:.1f}" if far else None
+
+
+def splits_apart(some: Sequence[Network], facts: Facts) -> str | None:
+    """Validation and test differ by more than their sampling errors."""
+    val, test = _mean(some, "val"), _mean(some, "test")
+    if val is None or test is None:
+        return None
+    error = sqrt(_error(val, facts.sizes["val"]) ** 2 + _error(test, facts.sizes["test"]) ** 2)
+    return f"{val:.1f} and {test:.1f}" if abs(val - test) > _ERRORS * error else None
+
+
+def one_class(some: Sequence[Network], facts: Facts) -> str | None:
+    """It names one class for every test sample."""
+    found = sum(one.labels == 1 for one in some)
+    return f"{found} of {len(some)} networks" if found else None
+
+
+def below_chance(some: Sequence[Network], facts: Facts) -> str | None:
+    """Its test score is below that of a constant answer."""
+    mean, chance = _mean(some, "test"), facts.chance["test"]
+    return f"{mean:.1f} against {chance:.1f}" if mean is not None and mean < chance else None
+
+
+def below_linear(some: Sequence[Network], facts: Facts) -> str | None:
+    """Logistic regression's test score lies above the interval of the seeds, or the score of the only one."""
+    found = [one.scores["test"] for one in some]
+    if facts.linear is None:
+        return None
+    seen = mean_interval(found)
+    beaten = facts.linear > (seen.mean if seen.n < 2 else seen.high)
+    return f"{seen.mean:.1f} against {facts.linear:.1f}" if beaten else None
+
+
+#: What each check says, before the networks that it is said of with their numbers.
+CHECKS: dict[str, Check] = {
+    "The validation loss was still falling when training ended": falling,
+    "The training score is that of always giving the same answer": near_chance,
+    "Training and validation scores are far apart": memorised,
+    "Validation and test scores are further apart than samples of their sizes explain": splits_apart,
+    "One class is named for every test sample": one_class,
+    "The test score is below that of always giving the same answer": below_chance,
+    "Logistic regression on the student's input has the better test score": below_linear,
+}
+#: The checks that are about students alone.
+_OF_STUDENTS = (below_linear,)
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """The checks of a study: its students and teachers by arm, and what they are held against.
+
+    `raised` says where a recipe's floor of steps was reached by more epochs.
+    """
+
+    students: dict[str, list[Network]]
+    teachers: dict[str, list[Network]]
+    facts: Facts
+    raised: list[str] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence for each check that finds something, with the networks and their numbers."""
+        told = list(self.raised)
+        for says, check in CHECKS.items():
+            groups = {f"students of {arm}": some for arm, some in self.students.items()}
+            if check not in _OF_STUDENTS:
+                groups |= {f"teachers of {arm}": some for arm, some in self.teachers.items()}
+            found = {who: said for who, some in groups.items() if (said := check(some, self.facts))}
+            if found:
+                told.append(f"{says}: {joined([f'{who} ({said})' for who, said in found.items()])}.")
+        return told
+
+    @property
+    def caution(self) -> str:
+        """What a title must not leave out, or nothing: that no student is better than a constant answer."""
+        low = all(below_chance(some, self.facts) for some in self.students.values())
+        same = f"{self.facts.chance['test']:.1f} %"
+        return f" All students do worse than always giving the same answer ({same})." if low else ""
+
+    @property
+    def beside(self) -> str:
+        """What stands behind a verdict: the caution, and that there are notes."""
+        n = len(self.notes)
+        see = f" {n} check{'s' * (n > 1)} of these networks found something: see provenance['notes']."
+        return self.caution + see * bool(n)
+
+
+def checked(
+    plan: Plan,
+    students: Iterable[tuple[str, Result]],
+    teachers: Iterable[tuple[str, Teacher]],
+    linear: dict[str, Tensor] | None,
+) -> Checked:
+    """The checks of an experiment.
+
+    Args:
+        plan: which has trained and asked the networks.
+        students: (arm, result) of each.
+        teachers: (arm, teacher) of each that was asked; one of several arms counts for the first.
+        linear: what logistic regression says, see `linear.linear`.
+    """
+    experiment, of_students, of_teachers = plan.experiment, _Groups(), _Groups()
+    data, test = experiment.data, f"logits/test/{experiment.full.label}"
+    for arm, result in students:
+        said, scores = torch.from_numpy(result.tensors[test].copy()), result.metrics["scores"]
+        one = _network(scores, said, result, experiment.student_recipe, data)
+        of_students.setdefault(label(arm), []).append(one)
+    whose: dict[Teacher, str] = {}
+    for arm, teacher in teachers:
+        whose.setdefault(teacher, arm)
+    for teacher, arm in whose.items():
+        spoken = plan.taught[teacher].said
+        scores = teacher_scores(spoken, data)
+        if "test" not in scores:
+            continue
+        alone = teacher.kind.training == "alone"
+        trained = plan.networks.get((teacher.kind.sees, teacher.seed)) if alone else None
+        said = spoken.rows(data.sample_index[data.positions("test")].cpu()).logits[0]
+        one = _network(scores, said, trained, experiment.teacher_recipe, data)
+        of_teachers.setdefault(label(arm), []).append(one)
+    found = None if linear is None else _first(linear["test"], data, "test")
+    chance = {split: _first(_constant(data, split), data, split) for split in data.splits}
+    sizes = {split: len(where) for split, where in data.splits.items()}
+    return Checked(of_students, of_teachers, Facts(chance, sizes, found), _raised(experiment))
+
+
+_Groups = dict[str, list[Network]]
+
+
+def _network(
+    scores: Mapping[str, Mapping[str, float]],
+    said: Tensor,
+    trained: Result | None,
+    recipe: Recipe,
+    data: PairedData,
+) -> Network:
+    losses: dict[int, float] = {}
+    if trained is not None:
+        history = pd.DataFrame(trained.metrics["history"])
+        looks = history[(history["split"] == "val") & (history["metric"] == "nll")]
+        losses = dict(zip(looks["epoch"].astype(int), looks["value"].astype(float), strict=True))
+    per_epoch, total = recipe.length(len(data.positions("train")))
+    labels = int(said.argmax(-1).bincount().count_nonzero()) if data.task is Task.SINGLE_LABEL else None
+    first = {split: float(next(iter(named.values()))) for split, named in scores.items()}
+    return Network(first, labels, losses, ceil(total / per_epoch))
+
+
+def _first(logits: Tensor, data: PairedData, split: str) -> float:
+    """The task's first metric of logits (N, K, ...)."""
+    named = score(logits[None], data.target[data.positions(split)].cpu(), task=data.task)
+    return float(next(iter(named.values())))
+
+
+def _constant(data: PairedData, split: str) -> Tensor:
+    """Logits (N, K, ...) of the training split's most common class; of all labels where there are several."""
+    target, train = data.target[data.positions(split)].cpu(), data.target[data.positions("train")].cpu()
+    if data.task is Task.MULTI_LABEL:
+        return torch.ones(target.shape)
+    common = int(train[train >= 0].bincount(minlength=data.num_classes).argmax())
+    found = torch.zeros(len(target), data.num_classes, *target.shape[1:])
+    found[:, common] = 1.0
+    return found
+
+
+def _raised(experiment: Experiment) -> list[str]:
+    samples = len(experiment.data.positions("train"))
+    told = []
+    for who, recipe in (("Students", experiment.student_recipe), ("Teachers", experiment.teacher_recipe)):
+        run = recipe.raised(samples)
+        if run != recipe and (who == "Students" or experiment.teachers):
+            per_epoch, total = run.length(samples)
+            told.append(
+                f"{who} train for {run.epochs} epochs instead of {recipe.epochs}: with {samples} samples an "
+                f"epoch has {per_epoch} steps, and {recipe.min_steps} are to be made, {total} in all."
+            )
+    return told
