@@ -132,7 +132,7 @@ def table_2_controls(seeds: Iterable[int] = FIRST, *, recipe: WorldsRecipe | Non
     regular = "the regular teacher's"
     said = [f"of {_NAMED[sees]} {_against(found, regular)})" for sees, found in worth.items()]
     only = worth["shared + noise"]
-    helps = "helps" if only.side > 0 else "is not shown to help"
+    helps = words(only, "helps", "hurts", "is not shown to help or hurt")
     title = f"Dropping only what is the teacher's own {helps} its student"
     over = f"({only.n} paired seeds, means over 4 worlds)"
     verdict = f"In points of test accuracy, the student {', '.join(said)} {over}."
@@ -164,7 +164,7 @@ def table_2_swap(seeds: Iterable[int] = FIRST, *, recipe: WorldsRecipe | None = 
     wrong = rows(drawn, "table2_swap", "cm_kd", "student", swapped, teacher_sees=SWAPPED)
     table = pd.concat([_by_teacher(drawn, "table2_swap", fits), wrong], ignore_index=True)
     error, gain = _over_all(table, SWAPPED), _over_all(table, "shared")
-    flatter = "flatter" if error.side > 0 else "are not shown to flatter"
+    flatter = words(error, "flatter", "belittle", "are not shown to change")
     verdict = (
         f"With the arguments swapped the regular student {_against(error, 'the one that was meant')} "
         f"points), and the modality-general teacher's worth of {gain.show(signed=True)} points is then "
