@@ -65,7 +65,7 @@ def test_the_paper_table_1_is_a_failure_case_when_the_seeds_agree():
     assert found.startswith("a failure case")
     assert "the image + speech teacher is stronger than the speech teacher (+7.04 [" in sentence
     assert "its student is better than no KD's (+1.37 [" in sentence
-    assert "] and is worse than unimodal KD's (−0.37 [" in sentence.replace(")", "")
+    assert "]) and is worse than unimodal KD's (−0.37 [" in sentence
     assert "unimodal KD: its student is better than no KD's (+1.74 [" in sentence
     assert title.startswith("toy, speech student: multimodal KD falls short of unimodal KD (−0.4 [")
 
