@@ -87,7 +87,10 @@ def by_modality(
         labels: (N,) int64, for target='label' and the perceptual score; a `PairedData` brings its own.
         subjects: (N,) int64, who each sample comes from (a speaker); a `PairedData` brings its groups.
             Samples of one subject are not independent, and intervals are then over subjects.
-        steps, nodes: of the integral, see `gradients.integrated_gradients`.
+        steps, nodes: how many nodes the integral has, and where on the path: 'graded' (most of them near the
+            removed input), or one of Captum's, which lie evenly: 'gausslegendre', 'riemann_middle', ... On a
+            network with a kink, such as a ReLU, both are off by up to the weight of a node: relu(relu(3) - 1
+            - relu(1)) gives its first input 1.5 in truth and with Captum's nodes, 1.551 with 'graded'.
         draws: permutations.
         interval, level: 't' or 'bootstrap', over samples or subjects, see `tables.tabulate`; coverage.
         seed: of permutations and bootstrap.

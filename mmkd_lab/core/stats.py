@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from mmkd_lab.core.check import LabError, real, require
 
+_ZERO = 1e-9  # what is left of zero after rounding
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -25,21 +27,36 @@ class Interval:
     level: float = 0.95
 
     @property
+    def wide(self) -> bool:
+        """Whether the values differ by more than their rounding: else there is no spread to judge by."""
+        return self.high - self.low > max(1e-9 * abs(self.mean), 1e-12)
+
+    @property
     def side(self) -> int:
         """1 when the whole interval lies above zero, -1 below, else 0.
 
-        An interval of no width, from values that are equal but for rounding, has no spread to judge by: 0.
+        Fewer than three values, or values without a spread, show nothing: 0.
         """
-        wide = self.high - self.low > 1e-9 * abs(self.mean)
-        return int(wide and self.low > 0) - int(wide and self.high < 0)
+        judged = self.wide and self.n > 2
+        return int(judged and self.low > 0) - int(judged and self.high < 0)
 
     def show(self, *, signed: bool = False, digits: int = 2) -> str:
-        """`+1.20 [0.31, 2.09]`; without an interval, the mean alone and `(n = 1)`."""
+        """`+1.20 [0.31, 2.09]`; without an interval, the mean alone and `(n = 1)`.
+
+        What is compared with zero is `signed`: where the interval alone would not tell why it shows nothing
+        (see `side`), it says so. There are so many more digits that no end reads as a zero that it is not.
+        """
+        ends = [abs(end) for end in (self.low, self.high) if abs(end) > _ZERO]
+        while any(round(end, digits) == 0 for end in ends):
+            digits += 1
         mean = f"{self.mean:{'+' if signed else ''}.{digits}f}".replace("-", "−")
         if self.n < 2:
             return f"{mean} (n = {self.n})"
-        ends = f"[{self.low:.{digits}f}, {self.high:.{digits}f}]".replace("-", "−")
-        return f"{mean} {ends}"
+        if signed and not self.wide:
+            return f"{mean}, the same in all {self.n}"
+        why = ", of 2 only" if signed and self.n == 2 and (self.low > 0 or self.high < 0) else ""
+        shown = f"[{self.low:.{digits}f}, {self.high:.{digits}f}]".replace("-", "−")
+        return f"{mean} {shown}{why}"
 
     def __str__(self) -> str:
         return self.show()

@@ -1,8 +1,8 @@
 """Claims: paired differences that say something, and the one renderer that puts them into words.
 
-A difference counts when its 95 % interval excludes zero and rests on at least three seeds; otherwise it is
-'not shown', which is not 'absent'. Intervals are not corrected for the number of comparisons. Every word of a
-sentence is chosen by the numbers that stand beside it.
+A difference counts when its 95 % interval excludes zero and rests on at least three seeds that differ (see
+`Interval.side`); otherwise it is 'not shown', which is not 'absent'. Intervals are not corrected for the
+number of comparisons. Every word of a sentence is chosen by the numbers that stand beside it.
 """
 
 from __future__ import annotations
@@ -40,20 +40,25 @@ class Claim:
     @property
     def side(self) -> int:
         """1 where treated is shown to be better, -1 where worse, 0 where neither is shown."""
-        return self.found.side if self.found.n > 2 else 0
+        return self.found.side
 
     def name(self, arm: str) -> str:
         """What sentences call an arm."""
         return self.names.get(arm) or label(arm)
 
-    def text(self, *, digits: int = 2, unit: str = "") -> str:
-        """'is better than KD (+1.20 [0.31, 2.09])', without its subject."""
-        verb = {1: "is better than", 0: "is not shown to differ from", -1: "is worse than"}[self.side]
-        if self.role == "teacher":
-            verb = verb.replace("better", "stronger").replace("worse", "weaker")
-        shown = self.found.show(signed=True, digits=digits)
-        where = f" {self.where}" if self.where else ""
-        return f"{verb} {self.name(self.control)} ({shown}{unit}){where}"
+    @property
+    def says(self) -> str:
+        """'is better than', without whom."""
+        return _SAYS[self.role][self.side]
+
+
+_SAYS = {
+    "student": {1: "is better than", 0: "is not shown to differ from", -1: "is worse than"},
+    "teacher": {1: "is stronger than", 0: "is not shown to differ from", -1: "is weaker than"},
+}
+_TITLE = {"is better than": "beats", "is worse than": "falls short of"}
+#: Said once where a difference rests on one seed.
+ALONE = "no conclusion, since one seed has no interval"
 
 
 def label(arm: str) -> str:
@@ -78,7 +83,7 @@ def claim(
     Args:
         table: tidy, see `summary.COLUMNS`.
         treated, control, role, where, names: see `Claim`.
-        metric: the table's first, or accuracy, when None.
+        metric: the table's first, or accuracy, when None; one of which more is better.
         split: whose rows.
         at: {column: value, or several}, for columns that the table has beside the usual ones.
 
@@ -102,9 +107,33 @@ def ordered(claims: Sequence[Claim]) -> list[Claim]:
     return sorted(claims, key=lambda one: (one.side == 0, -abs(one.found.mean) if one.side else 0.0))
 
 
-def joined(parts: Sequence[str]) -> str:
+def joined(parts: Sequence[str], last: str = "and") -> str:
     """'a', 'a and b', 'a, b and c'."""
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else list(parts))
+    return f" {last} ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else list(parts))
+
+
+def clauses(claims: Sequence[Claim], *, digits: int = 2) -> list[str]:
+    """One clause a subject, the one of the largest shown effect first, with all that is claimed of it.
+
+    What is said of several controls in the same place is said once: 'KD is better than A (+2.00 [1.00, 3.00])
+    and B (+1.00 [0.50, 1.50]) on the full input and is not shown to differ from C (...) or D (...)'. Of a
+    single seed the difference alone is told.
+    """
+    subjects: dict[str, dict[tuple[str, str], list[Claim]]] = {}
+    for one in ordered(claims):
+        mine = subjects.setdefault(one.name(one.treated), {})
+        mine.setdefault((one.says if one.found.n > 1 else "", one.where), []).append(one)
+    return [
+        f"{subject} {joined([_said(*how, some, digits) for how, some in groups.items()])}"
+        for subject, groups in subjects.items()
+    ]
+
+
+def _said(says: str, where: str, some: Sequence[Claim], digits: int) -> str:
+    shown = [(one.name(one.control), one.found.show(signed=True, digits=digits)) for one in some]
+    against = [f"{control} ({gap})" if says else f"{control} is {gap}" for control, gap in shown]
+    last = "and" if some[0].side or not says else "or"
+    return f"{says or 'minus'} {joined(against, last)}{f' {where}' if where else ''}"
 
 
 def sentence(lead: str, claims: Sequence[Claim], *, digits: int = 2, unit: str = "points") -> str:
@@ -116,35 +145,23 @@ def sentence(lead: str, claims: Sequence[Claim], *, digits: int = 2, unit: str =
         digits: of the numbers.
         unit: of the numbers, told once.
     """
-    if claims[0].found.n < 2:
-        each = [
-            f"{c.name(c.treated)} − {c.name(c.control)} is {c.found.show(signed=True, digits=digits)}"
-            for c in claims
-        ]
-        return f"{lead}, {joined(each)} {unit}: no conclusion, since one seed has no interval."
-    subjects: dict[str, list[Claim]] = {}
-    for one in ordered(claims):
-        subjects.setdefault(one.name(one.treated), []).append(one)
-    clauses = []
-    for subject, some in subjects.items():
-        said = joined([one.text(digits=digits) for one in some])
-        clauses.append(f"{subject} {said}")
-    return f"{lead}, in {unit}: {'; '.join(clauses)}."
+    alone = [ALONE] if any(one.found.n < 2 for one in claims) else []
+    return f"{lead}, in {unit}: {'; '.join([*clauses(claims, digits=digits), *alone])}."
 
 
 def headline(lead: str, claims: Sequence[Claim], *, otherwise: str = "arms compared") -> str:
-    """The title: the largest effect that is shown, or that none is."""
-    if not claims or claims[0].found.n < 2:
+    """The title: the largest effect that is shown, or in few words that none is."""
+    known = [one for one in ordered(claims) if one.found.n > 1]
+    if not known:
         return f"{lead}: {otherwise}"
-    shown = [one for one in ordered(claims) if one.side]
-    if not shown:
-        names = joined(list(dict.fromkeys(one.name(one.control) for one in claims)))
-        subject = joined(list(dict.fromkeys(one.name(one.treated) for one in claims)))
-        return f"{lead}: {subject} not shown to differ from {names}"
-    first = shown[0]
-    verb = "beats" if first.side > 0 else "falls short of"
-    if first.role == "teacher":
-        verb = "is stronger than" if first.side > 0 else "is weaker than"
-    where = f" {first.where}" if first.where else ""
-    gap = first.found.show(signed=True, digits=1)
-    return f"{lead}: {first.name(first.treated)} {verb} {first.name(first.control)}{where} ({gap})"
+    first = known[0]
+    subject, control = first.name(first.treated), first.name(first.control)
+    if first.side:
+        where = f" {first.where}" if first.where else ""
+        gap = first.found.show(signed=True, digits=1)
+        return f"{lead}: {subject} {_TITLE.get(first.says, first.says)} {control}{where} ({gap})"
+    many, others = len({one.treated for one in known}), len({one.control for one in known})
+    if many > 1:
+        subject = f"none of {many} {first.role}s shown"
+    against = control if others == 1 else f"any of {others} others"
+    return f"{lead}: {subject}{'' if many > 1 else ' not shown'} to differ from {against}"

@@ -102,6 +102,6 @@ def file_name(*parts: str) -> str:
     return f"{clean[: _LONGEST - 9].strip('_') or 'study'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def words(found: Interval, above: str, below: str) -> str:
+def words(found: Interval, above: str, below: str, neither: str = "is not shown to differ from") -> str:
     """`above` or `below`, when the interval lies above or below zero, else that nothing is shown."""
-    return {1: above, 0: "is not shown to differ from", -1: below}[found.side]
+    return {1: above, 0: neither, -1: below}[found.side]

@@ -24,7 +24,7 @@ from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill import TeacherOutputs, kd_divergence
 from mmkd_lab.distill.teacher_outputs import identity_of
 from mmkd_lab.experiments.build import crossmodal
-from mmkd_lab.experiments.claims import claim, headline, joined
+from mmkd_lab.experiments.claims import claim, headline, joined, ordered
 from mmkd_lab.experiments.lessons import Student, teachers_of
 from mmkd_lab.experiments.plan import Plan
 from mmkd_lab.experiments.report import file_name, provenance
@@ -188,7 +188,7 @@ def _verdict(table: pd.DataFrame, student: str, senses: dict[str, str], n: int) 
     nats = summarise(table, metric="divergence").set_index(["role", "arm"])["mean"]
     gains = [
         f"{one.found.show(signed=True)} with the {senses[one.treated]} crowd"
-        for one in _claims(table, senses)
+        for one in ordered(_claims(table, senses))
     ]
     away = [f"{nats['student', arm]:.2f} with the {sense} crowd" for arm, sense in senses.items()]
     return (

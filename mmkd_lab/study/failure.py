@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -16,7 +17,7 @@ import pandas as pd
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.experiments.build import crossmodal
 from mmkd_lab.experiments.checks import Checked, checked
-from mmkd_lab.experiments.claims import Claim, claim, headline, label, sentence
+from mmkd_lab.experiments.claims import ALONE, Claim, claim, clauses, headline, label, ordered
 from mmkd_lab.experiments.experiment import Experiment
 from mmkd_lab.experiments.lessons import Student, teachers_of
 from mmkd_lab.experiments.linear import linear
@@ -30,8 +31,6 @@ from mmkd_lab.experiments.table import Table, teacher_scores
 
 NAME = "failure_cases"
 ARMS = ("no_kd", "um_kd", "cm_kd", "mm_kd", "kl_only")
-#: The arms with a teacher that sees more than, or something other than, what the student sees.
-ACROSS = ("cm_kd", "mm_kd")
 
 
 def failure_cases(
@@ -148,67 +147,69 @@ def _sees(experiment: Experiment) -> dict[str, str]:
     return {arm.name: arm.teacher.sees for arm in experiment.arms if arm.teacher is not None}
 
 
-def claims(table: pd.DataFrame, *, student: str, views: Mapping[str, str]) -> list[tuple[str, list[Claim]]]:
-    """[(arm, what is claimed of its teacher and student)] of every arm across modalities; largest first."""
-    students = set(table[table["role"] == "student"]["arm"])
+def claims(
+    table: pd.DataFrame, *, student: str, views: Mapping[str, str]
+) -> list[tuple[str, list[Claim], list[Claim]]]:
+    """[(arm, what is claimed of its teacher, of its student)], the largest shown effect on a student first.
+
+    `views` says what each arm's teacher sees. Students are compared with unimodal KD's and no KD's, or with
+    the first arm's where there is neither; teachers that see something else with unimodal KD's.
+    """
+    of = {role: list(dict.fromkeys(table[table["role"] == role]["arm"])) for role in ("teacher", "student")}
     found = []
-    for arm in (name for name in ACROSS if name in students):
-        some = []
-        names = {arm: f"the {views[arm]} teacher", "um_kd": f"the {student} teacher"}
-        if "um_kd" in students and "um_kd" in set(table[table["role"] == "teacher"]["arm"]):
-            some.append(claim(table, arm, "um_kd", role="teacher", names=names))
-        whose = {arm: "its student", "um_kd": "unimodal KD's", "no_kd": "no KD's"}
-        some += [claim(table, arm, c, names=whose) for c in ("um_kd", "no_kd") if c in students]
-        found.append((arm, some))
-    return found
+    for arm in (name for name in of["student"] if name != "no_kd"):
+        controls = [one for one in _controls(of["student"]) if one != arm]
+        whose = {**{one: f"{label(one)}'s" for one in controls}, arm: "its student"}
+        teacher, sees = [], views.get(arm, student)
+        if sees != student and {arm, "um_kd"} <= set(of["teacher"]):
+            names = {arm: f"the {sees} teacher", "um_kd": f"the {student} teacher"}
+            teacher.append(claim(table, arm, "um_kd", role="teacher", names=names))
+        if controls:
+            found.append((arm, teacher, ordered([claim(table, arm, one, names=whose) for one in controls])))
+    first = ordered([students[0] for _, _, students in found])
+    return sorted(found, key=lambda one: first.index(one[2][0]))
 
 
-def outcome(some: Sequence[Claim]) -> str:
-    """What an arm's claims say together of the failure case; '' where there is nothing to say."""
-    teacher = next((one for one in some if one.role == "teacher"), None)
-    over = next((one for one in some if one.role == "student" and one.control == "um_kd"), None)
-    if teacher is None or over is None:
+def _controls(students: Sequence[str]) -> list[str]:
+    """What students are compared with."""
+    return [one for one in ("um_kd", "no_kd") if one in students] or list(students[:1])
+
+
+def outcome(teacher: Sequence[Claim], students: Sequence[Claim]) -> str:
+    """What an arm's claims say together of the failure case: whose student is compared with whose."""
+    by = {one.control: one for one in students}
+    if not teacher or "um_kd" not in by:
         return "no test of the failure case, which needs unimodal KD"
-    if over.found.n < 2:
-        return "no conclusion, since one seed has no interval"
-    if teacher.side > 0:
-        return {
-            1: "the stronger teacher made the better student",
-            0: "no gain over the weaker teacher is shown",
-            -1: "a failure case, the stronger teacher made the worse student",
-        }[over.side]
-    if teacher.side < 0 < over.side:
-        return "the weaker teacher made the better student"
-    return "no test of the failure case, since its teacher is not shown to be the stronger one"
+    (taught,), over = teacher, by["um_kd"]
+    if taught.side == 0 or (taught.side < 0 and over.side <= 0):
+        return "no test of the failure case, since its teacher is not shown to be the stronger one"
+    if over.side == 0:
+        return "no gain over the weaker teacher is shown"
+    this, other = ("stronger", "weaker") if taught.side > 0 else ("weaker", "stronger")
+    if over.side < 0:
+        return f"a failure case, the {this} teacher made a worse student than the {other} one"
+    yet = {0: ", which is not shown to be better than no KD's", -1: ", which is worse than no KD's"}
+    alone = yet.get(by["no_kd"].side, "") if "no_kd" in by else ""
+    return f"the {this} teacher made a better student than the {other} one{alone}"
 
 
 def verdict(table: pd.DataFrame, *, student: str, views: Mapping[str, str]) -> str:
-    """One sentence with every number it rests on; `views` says what each arm's teacher sees."""
+    """Every arm with all its numbers and what they say together; `views` as in `claims`."""
     metric, n = primary_metric(table), table["seed"].nunique()
     lead = f"On {table['dataset'].iloc[0]} ({student} student, {n} seed{'s' if n > 1 else ''}, test {metric})"
-    clauses = []
-    for arm, some in claims(table, student=student, views=views):
-        said = [f"{c.name(c.treated)} {c.text()}" for c in some if c.role == "teacher"]
-        taught = [c.text() for c in some if c.role == "student"]
-        said += [f"its student {' and '.join(taught)}"] if taught else []
-        if said:
-            clauses.append(f"{label(arm)}: {', '.join(said)}; {outcome(some)}")
-    if clauses:
-        return f"{lead}, in points. {'. '.join(clauses)}."
-    return sentence(lead, _without(table)) if _without(table) else f"{lead}, nothing is compared."
+    said = []
+    for arm, teacher, students in claims(table, student=student, views=views):
+        tested = n > 1 and views.get(arm, student) != student
+        what = f"; {outcome(teacher, students)}" if tested else ""
+        said.append(f"{label(arm)}: {', '.join([*clauses(teacher), *clauses(students)])}{what}")
+    if not said:
+        return f"{lead}, nothing is compared."
+    return f"{lead}, in points. {'. '.join(said)}{'' if n > 1 else f'; {ALONE}'}."
 
 
 def title(table: pd.DataFrame, *, student: str) -> str:
-    """The largest shown difference from unimodal KD, or from no KD where there is none."""
-    lead, students = (
-        f"{table['dataset'].iloc[0]}, {student} student",
-        set(table[table["role"] == "student"]["arm"]),
-    )
-    control = "um_kd" if "um_kd" in students else "no_kd"
-    others = [arm for arm in dict.fromkeys(table["arm"]) if arm in students - {control, "no_kd"}]
-    return headline(lead, [claim(table, arm, control) for arm in others] if control in students else [])
-
-
-def _without(table: pd.DataFrame) -> list[Claim]:
-    students = list(dict.fromkeys(table[table["role"] == "student"]["arm"]))
-    return [claim(table, arm, students[0]) for arm in students[1:]]
+    """The largest shown difference from unimodal KD, or from no KD where none from that is shown."""
+    every = [one for _, _, students in claims(table, student=student, views={}) for one in students]
+    some = [one for one in every if one.control == "um_kd" and one.side] or every
+    lead = f"{table['dataset'].iloc[0]}, {student} student"
+    return headline(lead, [replace(one, names={}) for one in some])

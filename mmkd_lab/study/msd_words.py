@@ -8,7 +8,7 @@ import pandas as pd
 
 from mmkd_lab.data.task import META
 from mmkd_lab.experiments import summary
-from mmkd_lab.experiments.claims import Claim, claim, headline, label, sentence
+from mmkd_lab.experiments.claims import Claim, claim, headline, label, ordered, sentence
 from mmkd_lab.experiments.experiment import Experiment
 from mmkd_lab.experiments.tuning import TUNING, Tried, at_the_end
 
@@ -19,6 +19,7 @@ WEIGHED = ("msd_instance", "msd_population", "msd_global", "msd_learned")
 #: Controls of the terms, the closest first, and of the weights.
 CONTROLS = ("kd_views", "kd_drop")
 SHUFFLED = ("msd_shuffled", "msd_wrong")
+FULL = "on the full input"
 
 
 def stands_for(table: pd.DataFrame) -> tuple[str, str | None] | None:
@@ -38,12 +39,12 @@ def claims(table: pd.DataFrame, *, views: Sequence[str]) -> list[Claim]:
         return []
     plain, weighed = chosen
     students = set(table[table["role"] == "student"]["arm"])
-    gone = "with a modality missing" if len(views) == 3 else "with modalities missing"
+    gone = _gone(views)
 
     def of(arm: str, other: str, some: Sequence[str], where: str) -> Claim:
         return claim(table, arm, other, at={"view": list(some)}, where=where)
 
-    found = [of(plain, "kd", views[:1], "on the full input"), of(plain, "kd", views[1:], gone)]
+    found = [of(plain, "kd", views[:1], FULL), of(plain, "kd", views[1:], gone)]
     found += [of(plain, one, views[1:], gone) for one in CONTROLS if one in students]
     if weighed is not None and plain == "msd_uniform":
         found.append(of(weighed, plain, views[1:], gone))
@@ -53,26 +54,36 @@ def claims(table: pd.DataFrame, *, views: Sequence[str]) -> list[Claim]:
 
 
 def verdict(table: pd.DataFrame, *, views: Sequence[str], removal: str) -> str:
-    """The verdict, every clause with its own numbers."""
+    """The verdict, every clause with its own numbers; the effect of the title is among them."""
     metric, n = summary.primary_metric(table).replace("_", " "), table["seed"].nunique()
     plural = "s" if n > 1 else ""
     lead = f"On {table['dataset'].iloc[0]} ({n} seed{plural}, test {metric}, removal by {removal})"
     some = claims(table, views=views)
+    some += [one for one in _over_kd(table, views)[:1] if one.side and one not in some]
     return sentence(lead, some, digits=1) if some else f"{lead}, no MSD arm was trained."
 
 
 def title(table: pd.DataFrame, *, views: Sequence[str]) -> str:
     """The largest effect over KD that is shown, of any arm, on the full input or with modalities missing."""
-    lead, students = str(table["dataset"].iloc[0]), dict.fromkeys(table[table["role"] == "student"]["arm"])
-    gone = "with a modality missing" if len(views) == 3 else "with modalities missing"
-    places = {"on the full input": list(views[:1]), gone: list(views[1:])}
-    every = [
-        claim(table, arm, "kd", at={"view": some}, where=where)
-        for arm in students
-        if arm not in ("kd", "no_kd")
-        for where, some in places.items()
-    ]
-    return headline(lead, every)
+    return headline(str(table["dataset"].iloc[0]), _over_kd(table, views))
+
+
+def _over_kd(table: pd.DataFrame, views: Sequence[str]) -> list[Claim]:
+    """Every arm with a teacher against KD, controls among them; the largest shown effect first."""
+    students = dict.fromkeys(table[table["role"] == "student"]["arm"])
+    places = {FULL: list(views[:1]), _gone(views): list(views[1:])}
+    return ordered(
+        [
+            claim(table, arm, "kd", at={"view": some}, where=where)
+            for arm in students
+            if arm not in ("kd", "no_kd")
+            for where, some in places.items()
+        ]
+    )
+
+
+def _gone(views: Sequence[str]) -> str:
+    return "with a modality missing" if len(views) == 3 else "with modalities missing"
 
 
 def notes(experiment: Experiment, tried: Sequence[Tried], table: pd.DataFrame) -> list[str]:

@@ -102,10 +102,11 @@ def _verdict(found: Sequence[Prediction], where: str, runs: Mapping[str, int]) -
     parts = []
     for loss in dict.fromkeys(one.loss for one in found):
         mine = [one for one in found if one.loss == loss]
-        said = [
-            f"{_words(one.rival)} {one.within.show(signed=True)}{_CLAIM.get(one.claims or 0, '')}"
-            for one in mine
-        ]
+        told = {True: list[str](), False: list[str]()}
+        for one in sorted(mine, key=lambda one: -abs(one.within.mean) if one.is_sure else 0.0):
+            shown = f"{one.within.show(signed=True)}{_CLAIM.get(one.claims or 0, '')}"
+            told[one.is_sure].append(f"{_words(one.rival)} {shown}")
+        said = [f"{'' if sure else 'not '}shown: {', '.join(some)}" for sure, some in told.items() if some]
         used, every = mine[0].pooled.n, runs[loss]
         which = f"{used} runs" if used == every else f"the {used} of {every} runs that all rivals have"
         counts = [
@@ -114,10 +115,11 @@ def _verdict(found: Sequence[Prediction], where: str, runs: Mapping[str, int]) -
         seeds = f"{max(counts)} seed{'s' if max(counts) > 1 else ''}"
         if min(counts) < max(counts):
             seeds = f"{min(counts)} to {max(counts)} seeds by rival"
-        parts.append(f"by {loss} ({which}, {seeds}), {', '.join(said)}{_signs(mine)}")
+        parts.append(f"by {loss} ({which}, {seeds}), {'; '.join(said)}{_signs(mine)}")
     return (
-        f"On {where}, Spearman's correlation with the gain within a seed, with its interval over seeds, "
-        f"uncorrected for the number of rivals (in brackets the sign that each hypothesis claims): "
+        f"On {where}, Spearman's correlation with the gain within a seed, with its interval over seeds (in "
+        f"brackets the sign that each hypothesis claims; what is shown is so at the level of all rivals "
+        f"together, the intervals are each for itself): "
         f"{'; '.join(parts)}. The runs of a seed share their control."
     )
 

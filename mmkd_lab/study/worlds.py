@@ -142,7 +142,8 @@ def sweep(
     first, last = min(points), max(points)
     found = {arm.label: _ends(table, arm, x, first, last) for arm in taught}
     teacher = [_test(table, taught[0].name, "teacher", x, at).mean() for at in (first, last)]
-    label, ends = next(iter(found.items()))
+    # The title is of the arm whose worth is shown to change most.
+    label, ends = max(found.items(), key=lambda one: abs(one[1][2].side * one[1][2].mean))
     networks = {"asked": fit.asked, "trained": fit.trained}
     return Study(
         name=name,

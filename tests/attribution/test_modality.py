@@ -105,6 +105,23 @@ def test_graded_nodes_add_up_where_even_ones_miss_most_of_the_integral():
     assert left["graded"] < 0.2 * left["gausslegendre"]
 
 
+@pytest.mark.parametrize(
+    ("nodes", "first"), [("graded", 1.551), ("gausslegendre", 1.5), ("riemann_middle", 1.5)]
+)
+def test_where_the_nodes_lie_shows_at_a_kink(nodes, first):
+    """Captum's BasicModel2 at (3, 1), where integrated gradients are 1.5 and -0.5."""
+
+    def net(x):
+        return (x["a"].relu() - 1 - x["b"].relu()).relu()
+
+    x = {"a": torch.full((2, 1), 3.0), "b": torch.ones(2, 1)}
+    found = by_modality(net, x, methods="integrated_gradients", target=0, nodes=nodes)
+    for name, value in (("a", first), ("b", -first / 3)):
+        assert per_sample(found, "integrated_gradients", name) == pytest.approx(value, abs=4e-3)
+    usual = by_modality(net, x, methods="integrated_gradients", target=0)
+    assert (usual.table["value"].tolist() == found.table["value"].tolist()) == (nodes == "graded")
+
+
 def test_perceptual_score_is_accuracy_lost_in_points():
     n = 400
     labels = torch.arange(n) % 2

@@ -81,7 +81,24 @@ def test_what_is_no_number_is_refused_by_name(values):
         ((0.5, 0.5, 0.5), 0),
         ((0.0, 0.0), 0),
         ((0.1 + 0.2, 0.3, 0.3), 0),
+        ((1e-14, 1.1e-14, 1.2e-14), 0),
+        ((1.0, 1.1), 0),
     ],
 )
 def test_the_side_of_zero_needs_a_spread(values, side):
     assert mean_interval(values).side == side
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (Interval(0.5, 0.004, 0.996, 3), "+0.500 [0.004, 0.996]"),
+        (Interval(-0.5, -1.0, -0.0001, 3), "−0.5000 [−1.0000, −0.0001]"),
+        (Interval(0.0, 0.0, 0.0, 3), "+0.00, the same in all 3"),
+        (Interval(1.0, 1.0, 1.0, 4), "+1.00, the same in all 4"),
+        (Interval(5.0, 4.0, 6.0, 2), "+5.00 [4.00, 6.00], of 2 only"),
+        (Interval(5.0, -4.0, 14.0, 2), "+5.00 [−4.00, 14.00]"),
+    ],
+)
+def test_what_is_compared_with_zero_tells_why_it_shows_nothing(found, said):
+    assert found.show(signed=True) == said

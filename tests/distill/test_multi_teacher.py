@@ -10,6 +10,7 @@ from mmkd_lab.distill import Context, labels_only, mix_teachers, soft_label_logi
 from mmkd_lab.distill.losses.multi_teacher import MultiTeacher
 from mmkd_lab.distill.shift_fusion import ShiftFusion
 from mmkd_lab.training import Recipe, Replicas, fit
+from mmkd_lab.training.stacking import obstacles
 from tests.distill.pairs import pairs, said
 from tests.distill.samples import draw
 from tests.training.toy import toy
@@ -118,6 +119,21 @@ def test_a_sample_does_not_depend_on_its_batch_and_a_seed_says_the_weights():
     whole, alone = _fusion()(x), _fusion()({name: value[2:3] for name, value in x.items()})
     torch.testing.assert_close(whole[2:3], alone)
     assert not torch.allclose(_fusion(seed=4)(x), whole)
+
+
+def test_dropout_is_asfs_in_training_and_none_in_evaluation():
+    x, net, plain = _embeddings(), _fusion(dropout=0.2), _fusion()
+    torch.testing.assert_close(net.eval()(x), plain(x))
+    net.train()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        gone = torch.stack([net.features(x) == 0 for _ in range(400)]).float().mean()
+    assert float(gone) == pytest.approx(0.2, abs=0.02)  # of what the head reads
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        assert not torch.equal(net.shift(x)[1], net.shift(x)[1])  # and of the attended tokens
+    assert obstacles(plain) == []
+    assert obstacles(net) == ["dropout"]
 
 
 def test_it_is_trained_like_any_network():

@@ -81,10 +81,13 @@ def test_the_notes_say_how_samples_strengths_and_steps_came_about(full, tmp_path
     assert "tuned for the full input" in said
     assert "twice the steps" in said
     assert "draws" not in said
-    few = compare(tmp_path, arms=["kd"], tune=False, seeds=[0], removal="permutation").provenance["notes"]
+    asked = {"arms": ["kd", "kd_views", "msd_uniform"], "tune": False, "seeds": [0], "removal": "permutation"}
+    few = compare(tmp_path, **asked).provenance["notes"]
     assert few[0] == "Every arm trains on 48 samples; 12 more were set aside and are not used."
-    assert len(few) == 2
-    assert "several draws" in few[1]
+    assert len(few) == 4
+    assert few[2].endswith("its target differs, and its strength is its own, given.")
+    assert "several draws" in few[3]
+    assert not any(word in " ".join(few).lower() for word in ("tuned", "chosen"))
 
 
 @pytest.mark.parametrize(

@@ -339,7 +339,10 @@ def test_the_title_is_about_the_loss_that_is_drawn(sign, word):
     )
     assert study.options["loss"] == "ce + kd"
     sides = {1.0: "+1.00", -1.0: "−1.00"}
-    assert "by ce + kd (20 runs, 4 seeds), gamma" in study.verdict
+    first = (
+        f"by ce + kd (20 runs, 4 seeds), shown: teacher accuracy {sides[sign]}, the same in all 4 (+); not"
+    )
+    assert f"{first} shown: gamma" in study.verdict
     assert study.verdict.index(f"teacher accuracy {sides[sign]}") < study.verdict.index("by kd alone")
     assert "] (−), information margin" in study.verdict  # non-target divergence: the smaller, the better
     assert "guessing a gain is right in 1.00" in study.verdict

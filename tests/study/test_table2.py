@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from mmkd_lab.core.check import LabError
 from mmkd_lab.core.stats import mean_interval
 from mmkd_lab.data.datasets.gaussian import TABLE2, worlds
 from mmkd_lab.study import table_2, table_2_channels, table_2_controls, table_2_swap
-from mmkd_lab.study.table2 import ALIGNED, ALONE, CONTROLS, PUBLISHED, RANKINGS, SALIENCY, SKIPPED
-from mmkd_lab.training.worlds import WorldsRecipe, fit_worlds, student_accuracy, teach_worlds
+from mmkd_lab.study.table2 import (
+    ALIGNED,
+    ALONE,
+    CONTROLS,
+    PUBLISHED,
+    RANKINGS,
+    SALIENCY,
+    SKIPPED,
+    _anew,
+)
+from mmkd_lab.training.worlds import (
+    WorldsRecipe,
+    fit_worlds,
+    logits,
+    starts_of,
+    student_accuracy,
+    teach_worlds,
+)
 
 #: Re-run with fifty seeds: a control's student minus the regular one, at 5, 10, 20 and 30 shared latents.
 RERUN = {
@@ -131,6 +148,54 @@ def test_given_teachers_and_own_inputs_are_plain_distillation():
     taught = teach_worlds(drawn, inputs=drawn.b[:, rows], teacher=said, recipe=QUICK)
     np.testing.assert_allclose(taught, fit.students["cm_kd"], atol=1e-6)
     np.testing.assert_array_equal(student_accuracy(drawn, taught), fit.accuracy("cm_kd"))
+
+
+def test_fresh_samples_are_those_that_the_released_code_draws():
+    """One stream of a seed: 200 training samples, 1000 test samples, then 200 for all but the teacher."""
+    spec, width, (train, test) = TABLE2[1], 50, (200, 1000)
+    drawn = worlds(TABLE2, [42, 43])
+    theirs, stream, parts = _anew(drawn), np.random.RandomState(43), []
+    for n in (train, test, train):
+        z = stream.randn(n, spec.latents)
+        x = [stream.randn(n, width) for _ in range(2)]
+        x[0][:, : spec.latents], x[1][:, : spec.shared] = z, z[:, : spec.shared]
+        parts.append((*x, z.sum(axis=1) > 0))
+    i = 2 * TABLE2.index(spec) + 1  # of the second seed
+    for one, split, part in (
+        (drawn, "train", 0),
+        (drawn, "test", 1),
+        (theirs, "train", 2),
+        (theirs, "test", 1),
+    ):
+        rows = one.rows(split)
+        for values, told in zip((one.a, one.b, one.target), parts[part], strict=True):
+            np.testing.assert_array_equal(values[i, rows], told.astype(values.dtype))
+
+
+def test_with_fresh_samples_the_regular_teacher_alone_keeps_its_own():
+    one, two = (table_2(range(2), recipe=QUICK, fresh=fresh) for fresh in (False, True))
+    assert one.provenance["fresh"] is False
+    assert one.provenance["fingerprint"] != two.provenance["fingerprint"]
+    same = {
+        (arm, role): one.table.query("arm == @arm and role == @role")["value"].tolist()
+        == two.table.query("arm == @arm and role == @role")["value"].tolist()
+        for arm, role in PUBLISHED
+    }
+    assert [cell for cell, equal in same.items() if equal] == [("cm_kd", "teacher")]
+    # A student of the teacher that learnt from other samples, on its own, by plain gradient descent.
+    drawn = worlds(TABLE2, range(2))
+    theirs = _anew(drawn)
+    train, test = theirs.rows("train"), theirs.rows("test")
+    soft = expit(logits(theirs.a[:, train], fit_worlds(drawn, recipe=QUICK).teachers["a"]))
+    x = np.pad(theirs.b.astype(float), ((0, 0), (0, 0), (0, 1)), constant_values=1.0)
+    w = np.stack([start[1] - start[0] for start in starts_of(theirs, "b", role="student")])
+    for _ in range(QUICK.steps):
+        p = expit(np.einsum("wnd,wd->wn", x[:, train], w))
+        pull = (p - theirs.target[:, train]) + (p - soft) / 2
+        w -= 2 * QUICK.lr * np.einsum("wn,wnd->wd", pull, x[:, train]) / 200
+    right = (np.einsum("wnd,wd->wn", x[:, test], w) > 0) == theirs.target[:, test]
+    found = two.table.query("arm == 'cm_kd' and role == 'student'")["value"]
+    np.testing.assert_allclose(found, 100 * right.mean(axis=1), atol=0.11)
 
 
 @pytest.mark.parametrize(

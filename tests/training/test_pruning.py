@@ -230,6 +230,21 @@ def test_a_search_ends_with_networks_of_the_wanted_size_that_go_on_learning(name
     assert evaluate(more.replicas, data, split="test")["accuracy"][0] > 60.0
 
 
+def test_units_are_ranked_after_the_first_step_then_every_so_often():
+    """A ranking shows in the loss of the step after it."""
+    data, run = toy(), Recipe(steps=5)
+    replicas = Replicas.build(SPECS["mlp"], data, seeds=[3], device="cpu")
+    whole = sum(value[0].numel() for value in replicas.parameters.values())
+    often, seldom, never = (
+        prune(replicas, data, run, parameters=left, every=every, progress=False).loss[:, 0]
+        for left, every in ((300, 1), (300, 2), (whole, 1))
+    )
+    assert (often == never).tolist() == [True, False, False, False, False]  # after step 0
+    assert (often == seldom).tolist() == [True, True, False, False, False]  # after step 1, of `often` alone
+    rare = prune(replicas, data, run, parameters=300, every=50, progress=False).loss[:, 0]
+    assert (rare == seldom).tolist() == [True, True, True, False, False]  # after step 2, of `seldom` alone
+
+
 def test_replicas_are_pruned_as_they_would_be_alone():
     data = toy()
     replicas = Replicas.build(SPECS["mlp"], data, seeds=[3, 4], device="cpu")

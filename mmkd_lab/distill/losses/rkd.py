@@ -24,7 +24,10 @@ class RKD(FeatureMethod):
         diagonal: whether means run over all pairs and triples of the batch, also those of a sample with
             itself, whose terms are 0, as the loss of the released codes does (the mean distance is over
             different samples there too). It makes the distance term (B - 1) / B times, and the angle term
-            (B - 1)(B - 2) / B² times as large. At least one weight must be above 0.
+            (B - 1)(B - 2) / B² times as large. False, since the paper's sums are over tuples of distinct
+            samples (section 3), and a weight then means the same for every size of batch.
+
+    At least one weight must be above 0.
     """
 
     distance: NonNegative = 25.0

@@ -85,9 +85,10 @@ def prune(
 
     Three things differ from the released code. Its l1 penalty on the masks is left out: masks are at least 0,
     so that it adds one number to all gradients of a kind, and the z-score takes that away. It prunes
-    dimensions that all heads of an attention share; here whole heads go. And the budget is counted in
-    parameters of the network that is left, since a pruned network is compared with a student of so many
-    parameters. As there, the first ranking follows step 0, and z-scores divide by n - 1.
+    dimensions that all heads of an attention share; here whole heads go. And its budget is the share of all
+    units (a dimension of an attention counts 36), to which the nearest number goes; here it is the parameters
+    of the network that is left, which must not exceed it, since a pruned network is compared with a student
+    of so many. As there, the first ranking follows step 0, and z-scores divide by n - 1.
 
     The surgery is the lab's own: Torch-Pruning 1.6 leaves the number of a group norm's groups as it was, so
     that a network with four groups is broken when one channel goes.
