@@ -141,17 +141,18 @@ def sweep(
     table = pd.concat(tables, ignore_index=True)
     first, last = min(points), max(points)
     found = {arm.label: _ends(table, arm, x, first, last) for arm in taught}
+    order = sorted(found, key=lambda name: -abs(found[name][2].side * found[name][2].mean))
     teacher = [_test(table, taught[0].name, "teacher", x, at).mean() for at in (first, last)]
-    # The title is of the arm whose worth is shown to change most.
-    label, ends = max(found.items(), key=lambda one: abs(one[1][2].side * one[1][2].mean))
+    label, worth = order[0], _WORTH[found[order[0]][2].side]
+    whose = f" of {taught[0].label}" if len(taught) > 1 else ""
     networks = {"asked": fit.asked, "trained": fit.trained}
     return Study(
         name=name,
-        title=f"{label[0].upper()}{label[1:]} {_WORTH[ends[2].side]} as {x} rises",
+        title=f"{label[0].upper()}{label[1:]} {worth} as {x} rises",
         table=table,
         verdict=(
-            f"As {x} goes from {first:.2f} to {last:.2f} and the teacher from {teacher[0]:.2f} "
-            f"to {teacher[1]:.2f} % accuracy, {'; '.join(_clause(*each) for each in found.items())} "
+            f"As {x} goes from {first:.2f} to {last:.2f} and the teacher{whose} from {teacher[0]:.2f} "
+            f"to {teacher[1]:.2f} % accuracy, {'; '.join(_clause(name, found[name]) for name in order)} "
             f"({count} paired seed{'s' if count > 1 else ''}, "
             f"{drawn.specs[0].n_train:,} training samples, {_LOSS[recipe.convention]})."
         ),

@@ -348,6 +348,27 @@ def test_the_title_is_about_the_loss_that_is_drawn(sign, word):
     assert "guessing a gain is right in 1.00" in study.verdict
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.5, 9.0])
+def test_every_rival_is_told_with_the_sign_it_claims_and_every_hit_with_what_guessing_hits(noise):
+    gains = iter(noise * numbers(3, 20) - 31.3)
+    some = [replace(one, gain=accuracy(one.teacher_logits, one.target) + next(gains)) for one in runs()]
+    study = rival_hypotheses(some)
+    text = study.verdict.partition(" seeds), ")[2]
+    shown = text.partition("not shown: ")[0] if text.startswith("shown: ") else ""
+    sure = set()
+    for one in predictions(study.table):
+        sign = "+" if RIVALS[one.rival].claims > 0 else "−"
+        said = f"{RIVALS[one.rival].words} {one.within.show(signed=True)} ({sign})"
+        assert (said in shown, said in text) == (one.is_sure, True)
+        sure |= {one.rival} if one.is_sure else set()
+    assert ("teacher_accuracy" in sure) == (noise < 5)
+    wide = study.table.pivot_table(index=["arm", "seed"], columns="metric", values="value")
+    gained = (wide["gain"] > 0).mean()
+    hits = (np.sign(wide["information_margin"]) == np.sign(wide["gain"])).mean()
+    word, guess = ("gain", gained) if gained >= 0.5 else ("loss", 1 - gained)
+    assert f"in {hits:.2f} of the runs, and always guessing a {word} is right in {guess:.2f}" in text
+
+
 def test_saved_it_loads_with_its_figure(tmp_path):
     study = rival_hypotheses(runs())
     again = Study.load(study.save(tmp_path))

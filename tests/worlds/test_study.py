@@ -73,6 +73,15 @@ def test_nothing_is_claimed_when_the_interval_contains_zero():
     assert "not shown" in study.title
 
 
+def test_the_arm_whose_worth_changes_most_comes_first():
+    study = figure2(range(4), arms=("no_kd", "cm_kd", "kl_only"))
+    assert study.title == "Crossmodal KL only is worth more as gamma rises"
+    assert "and the teacher of crossmodal KD from" in study.verdict
+    changes = re.findall(r"changes by ([+−][\d.]+)", study.verdict)
+    assert len(changes) == 2
+    assert float(changes[0]) > float(changes[1]) > 0
+
+
 def test_one_seed_has_no_interval():
     study = figure2([0])
     assert "(n = 1)" in study.verdict
