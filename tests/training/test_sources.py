@@ -73,6 +73,16 @@ def test_a_function_is_called_under_each_seed_and_leaves_torch_alone():
     assert torch.equal(source.replicas([4], device="cpu").parameters["module.fc.weight"][0], weight[1])
 
 
+def test_what_was_changed_in_place_has_another_key():
+    module, outputs = seeded(), TeacherOutputs(DATA.sample_index, torch.zeros(1, len(DATA), 4))
+    first = of(module).describe(), of(outputs).describe()
+    with torch.no_grad():
+        module.fc.weight.mul_(2)
+    outputs.logits.add_(1)
+    for before, now in zip(first, (of(module).describe(), of(outputs).describe()), strict=True):
+        assert before != now
+
+
 def test_a_module_keeps_its_weights_under_every_seed():
     module = seeded()
     source = of(module)
