@@ -276,9 +276,12 @@ def test_a_folder_that_is_closed_or_full_is_named(tmp_path):
     with shared_folder() as folder:
         folder.chmod(0o555)
         with as_another_user(), pytest.raises(LabError, match=r"folder = .*written: Permission denied"):
-            _study().save(folder)
+            _study(kind="none").save(folder)
     with full_disk(1000), pytest.raises(LabError, match=r"folder = .*written: File too large"):
         _study().save(tmp_path)
     assert list(tmp_path.iterdir()) == []
-    with full_disk(1000), pytest.raises(LabError, match=r"path = .*written: File too large"):
+    with full_disk(9000), pytest.raises(LabError, match=r"folder = .*written: File too large"):
+        _study().save(tmp_path)  # the table fits, its figure does not
+    assert [path.suffix for path in tmp_path.iterdir()] == [".csv"]
+    with full_disk(1000), pytest.raises(LabError, match=r"path = .*a file that can be written: File too"):
         _study().plot().save(tmp_path / "a.png")
