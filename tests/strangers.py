@@ -28,7 +28,10 @@ def shared_folder() -> Iterator[Path]:
 
 @contextmanager
 def as_another_user() -> Iterator[None]:
-    """Within the block root, whom no file refuses, is a user without rights; others stay who they are."""
+    """Within the block root, whom no file refuses, is a user without rights; others stay who they are.
+
+    Nothing may be imported there for the first time: root's Python may be closed to others.
+    """
     root = os.geteuid() == 0
     if root:
         os.seteuid(_NOBODY)

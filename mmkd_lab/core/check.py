@@ -63,8 +63,8 @@ def reading(name: Path | str, rule: str, way_out: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def writing(argument: str, folder: Path | str) -> Iterator[None]:
-    """What the system refuses inside, a disk that is full say, is told of the folder that `argument` names.
+def writing(argument: str, place: Path | str, *, kind: str = "folder") -> Iterator[None]:
+    """What the system refuses inside, a disk that is full say, is told of the place that `argument` names.
 
     Raises `LabError`.
     """
@@ -73,10 +73,10 @@ def writing(argument: str, folder: Path | str) -> Iterator[None]:
     except OSError as error:
         named = [Path(os.fsdecode(error.filename))] if isinstance(error.filename, (str, bytes)) else []
         inside = [place for one in named for place in (one, *one.parents) if place.is_dir()][:1]
-        where = f", in {inside[0]}" if inside and inside[0] != Path(folder) else ""
+        where = f", in {inside[0]}" if inside and inside[0] != Path(place) else ""
         why = f"{error.strerror or error}{where}"
-        use = "Make room, have its owner let you write, or name another folder"
-        raise LabError(argument, str(folder), f"must be a folder that can be written: {why}", use) from error
+        use = f"Make room, have its owner let you write, or name another {kind}"
+        raise LabError(argument, str(place), f"must be a {kind} that can be written: {why}", use) from error
 
 
 def require(ok: bool, argument: str, value: object, rule: str, way_out: str = "") -> None:

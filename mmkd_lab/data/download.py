@@ -8,9 +8,16 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from mmkd_lab.core.check import DamagedFile
+from mmkd_lab.core.check import DamagedFile, writing
 from mmkd_lab.data import manifest
-from mmkd_lab.data.files import MIRROR_VARIABLE, files_of, locate, place_of, shipped_places
+from mmkd_lab.data.files import (
+    DOWNLOADS_VARIABLE,
+    MIRROR_VARIABLE,
+    files_of,
+    locate,
+    place_of,
+    shipped_places,
+)
 from mmkd_lab.data.manifest import DataFile
 
 
@@ -43,12 +50,14 @@ def get(name: str, mirror: str | Path | None = None) -> list[Path]:
 def fetch(file: DataFile, folder: Path) -> Path:
     """Download a file into `folder` from the first address that serves it intact; atomic.
 
-    Raises `DamagedFile` listing what each address gave.
+    Raises `DamagedFile` listing what each address gave, `LabError` for a folder that cannot be written.
     """
     import pooch
 
     pooch.get_logger().setLevel("WARNING")  # at INFO it tells the user to write down a hash of the wrapper
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(DOWNLOADS_VARIABLE, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     final, failures = folder / file.names[-1], []
     for url in file.urls:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:

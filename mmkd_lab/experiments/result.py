@@ -144,7 +144,7 @@ class Study:
             if self.kind != NO_FIGURE:
                 figure = self.plot()
                 for suffix in (".png", ".svg"):  # the PNG first: as a fresh figure, as a notebook shows it
-                    figure.save(folder / f"{self.name}{suffix}")
+                    figure.write(folder / f"{self.name}{suffix}")
             return write_text(folder / f"{self.name}.json", self._json(table))
 
     @classmethod

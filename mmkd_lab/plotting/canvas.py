@@ -134,10 +134,15 @@ class LabFigure(Figure):
         """
         path = checked_path("path", path)
         one_of("path", path.suffix, [".svg", ".png"])
+        with writing("path", path, kind="file"):
+            return self.write(path)
+
+    def write(self, path: Path) -> Path:
+        """The same for a path that is known to be sound; what the system refuses is an `OSError`."""
         svg = path.suffix == ".svg"
-        drawn = self._bytes("svg", {"Date": None, "Creator": "mmkd_lab"}) if svg else self.png()
-        with writing("path", path):
-            return write_bytes(path, drawn)
+        return write_bytes(
+            path, self._bytes("svg", {"Date": None, "Creator": "mmkd_lab"}) if svg else self.png()
+        )
 
     def __repr__(self) -> str:
         width, height = self.get_size_inches()

@@ -41,7 +41,7 @@ def save(replicas: Replicas, path: str | Path) -> Path:
     tensors |= {f"buffer/{name}": value for name, value in replicas.buffers.items()}
     ready = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     header = {"mmkd_lab": json.dumps({**meta, "digest": _digest(meta, ready)}, sort_keys=True)}
-    with writing("path", path):
+    with writing("path", path, kind="file"):
         return write_with(path, lambda partial: save_file(ready, str(partial), metadata=header))
 
 

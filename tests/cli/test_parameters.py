@@ -117,8 +117,8 @@ def test_what_is_not_of_the_declared_type_is_refused(as_text):
 
 def test_numbers_of_numpy_are_numbers():
     given = {"seeds": np.int64(3), "rate": np.float32(0.5), "gammas": [np.float64(1), np.int8(2)]}
-    found = check(DECLARED, given, where="nb.ipynb")
-    assert repr(found) == "{'seeds': 3, 'rate': 0.5, 'gammas': [1.0, 2.0]}"
+    found = check(DECLARED, {**given, "again": np.bool_(True)}, where="nb.ipynb")
+    assert repr(found) == "{'seeds': 3, 'rate': 0.5, 'gammas': [1.0, 2.0], 'again': True}"
 
 
 def test_an_unknown_parameter_is_refused_with_what_exists():

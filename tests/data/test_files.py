@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from mmkd_lab import data
-from mmkd_lab.core.check import DamagedFile, LabError
+from mmkd_lab.core.check import DamagedFile, LabError, UnreadableFile
 from mmkd_lab.data import download, manifest
 from mmkd_lab.data.manifest import DataFile
+from tests.strangers import as_another_user, shared_folder
 
 LABELS = "t10k-labels-idx1-ubyte.gz"
 
@@ -183,6 +185,27 @@ def test_fetch_leaves_nothing_behind_when_all_fail(
     assert list((tmp_path / "own").iterdir()) == []
     with pytest.raises(DamagedFile, match="knows no address"):
         download.fetch(known, tmp_path / "own")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions are those of POSIX")
+def test_a_folder_for_downloads_that_is_closed_is_named(labels: tuple[DataFile, bytes]) -> None:
+    known, _ = labels
+    with shared_folder() as folder:
+        folder.chmod(0o555)
+        with as_another_user(), pytest.raises(LabError, match=r"MMKD_LAB_DATA = .*Permission denied"):
+            download.fetch(known, folder / "mnist")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions are those of POSIX")
+def test_a_file_that_this_user_may_not_read_is_not_to_be_deleted(labels: tuple[DataFile, bytes]) -> None:
+    known, content = labels
+    with shared_folder() as folder:
+        path = folder / LABELS
+        path.write_bytes(gzip.compress(content))
+        path.chmod(0)
+        with as_another_user(), pytest.raises(UnreadableFile, match="Permission denied") as caught:
+            download.check_content(known, path)
+    assert "elete" not in str(caught.value)
 
 
 def test_get_downloads_what_is_missing(

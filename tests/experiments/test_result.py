@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import math
+import os
 import re
 from dataclasses import replace
 
 import pytest
 
-from mmkd_lab.core.check import DamagedFile, LabError
+from mmkd_lab.core.check import DamagedFile, LabError, UnreadableFile
 from mmkd_lab.experiments import Study
+from mmkd_lab.experiments.report import file_name
+from tests.strangers import as_another_user, full_disk, shared_folder
 from tests.study.tables import table
 
 VERDICT = "It <helps> by 1.00 & more."
@@ -212,3 +215,73 @@ def test_differences_are_taken_from_any_control_that_is_asked_for():
     against = found.differences(against=["cm_kd"]).set_index("arm")
     assert against["mean"].to_dict() == pytest.approx({"no_kd": -1.0, "mm_kd": 2.5})
     assert set(against["against"]) == {"cm_kd"}
+
+
+NAMES = [
+    ("画像", "音声"),
+    ("图像", "语音"),
+    ("音声", "画像"),
+    ("звук", "образ"),
+    ("a b", "c"),
+    ("a:b", "c"),
+    ("x" * 240, "a"),
+    ("x" * 240, "b"),
+    ("../x", ""),
+    ("Größe", "é"),
+    ("Grosse", "e"),
+]
+
+
+def test_names_of_any_script_and_length_give_files_of_their_own(tmp_path):
+    made = [file_name("failure_cases", *names) for names in NAMES]
+    assert len(set(made)) == len(NAMES)
+    assert file_name("failure_cases", "av_digits", "speech") == "failure_cases_av_digits_speech"
+    for name in made:
+        assert len(name) <= 80
+        assert Study.load(_study(name=name, kind="none").save(tmp_path)).name == name
+    assert len(list(tmp_path.glob("*.json"))) == len(NAMES)
+
+
+def test_the_longest_name_has_room_for_a_fingerprint(tmp_path):
+    with pytest.raises(LabError, match=r"name = 'x.*at most 100 letters"):
+        _study(name="x" * 101)
+    first, second = (
+        _study(name="x" * 100, kind="none", provenance={"fingerprint": mark * 64}).save(tmp_path)
+        for mark in "ab"
+    )
+    assert second.stem == "x" * 91 + "-bbbbbbbb"
+    assert Study.load(first).provenance["fingerprint"] == "a" * 64
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions are those of POSIX")
+def test_a_study_that_this_user_may_not_read_is_neither_replaced_nor_called_damaged():
+    with shared_folder() as folder:
+        theirs = _study(kind="none", provenance={"fingerprint": "a" * 64}).save(folder)
+        theirs.chmod(0)
+        before = theirs.stat().st_mtime_ns
+        mine = _study(kind="none", provenance={"fingerprint": "b" * 64})
+        with as_another_user():
+            with pytest.raises(UnreadableFile, match="Permission denied"):
+                Study.load(theirs)
+            assert mine.save(folder).stem == "toy-study-bbbbbbbb"
+            (folder / "toy-study-bbbbbbbb.json").chmod(0)
+            if os.geteuid() != 0:
+                with pytest.raises(LabError, match=r"folder = .*may not read"):
+                    mine.save(folder)
+        assert theirs.stat().st_mtime_ns == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions are those of POSIX")
+def test_a_folder_that_is_closed_or_full_is_named(tmp_path):
+    with shared_folder() as folder:
+        folder.chmod(0o555)
+        with as_another_user(), pytest.raises(LabError, match=r"folder = .*written: Permission denied"):
+            _study(kind="none").save(folder)
+    with full_disk(1000), pytest.raises(LabError, match=r"folder = .*written: File too large"):
+        _study().save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with full_disk(9000), pytest.raises(LabError, match=r"folder = .*written: File too large"):
+        _study().save(tmp_path)  # the table fits, its figure does not
+    assert [path.suffix for path in tmp_path.iterdir()] == [".csv"]
+    with full_disk(1000), pytest.raises(LabError, match=r"path = .*a file that can be written: File too"):
+        _study().plot().save(tmp_path / "a.png")

@@ -320,3 +320,10 @@ def test_a_hugging_face_model_trains_as_any_network():
     assert (found.mode, found.replicas.modalities) == ("looped", ("words",))
     losses = found.history.query("metric == 'loss'")["value"]
     assert losses.iloc[-1] < losses.iloc[0]
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_module_of_any_precision_is_trained_in_the_recipes(kind):
+    nets = Replicas.of([nn.Sequential(Pick(), nn.Linear(6, 4)).to(kind)], device="cpu")
+    found = fit(nets, DATA, plain, Recipe(epochs=1, batch_size=10), progress=False)
+    assert found.replicas.dtype == torch.float64
