@@ -24,13 +24,13 @@ from mmkd_lab.training.inputs import mean_and_scale
 Layer = Literal["input", "predictions", "features", "given"]
 #: So many samples make a split large enough to be looked at by itself.
 ENOUGH = 500
+RESAMPLES = 100  # behind every interval
 #: So many make it large enough to be compared with another: intervals are wide then, but no noise.
 COMPARED = 100
 HELD_OUT, _AND = ("test", "val"), " + "
 #: Inverse weight of the ridge penalty of every probe.
 STRENGTH = 0.1
-#: Folds of the cross-fitting of every probe, unless the data allow fewer.
-FOLDS = 5
+FOLDS = 5  # of the cross-fitting of every probe, unless the data allow fewer
 _RANK = 1e-12  # components with less than this share of the first one's variance are rounding
 
 
@@ -102,6 +102,10 @@ class Sides:
         return cls(a, b, y, one, two, both, subjects, notes=notes)
 
 
+#: Sides and how many resamples stand behind the intervals -> shares.
+Estimate = Callable[[Sides, int], ModalityShares]
+
+
 @dataclass(frozen=True)
 class Question:
     """Two modalities of a data set, looked at in one layer.
@@ -122,18 +126,16 @@ class Question:
     least_shared: float
     features: Callable[[str, int], list[Floats]]
 
-    def sides(self, split: str, seed: int, most: int | None = None) -> Sides:
-        """The columns of the samples of a split, or of so many of them, with the predictions of probes."""
-        data, given, where = self.data, self.layer == "given", self._rows(split)
-        if most is not None and most < len(where):
-            where = np.sort(generator(seed, "as many").permutation(where)[:most])
+    def sides(self, split: str, seed: int, rows: Codes | None = None) -> Sides:
+        """The columns of the samples of a split, or of these rows, with the predictions of probes."""
+        data, given = self.data, self.layer == "given"
+        where, columns = (self._rows(split), 50) if rows is None else (np.sort(rows), len(rows) // 8)
         titles = f"modality {self.names[0]!r}", f"modality {self.names[1]!r}"
         if self.layer == "features":
             a, b = self.features(split, seed)
         else:
             a, b = (self._input(name)[where] for name in self.names)
         if not given:
-            columns = 50 if most is None else most // 8  # four samples to every column, or halves are no use
             a, b = (leading(x, components=columns, name=t) for x, t in zip((a, b), titles, strict=True))
         y = data.target.cpu().numpy()[where]
         subjects = None if data.group is None else data.group.cpu().numpy()[where]
@@ -142,36 +144,53 @@ class Question:
             sides = replace(sides, a=np.exp(sides.said_a)[:, :-1], b=np.exp(sides.said_b)[:, :-1])
         return replace(sides, least_shared=self.least_shared)
 
-    def disagreements(self, split: str, estimate: Callable[[Sides], ModalityShares], seed: int) -> list[str]:
-        """A sentence for every split whose gamma is not that of the one looked at.
+    def disagreements(self, split: str, estimate: Estimate, seed: int) -> list[str]:
+        """A sentence for every split whose gamma is shown not to be that of the one looked at.
 
-        Both by as many samples and at most an eighth as many columns, since estimates move with these, and
-        where both have `COMPARED`: their intervals do not meet, or, where one of them is undefined, those of
-        the accuracy of both modalities together. All samples are compared as those that models are fitted on
-        and the others. Of 'features' only the test split has none that networks were fitted on.
+        Both by as many samples, at least `COMPARED`, and at most an eighth as many columns, since estimates
+        move with these. All samples are compared as those that models are fitted on and the others. Of
+        'features' only the test split has none that networks were fitted on.
         """
         here, others = split, [name for name in self.data.splits if name not in split.split(_AND)]
         if split == "all":
             here, others = "train", [_AND.join(self._held())]
-        said = []
+        said, stream = [], generator(seed, "as many")
         for there in others if self.layer != "features" else []:
-            n = min(len(self._rows(name)) for name in (there, here))
+            parts = [stream.permutation(self._rows(name)) for name in (there, here)]
+            n = min(ENOUGH, *map(len, parts))
             if n < COMPARED:
                 continue
             try:
-                both = [self.sides(name, seed, most=n) for name in (there, here)]
-                one, two = (estimate(sides) for sides in both)
+                gammas = self._apart([rows[:n] for rows in parts], estimate, seed, stream)
             except LabError as why:
                 said.append(f"{there} and {here} cannot be compared: {why}")
                 continue
-            ends = [found.intervals.get("gamma_union") for found in (one, two)]
-            if one.defined != two.defined:
-                ends = [mean_interval(np.asarray(x.said_both.argmax(1) == x.y, dtype=float)) for x in both]
-            known = [end for end in ends if end is not None]
-            if len(known) == 2 and max(end.low for end in known) > min(end.high for end in known):
-                gammas = f"{_shown(one)} on {there}, {_shown(two)} on as many of {here}"
-                said.append(f"The splits disagree: gamma is {gammas}.")
+            for one, two in gammas:
+                said.append(f"The splits disagree: gamma is {one} on {there}, {two} on as many of {here}.")
         return said
+
+    def _apart(
+        self, parts: list[Codes], estimate: Estimate, seed: int, stream: np.random.Generator
+    ) -> list[tuple[str, str]]:
+        """gamma in both parts, in words, or nothing if it is not shown to differ.
+
+        Their intervals do not meet and, since these may be too narrow, in none of 19 shuffles of the samples
+        between the parts is it as far apart. Undefined in one, the accuracies of both modalities tell.
+        """
+        both = [self.sides("", seed, rows) for rows in parts]
+        one, two = found = [estimate(sides, RESAMPLES) for sides in both]
+        ends = [each.intervals.get("gamma_union") for each in found]
+        if one.defined != two.defined:
+            ends = [mean_interval(np.asarray(x.said_both.argmax(1) == x.y, dtype=float)) for x in both]
+        known = [end for end in ends if end is not None]
+        if len(known) < 2 or max(end.low for end in known) <= min(end.high for end in known):
+            return []
+        for _ in range(19 if one.defined and two.defined else 0):
+            mixed = np.split(stream.permutation(np.concatenate(parts)), 2)
+            x, y = (estimate(self.sides("", seed, rows), 0).gamma for rows in mixed)
+            if not abs(x - y) < abs(one.gamma - two.gamma):
+                return []
+        return [(_shown(one), _shown(two))]
 
     def split_of(self, split: str | None) -> tuple[str, tuple[str, ...]]:
         """Whose samples are looked at, and what must be said of them."""

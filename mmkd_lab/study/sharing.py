@@ -32,12 +32,11 @@ from mmkd_lab.shares.decisive import LEAST_SHARED
 from mmkd_lab.shares.estimators import ESTIMATORS
 from mmkd_lab.shares.samples import Floats
 from mmkd_lab.shares.shares import QUANTITIES, XOR_FROM, ModalityShares
-from mmkd_lab.shares.sides import FOLDS, Layer, Question, pair_of
+from mmkd_lab.shares.sides import FOLDS, RESAMPLES, Layer, Question, pair_of
 from mmkd_lab.training.device import resolve
 from mmkd_lab.training.sources import source_of
 
 NAME = "modality_shares"
-_RESAMPLES = 100
 #: gamma comes first: it is what a study of shares is about.
 _ORDER = ("gamma_union", *(name for name in QUANTITIES if name != "gamma_union"))
 #: {method: {seed: what it says about its numbers}}.
@@ -78,8 +77,8 @@ def modality_shares(
             together that has 500 samples, and else all, which the verdict says: columns that were fitted to
             labels (features of somebody's network) tell those of the training split again. For 'features',
             which may be those of 'test' or 'val' only, it is the test split. The verdict also says so where
-            by `estimator` another split of at least 100 samples gives a gamma whose interval does not meet
-            that of as many samples of this one; of all samples, the training split and the rest are compared.
+            by `estimator` another split of at least 100 samples is shown to give another gamma than as many
+            samples of this one; of all samples, the training split and the rest are compared.
         seeds: of probes, permutations and resamples, and of the networks of 'features'. The share is the mean
             over seeds, its interval reaches from the lowest end to the highest.
         least_shared: the R^2 from which 'canonical' and 'count' call a channel shared: a threshold, see
@@ -127,12 +126,12 @@ def modality_shares(
     notes: _Notes = {}
     for seed, sides in zip(numbers, several, strict=True):
         for name in chosen:
-            found = ESTIMATORS[name](sides, seed, _RESAMPLES)
+            found = ESTIMATORS[name](sides, seed, RESAMPLES)
             if found.notes:
                 notes.setdefault(name, {})[str(seed)] = list(found.notes)
             rows += _rows(found, (NAME, data.name, name, "shares", seed, where))
     first = numbers[0]
-    apart = asked.disagreements(where, lambda sides: ESTIMATORS[estimator](sides, first, _RESAMPLES), first)
+    apart = asked.disagreements(where, lambda sides, of: ESTIMATORS[estimator](sides, first, of), first)
     table, n = pd.DataFrame(rows, columns=list(COLUMNS)), len(several[-1].y)
     told = [_sentence(table, estimator, names, n, layer), *several[-1].notes, *said, *apart]
     return Study(
