@@ -7,8 +7,19 @@ import pytest
 import torch
 
 from mmkd_lab.core.check import DamagedFile, LabError
+from mmkd_lab.core.config import Positive, config
 from mmkd_lab.data.paired import PairedData, Task
-from mmkd_lab.distill import labels_only
+from mmkd_lab.distill import ARMS as ARMS_BY_NAME
+from mmkd_lab.distill import (
+    METHODS,
+    Arm,
+    Method,
+    TeacherKind,
+    Term,
+    labels_only,
+    register_arm,
+    register_method,
+)
 from mmkd_lab.experiments import Study
 from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.experiments.summary import COLUMNS
@@ -184,6 +195,31 @@ def test_another_setting_is_another_entry(tmp_path):
         again = study(tmp_path, kind="images", arms=["um_kd"], **changed)
         # The teachers stay, and so does the baseline.
         assert again.provenance["networks"] == {"stored": 5, "trained": 2}
+
+
+def test_an_arm_of_ones_own_is_trained_by_its_method_at_its_strength(tmp_path):
+    @register_method("apart")
+    @config
+    class Apart(Method):
+        strength: Positive = 1.0
+
+        def __call__(self, student, target, teacher, parameters):
+            return {self.name: self.strength * (student.logits - teacher.logits).abs().mean((-2, -1))}
+
+    try:
+        found = {}
+        for strength in (1.0, 100.0):
+            loss = (Term("ce"), Term(Apart(strength=strength)))
+            register_arm(
+                Arm("apart_kd", "apart", "Labels and logits.", "#aa5500", TeacherKind("other"), loss)
+            )
+            table = study(tmp_path, arms=["no_kd", "cm_kd", "apart_kd"]).table
+            found[strength] = tuple(_values(table, "apart_kd", metric="nll"))
+        plain = {tuple(_values(table, arm, metric="nll")) for arm in ("no_kd", "cm_kd")}
+        assert len({*found.values(), *plain}) == 4
+    finally:
+        ARMS_BY_NAME.forget("apart_kd")
+        METHODS.forget("apart")
 
 
 def test_the_released_convention_reaches_the_loss(tmp_path):

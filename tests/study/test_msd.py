@@ -36,7 +36,7 @@ def once(tmp_path_factory):
 def test_every_arm_is_there_under_every_view_with_every_metric(once):
     table = once[1].table
     assert list(table.columns) == [*COLUMNS, "view"]
-    assert set(table["arm"]) == {"teacher", *ARMS}
+    assert set(table["arm"]) == {"teacher", "linear", *ARMS}
     test = table[table["split"] == "test"]
     assert set(test["view"]) == {"a+b", "a", "b"}
     per = test[test["role"] == "student"].groupby(["arm", "seed", "view"])["metric"].agg(set)

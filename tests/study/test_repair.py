@@ -41,9 +41,9 @@ def test_the_table_is_tidy_and_every_arm_has_its_controls_beside_it(once):
     assert list(table.columns) == [*COLUMNS, "ratio", "loss"]
     assert not table.duplicated(subset=[c for c in table.columns if c != "value"]).any()
     arms = ["no_kd", "cm_kd", *WHOLE, *EDITED]
-    assert list(dict.fromkeys(table["arm"])) == arms
+    assert list(dict.fromkeys(table["arm"])) == [*arms, "linear"]
     per_network = 2 * 3 * 2  # seeds, splits, metrics
-    assert len(table) == (len(arms) + len(arms) - 1) * 2 * 2 * per_network
+    assert len(table) == (len(arms) + len(arms) - 1) * 2 * 2 * per_network + 2 * per_network  # one seed
     found = differences(table, against=("no_kd", "cm_kd"))
     assert len(found) == 2 * 2 * 2 * (len(arms) - 1)
 
