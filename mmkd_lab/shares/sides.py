@@ -8,18 +8,15 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from mmkd_lab.core.check import LabError, flat, one_of, require, whole
 from mmkd_lab.core.seed import derive
 from mmkd_lab.core.stats import mean_interval
 from mmkd_lab.data.paired import PairedData, Task
-from mmkd_lab.models.axes import scale_shape
-from mmkd_lab.models.spec import NetSpec
 from mmkd_lab.shares.decisive import LEAST_SHARED
 from mmkd_lab.shares.samples import Codes, Floats, drop_constant, generator, labels, paired
 from mmkd_lab.shares.shares import ModalityShares
-from mmkd_lab.training.inputs import mean_and_scale
+from mmkd_lab.training.inputs import standardised
 
 Layer = Literal["input", "predictions", "features", "given"]
 #: So many samples make a split large enough to be looked at by itself.
@@ -221,9 +218,7 @@ class Question:
         rule = "must be floating: token numbers are no quantities"
         require(values.is_floating_point(), f"modality {name!r}", values.dtype, rule, "Use layer='features'.")
         if self.layer != "given":
-            unit = scale_shape(NetSpec(), name, tuple(values.shape[1:]))
-            mean, scale = mean_and_scale(self.data, name, unit, torch.finfo(torch.float64))
-            values = (values.double() - mean) * scale
+            values = standardised(self.data, name)
         return np.asarray(values.flatten(1).numpy(), dtype=float)
 
 

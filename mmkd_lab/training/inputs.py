@@ -33,12 +33,20 @@ def standardise(nets: Sequence[MultimodalNet], data: PairedData) -> None:
     for name, shape in first.shapes.items():
         if name in first.spec.token_counts:
             continue
-        mean, scale = mean_and_scale(data, name, scale_shape(first.spec, name, shape), precision)
+        mean, scale = _mean_and_scale(data, name, scale_shape(first.spec, name, shape), precision)
         for net in nets:
             net.set_scale(name, mean, scale)
 
 
-def mean_and_scale(
+def standardised(data: PairedData, name: str) -> Tensor:
+    """A modality's values of all samples, (N, ...) in double precision, as networks are given them."""
+    values = data.modalities[name].cpu().double()
+    unit = scale_shape(NetSpec(), name, data.shapes[name])
+    mean, scale = _mean_and_scale(data, name, unit, torch.finfo(torch.float64))
+    return (values - mean) * scale
+
+
+def _mean_and_scale(
     data: PairedData, name: str, unit: tuple[int, ...], precision: torch.finfo
 ) -> tuple[Tensor, Tensor]:
     """What a modality is centred with and then multiplied by, each of shape `unit`, see `standardise`."""
