@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from mmkd_lab.core.check import LabError
 from mmkd_lab.models import NetSpec, build
 from mmkd_lab.training import Recipe, Replicas, fit
 from mmkd_lab.training.engine import Flat, clip_each
@@ -23,6 +24,16 @@ def test_recipes_round_trip_through_json():
     odd = Recipe(epochs=np.int64(2), lr=np.float32(0.5), clip=1)
     for recipe in (odd, Recipe(), Recipe(steps=7, batch_size=None, clip=1.0, select="last", patience=3)):
         assert Recipe.from_dict(json.loads(json.dumps(recipe.as_dict()))) == recipe
+
+
+def test_a_floor_in_steps_raises_epochs_and_patience_where_the_split_is_small():
+    recipe = Recipe(epochs=20, min_steps=640, batch_size=64, patience=5)
+    assert recipe.raised(2000) is recipe
+    assert recipe.length(2000) == (32, 640)
+    assert recipe.raised(323) == replace(recipe, epochs=107, patience=27)
+    assert recipe.length(323) == recipe.raised(323).length(323) == (6, 642)
+    with pytest.raises(LabError, match="min_steps = 640"):
+        Recipe(steps=100, min_steps=640)
 
 
 def course(name, total, **more):
