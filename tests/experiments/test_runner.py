@@ -104,7 +104,7 @@ def test_a_killed_run_leaves_no_process_and_goes_on(tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    _, alive = psutil.wait_procs(workers, timeout=20)
+    _, alive = psutil.wait_procs(workers, timeout=60)
     assert alive == []
     kept = len(ResultStore(tmp_path))
     assert kept >= 2
