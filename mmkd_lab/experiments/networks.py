@@ -180,7 +180,7 @@ def train_student(task: StudentTask) -> JobOutcome:
     untrained, searched = _start(task)
     samples = len(task.data.positions("train"))
     if task.loss.learned is not None:  # torch loads what looking ahead needs at first use: no part of a step
-        short = replace(task.recipe, epochs=None, steps=1, modality_dropout=0.0)
+        short = replace(task.recipe, epochs=None, min_steps=None, steps=1, modality_dropout=0.0)
         fit(untrained, task.data, task.loss.to(task.device), short, teacher=taught, progress=False)
         before = _clock(task.device)
     fitted = fit(

@@ -73,7 +73,9 @@ def arms_figure(
     roles = [role for role in ("teacher", "student") if arms_of(part, role=role)]
     levels = [_level(role.capitalize(), part, role, measure) for role in roles]
     worth = _worth(f"Student minus {_label(reference)}", part, reference, measure)
-    named, note = title or _finding(part, reference), _seeds_note(part)
+    named, note = title or _finding(part, reference), tables.seeds_note(part)
+    if _linear(part) is not None:
+        note += " Dotted: logistic regression on the student's input."
     return interval_figure(_rows(arms_of(part)), [*levels, worth], title=named, note=note)
 
 
@@ -103,7 +105,7 @@ def repair_figure(
     shared: Any = {"scale": "students", "axis": f"difference from {_label(reference)}{measure.points}"}
     levels = [_level(f"Teacher\n{at}", rows, "teacher", measure, scale="t") for at, rows in by.items()]
     worth = [_worth(f"Student\n{at}", rows, reference, measure, **shared) for at, rows in by.items()]
-    note = f"{_seeds_note(part)} What does not depend on the share removed is repeated. "
+    note = f"{tables.seeds_note(part)} What does not depend on the share removed is repeated. "
     note += f"Students learn by {loss}."
     named = title or f"{part['dataset'].iloc[0]}: repaired teachers and their students"
     return interval_figure(_rows(arms_of(part)), levels + worth, title=named, note=note, columns=len(by))
@@ -136,7 +138,7 @@ def msd_figure(
         digits = 1 if measure.percent else 3
         head = f"{tables.view_name(view, known)}\n{_label(reference)} {level:.{digits}f}"
         panels.append(_worth(head + " %" * measure.is_share, part, reference, measure, digits=digits))
-    note = f"{_seeds_note(first)} The line is {_label(reference)} of the same seed."
+    note = f"{tables.seeds_note(first)} The line is {_label(reference)} of the same seed."
     if len(set(first["seed"])) > 1:
         number = sum(isinstance(one, Values) for panel in panels for one in panel.entries.values())
         note += f" Bold: the interval excludes 0; the {number} intervals are not corrected for their number."
@@ -273,22 +275,13 @@ def _linear(part: pd.DataFrame) -> float | None:
     return None if known.empty else float(known.iloc[0])
 
 
-def _seeds_note(part: pd.DataFrame) -> str:
-    """How to read seeds, and the line of logistic regression where there is one."""
-    line = "" if _linear(part) is None else " Dotted: logistic regression on the student's input."
-    return tables.seeds_note(part) + line
-
-
 def _worth(title: str, part: pd.DataFrame, reference: str, measure: Measure, **look: Any) -> Panel:  # noqa: ANN401
     """Each student, or a teacher that is a row of its own, minus the reference's student of the same seed."""
     known = {arm: _array(paired(part, arm, reference)) for arm in arms_of(part)}
     if "teacher" in set(part["arm"]):
         known["teacher"] = _array(paired(part, "teacher", reference, "teacher"), hollow=True)
     entries = dict.fromkeys(part["arm"], "no student") | known | {reference: REFERENCE}
-    level = _linear(part)
-    if level is not None:
-        level -= float(by_seed(part, reference).mean())
-    return _differences(title, entries, measure, mark=level, **look)
+    return _differences(title, entries, measure, **look)
 
 
 def _differences(title: str, entries: Entries, measure: Measure, **look: Any) -> Panel:  # noqa: ANN401
