@@ -48,7 +48,7 @@ def paired(kind="vectors", *, classes=3, seed=0, modalities=("a", "b"), without=
 
 SPEC = NetSpec(width=2, features=4)
 TEACHER = NetSpec(width=4, features=8)
-RECIPE = Recipe(epochs=3, batch_size=16, lr=0.01)
+RECIPE = Recipe(epochs=3, min_steps=2, batch_size=16, lr=0.01)
 
 
 def _settings(store: Path | str, /, **options):
