@@ -166,10 +166,13 @@ def test_the_baseline_has_a_row_a_line_and_no_claim(tmp_path):
     row = found.summary(metric="accuracy").query("arm == 'linear'")
     assert row[["role", "view", "mean", "n"]].to_numpy().tolist() == [["baseline", "a+b", 100.0, 1]]
     assert "linear" not in set(found.differences()["arm"])
-    kd = found.table.query("arm == 'kd' and view == 'a+b' and split == 'test' and metric == 'accuracy'")
-    full, other = found.plot().axes[:2]
+    taught = study(tmp_path, arms=["no_kd", "um_kd"])
+    (level,) = taught.summary(metric="accuracy").query("arm == 'linear'")["mean"]
     dotted = [
-        [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"] for ax in (full, other)
+        [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
+        for one in (taught, found)
+        for ax in one.plot().axes
     ]
-    assert dotted == [[pytest.approx(100.0 - kd["value"].mean())], []]
-    assert "linear" not in [text.get_text() for text in full.get_yticklabels()]
+    assert dotted[:3] == [[], [pytest.approx(level)], []]  # among students, and in no difference
+    assert not any(dotted[3:])
+    assert "linear" not in [text.get_text() for text in found.plot().axes[0].get_yticklabels()]
