@@ -79,8 +79,7 @@ def threads(n: int) -> Iterator[None]:
 def keep_memory() -> None:
     """Let this process keep up to 256 MiB of memory that it has freed, where its C library can (glibc).
 
-    Otherwise the buffers of every step go back to the system and are fetched, and zeroed, again: a third of
-    the time of a small convolution.
+    Otherwise the buffers of every step go back to the system and are fetched, and zeroed, again.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         threshold, trim = -3, -1  # M_MMAP_THRESHOLD, of which 32 MiB is the most, and M_TRIM_THRESHOLD

@@ -102,16 +102,15 @@ class OfA(nn.Module):
         return self.head(a.flatten(1))
 
 
-def every_study(store, data, student, other, full):
-    """All three on one data set, with a student, a teacher of the other modality and one of both."""
-    given = {**SETTINGS, "store": ResultStore(store)}
-    across = {"student": "b", "student_model": student, "teacher_model": other, **given}
+def every_study(store, data, student, other, full, *, teacher=None, repaired="mg_kd", treated="msd_instance"):
+    """All three on one data set: a student, a teacher of the other modality, a student of both modalities."""
+    given = {**SETTINGS, "store": ResultStore(store), "student_model": student}
+    across = {"student": "b", "teacher_model": other, **given}
+    both = {**given, "student_model": full, "teacher_model": full if teacher is None else teacher}
     return (
         failure_cases(data, arms=["no_kd", "cm_kd"], **across),
-        repair_teachers(data, arms=["no_kd", "mg_kd"], ratios=[0.5], **across),
-        kd_vs_msd(
-            data, arms=["kd", "msd_instance"], student_model=full, teacher_model=full, tune=False, **given
-        ),
+        repair_teachers(data, arms=["no_kd", repaired], ratios=[0.5], **across),
+        kd_vs_msd(data, arms=["kd", treated], tune=False, **both),
     )
 
 
@@ -139,34 +138,15 @@ def csv_of(data, path):
 def test_a_frozen_network_teaches_in_every_study(tmp_path):
     torch.manual_seed(0)
     one, both = (kind().eval().requires_grad_(False) for kind in (OfA, Both))
-    given = {**SETTINGS, "store": ResultStore(tmp_path)}
-    across = {"student": "b", "student_model": Cnn, "teacher_model": {"other": one}, **given}
-    data = paired("images")
-    assert_whole(
-        [
-            failure_cases(data, arms=["no_kd", "cm_kd"], **across),
-            repair_teachers(data, arms=["no_kd", "cm_kd"], ratios=[0.5], **across),
-            kd_vs_msd(
-                data, arms=["kd", "msd_instance"], student_model=Both, teacher_model=both, tune=False, **given
-            ),
-        ]
-    )
+    data, frozen = paired("images"), {"other": one}
+    assert_whole(every_study(tmp_path, data, Cnn, frozen, Both, teacher=both, repaired="cm_kd"))
 
 
 def test_a_table_of_outputs_teaches_in_every_study(tmp_path):
     data = paired("images")
     path = csv_of(data, tmp_path / "outputs.csv")
-    given = {**SETTINGS, "store": ResultStore(tmp_path / "store")}
-    across = {"student": "b", "student_model": Cnn, "teacher_model": {"other": path}, **given}
-    assert_whole(
-        [
-            failure_cases(data, arms=["no_kd", "cm_kd"], **across),
-            repair_teachers(data, arms=["no_kd", "cm_kd"], ratios=[0.5], **across),
-            kd_vs_msd(
-                data, arms=["no_kd", "kd"], student_model=Both, teacher_model=path, tune=False, **given
-            ),
-        ]
-    )
+    given = {"teacher": path, "repaired": "cm_kd", "treated": "no_kd"}
+    assert_whole(every_study(tmp_path / "store", data, Cnn, {"other": path}, Both, **given))
 
 
 def text_model():
