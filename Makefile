@@ -10,11 +10,12 @@ export TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+VOILA := --Voila.ip=127.0.0.1 --progressive_rendering=True
 OLDEST := $(VENV)-oldest
 PUBLIC := tests/house/test_package.py::test_what_is_public_is_documented_and_easy_to_call
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab test lint check test-oldest gpu clean
+.PHONY: help setup run lab app test lint check test-oldest gpu clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,6 +29,9 @@ run: $(READY)  ## run the notebooks; the page is runs/latest/index.html
 lab: $(READY)  ## open JupyterLab on the notebooks
 	MMKD_LAB_RESULTS="$(CURDIR)/runs/results" $(BIN)/jupyter lab --notebook-dir=notebooks $(ARGS)
 
+app: $(READY)  ## open the interactive laboratory as a page without code, on this machine alone
+	MMKD_LAB_RESULTS="$(CURDIR)/runs/results" $(BIN)/voila notebooks/05_what_if.ipynb $(VOILA) $(ARGS)
+
 test: lint check  ## set-up and the whole test suite
 
 setup: $(READY)  ## make the environment in .venv
@@ -37,7 +41,7 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/mypy mmkd_lab
 
 check: $(READY)  ## the tests, and the stored notebooks against what they give now
-	$(BIN)/python -m pytest tests notebooks -p tests.surroundings -n $(WORKERS) \
+	$(BIN)/python -m pytest tests notebooks -p tests.surroundings -p tests.notebooks.numbers -n $(WORKERS) \
 	  --dist loadscope --no-loadscope-reorder \
 	  --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg $(ARGS)
 

@@ -35,7 +35,8 @@ from mmkd_lab.data import gaussian
 from mmkd_lab.distill import Distillation, Msd, TeacherOutputs, labels_only, msd_views
 from mmkd_lab.models import NetSpec, removal_named
 from mmkd_lab.training import Recipe, Replicas, fit, teacher_outputs, threads
-from mmkd_lab.training.worlds import WorldsRecipe, fit_worlds
+from mmkd_lab.training.descent import WorldsRecipe
+from mmkd_lab.training.worlds import fit_worlds
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "gpu.json"

@@ -182,7 +182,7 @@ def keep(found: Study, folder: Path = RESULTS) -> None:
 
     Which channels a repaired teacher kept is left out: it is most of a head, and the same run gives it again.
     """
-    where = found.save(folder)
+    where = found.save(folder, overwrite=True)
     for suffix in (".png", ".svg"):
         where.with_suffix(suffix).unlink(missing_ok=True)
     head = json.loads(where.read_text(encoding="utf-8"))

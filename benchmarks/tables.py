@@ -166,8 +166,23 @@ def noisy() -> str:
     return markdown(["R²", *TARGETS], rows)
 
 
+def networks() -> str:
+    """The default networks beside plain classifiers."""
+    rows = []
+    for one in pd.read_csv(RESULTS / "default_networks.csv").to_dict("records"):
+        cells = [f"{one[kind]:.1f}" for kind in ("logistic regression", "RBF SVM")]
+        for who in ("student", "teacher"):
+            gap, said = one[f"{who} gap"], ", said" * one[f"{who} noted"]
+            cell = f"{one[who]:.1f} ({gap:+.1f}{said})".replace("-", "−")
+            cells.append(f"**{cell}**" if gap < -3 else cell)
+        rows.append([one["set"], f"{one['n_train']} / {one['n_val']}", *cells])
+    head = ["set", "n: training / validation", "logistic regression", "RBF SVM", "student", "teacher"]
+    return markdown(head, rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "failure": failure,
+    "default_networks": networks,
     "shares": shares,
     "shares_noisy": noisy,
     "repair_half": repair(0.5),

@@ -47,7 +47,8 @@ def measure(repeats: int) -> dict[str, object]:
 
     from mmkd_lab.data.datasets.gaussian import FIGURE2, FIGURE3, worlds
     from mmkd_lab.study import figure2
-    from mmkd_lab.training.worlds import WorldsRecipe, fit_worlds
+    from mmkd_lab.training.descent import WorldsRecipe
+    from mmkd_lab.training.worlds import fit_worlds
     from tests.worlds.plain import fit_plainly
 
     torch.set_num_threads(1)

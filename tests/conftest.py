@@ -20,12 +20,32 @@ if TYPE_CHECKING:
 HOUR = 3600
 
 
+#: What takes longest comes first, so that no worker is left with a long piece at the end: a notebook is one
+#: piece, since its cells share a kernel, and so is a file of tests, which shares fixtures.
+FIRST = (
+    "03_modality_focusing",
+    "01_failure_cases",
+    "04_kd_vs_msd",
+    "00_start_here",
+    "02_modality_venn_diagram",
+)
+FIRST_FOLDERS = ("study", "experiments", "training", "cli")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The numbers of the notebooks first, the longest piece of work, which fills the store; what runs a
-    notebook for another reason last, so that it finds every network there."""
-    items.sort(key=lambda item: 0 if item.path.name == "test_numbers.py" else 1 + _of_notebooks(item))
+    """The longest first; what runs a notebook for another reason last, when every network is in the store."""
+    items.sort(key=_turn)
     for item in filter(_of_notebooks, items):
         item.add_marker(pytest.mark.timeout(HOUR))
+
+
+def _turn(item: pytest.Item) -> tuple[int, int]:
+    if item.path.suffix == ".ipynb":
+        return 0, FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST)
+    folder = item.path.parent.name
+    if _of_notebooks(item):
+        return 2, 0
+    return 1, FIRST_FOLDERS.index(folder) if folder in FIRST_FOLDERS else len(FIRST_FOLDERS)
 
 
 def _of_notebooks(item: pytest.Item) -> bool:

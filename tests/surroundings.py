@@ -27,6 +27,7 @@ def _prepare() -> None:
         os.environ[name] = str(root / name.lower())
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors are slower on more threads
     os.environ["TQDM_DISABLE"] = "1"
+    os.environ["MMKD_LAB_STATIC"] = "1"  # stored notebooks hold pictures in place of panels
     paths = [str(_CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)  # kernels and other processes test this code, too
     beside = _CHECKOUT.parent / "shared" / "data" / "mirror"

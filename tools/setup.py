@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 OLDEST, NEWEST = (3, 11), (3, 13)
 #: What tests do not import.
-TOOLS = ("mypy", "pandas-stubs", "playwright", "ruff")
+TOOLS = ("mypy", "pandas-stubs", "playwright", "ruff", "voila")
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from mmkd_lab.attribution.alignment import (
 from mmkd_lab.attribution.captum_case import CaptumCase, check_masks, feature_masks, grid
 from mmkd_lab.attribution.channels import CHANNEL_METHODS, ChannelSaliency, by_channel
 from mmkd_lab.attribution.editing import Edited, Editor
+from mmkd_lab.attribution.methods import Ablation, IntegratedGradients, Occlusion
 from mmkd_lab.attribution.modality import METHODS, by_modality
 from mmkd_lab.attribution.rankings import (
     RANKINGS,
@@ -23,7 +24,7 @@ from mmkd_lab.attribution.rankings import (
     truth_of,
 )
 from mmkd_lab.attribution.saliency import DISTANCES, closed_form, minmax, top_k_precision, weight_magnitude
-from mmkd_lab.attribution.tables import Attribution
+from mmkd_lab.attribution.tables import Attribution, Intervals
 from mmkd_lab.attribution.within import MAP_METHODS, Maps, within_modality
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "MAP_METHODS",
     "METHODS",
     "RANKINGS",
+    "Ablation",
     "Aligned",
     "Alignment",
     "Attribution",
@@ -39,9 +41,12 @@ __all__ = [
     "ChannelSaliency",
     "Edited",
     "Editor",
+    "IntegratedGradients",
+    "Intervals",
     "Joint",
     "LinearPairs",
     "Maps",
+    "Occlusion",
     "Ranking",
     "RankingContext",
     "align",

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmkd_lab.attribution.networks import batch_of
+from mmkd_lab.core.calling_off import go_on
 from mmkd_lab.core.check import LabError, require, whole
 from mmkd_lab.core.config import Count, Fraction, NonNegative, Positive, config
 from mmkd_lab.core.seed import derive
@@ -104,6 +105,7 @@ def align(
     generator = torch.Generator().manual_seed(derive(whole("seed", seed, at_least=0), "align", "order"))
     rows: list[tuple[int, str, float]] = []
     for epoch in range(joint.epochs):
+        go_on()
         order = positions[torch.randperm(len(positions), generator=generator).to(positions.device)]
         total: dict[str, Tensor] = {}
         with _seeded(nets, seed, epoch):

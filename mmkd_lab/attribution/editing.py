@@ -80,18 +80,24 @@ class Editor:
                 x = self._inputs(split)
                 passed, _ = self._cut.read(x, batch_size=BATCH)
                 if instead is None:
-                    instead = passed.mean(0) if replace == "mean" else torch.zeros_like(passed[0])
-                if channels is not None:
-                    moved = torch.where(
-                        self._gone(channels, passed), self._at(instead[None]), self._at(passed)
-                    )
-                    passed = moved.movedim(1, self._axis(passed))
-                said, read = self._rerun(x, passed)
+                    instead = _stand(passed, replace)
+                said, read = self._rerun(x, self._without(channels, passed, instead))
                 logits[split] = full(said).cpu()
                 if split in features:
                     kept[split] = full(read).cpu().numpy()
         head = None if self._head is None else full(self._head.weight.detach()).cpu().numpy()
         return Edited(logits, kept, head)
+
+    def held(self, split: str, *, replace: Stand = "mean") -> Held:
+        """A split's activations at the cut, kept: asking without other channels then runs the rest alone."""
+        one_of("replace", replace, get_args(Stand))
+        with evaluating(self.net):
+            train, _ = self._cut.read(self._inputs("train"), batch_size=BATCH)
+            x = self._inputs(split)
+            passed, said = self._cut.read(x, batch_size=BATCH)
+            alone = self._cut.alone(x, passed, said)
+        first = {name: values[:1] for name, values in x.items()} if alone else x
+        return Held(self, first, passed, _stand(train, replace), alone)
 
     def retrained(
         self, channels: Channels | None, *, recipe: Recipe, stream: int, features: Sequence[str] = ()
@@ -158,6 +164,13 @@ class Editor:
         gone = ~torch.isin(torch.arange(d), torch.from_numpy(channels))
         return gone.to(passed.device).reshape(1, d, *[1] * (passed.ndim - 2))
 
+    def _without(self, channels: Channels | None, passed: Tensor, instead: Tensor) -> Tensor:
+        """What passes with these channels alone, `instead` standing in for the others."""
+        if channels is None:
+            return passed
+        moved = torch.where(self._gone(channels, passed), self._at(instead[None]), self._at(passed))
+        return moved.movedim(1, self._axis(passed))
+
     def _rerun(self, x: Mapping[str, Tensor], passed: Tensor) -> tuple[Tensor, Tensor]:
         """(N, K) logits and (N, F) features of the network from the cut on."""
         read: list[Tensor] = []
@@ -175,3 +188,33 @@ class Editor:
             moved = self._at(passed)
             read = [moved if moved.ndim == 2 else moved.flatten(2).mean(2)]
         return torch.cat(said), torch.cat(read)
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """What passes a teacher's cut on one split; see `Editor.held`.
+
+    Where the rest needs nothing else (`alone`), `x` is one sample.
+    """
+
+    editor: Editor
+    x: Mapping[str, Tensor]
+    passed: Tensor
+    instead: Tensor
+    alone: bool
+
+    def logits(self, channels: Channels | None) -> Tensor:
+        """(N, K) of the split, as `Editor.keeping` has them."""
+        said = []
+        with evaluating(self.editor.net):
+            passed = self.editor._without(channels, self.passed, self.instead)
+            for i in range(0, len(passed), BATCH):
+                some = slice(i, i + BATCH)
+                x = self.x if self.alone else {name: values[some] for name, values in self.x.items()}
+                said.append(self.editor._cut.rerun(x, passed[some]))
+        return full(torch.cat(said)).cpu()
+
+
+def _stand(passed: Tensor, replace: Stand) -> Tensor:
+    """What stands in for channels, from what passes on the training split."""
+    return passed.mean(0) if replace == "mean" else torch.zeros_like(passed[0])

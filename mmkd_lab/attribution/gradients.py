@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mmkd_lab.attribution.captum_case import CaptumCase, cases
+from mmkd_lab.attribution.methods import IntegratedGradients, Nodes
 from mmkd_lab.attribution.networks import Explained, Network, batches, logits, scores
-from mmkd_lab.core.check import LabError, one_of, require, whole
+from mmkd_lab.core.check import LabError, require
 from mmkd_lab.models.removal import Removal
 from mmkd_lab.models.views import View
 
-#: The lab's own, then Captum's.
-Nodes = Literal[
-    "graded", "gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"
-]
 Forward = Callable[..., Tensor]
 _GRADING = 4
 
@@ -39,10 +35,9 @@ def still(operator: Removal, x: Mapping[str, Tensor], remove: Sequence[str]) -> 
 def integrated_gradients(
     asked: Explained,
     baseline: Mapping[str, Tensor],
+    how: IntegratedGradients,
     *,
     explained: Sequence[str] | None = None,
-    steps: int = 64,
-    nodes: Nodes = "graded",
 ) -> dict[str, Tensor]:
     """{modality: (N, ...)}: integrated gradients along the straight line from `baseline` to the samples.
 
@@ -51,17 +46,16 @@ def integrated_gradients(
     the integral. 'graded' takes the fourth power of Gauss-Legendre's nodes: a third of them lie in the first
     hundredth.
 
-    The modalities `explained`, by default all, move; the others stay. Each of `steps` nodes is one row per
-    sample that passes through the network; they lie as 'graded' says, or as one of Captum's methods, which
-    gives Captum's numbers. Raises `LabError` for integers and for modalities that `check_flow` refuses.
+    The modalities `explained`, by default all, move; the others stay. Captum's
+    nodes give Captum's numbers. Raises `LabError` for integers and for modalities that `check_flow` refuses.
     """
-    place, weight = _places(steps, nodes)
+    place, weight = _places(how.steps, how.path)
 
     def one(case: CaptumCase, ask: Forward, some: slice) -> tuple[Tensor, ...]:
         total, n = [torch.zeros_like(v) for v in case.inputs], len(case.inputs[0])
         base = [baseline[name][some] for name in case.names]
         together = max(1, asked.batch_size // n)
-        for k in range(0, steps, together):
+        for k in range(0, how.steps, together):
             at, by = place[k : k + together], weight[k : k + together]
             path = [_along(b, v, at) for b, v in zip(base, case.inputs, strict=True)]
             others = [v.repeat(len(at), *[1] * (v.ndim - 1)) for v in case.fixed or ()]
@@ -72,12 +66,6 @@ def integrated_gradients(
         return tuple(total)
 
     return _batched(one, asked, explained)
-
-
-def check_nodes(steps: int, nodes: str, *, layer: bool = False) -> None:
-    """Raise `LabError` for nodes that are none, or that Captum does not have at a layer."""
-    one_of("nodes", nodes, get_args(Nodes)[1 if layer else 0 :])
-    whole("steps", steps, at_least=2 if nodes == "riemann_trapezoid" else 1)
 
 
 def _places(steps: int, nodes: Nodes) -> tuple[Tensor, Tensor]:
@@ -116,11 +104,10 @@ def gradient_x_input(asked: Explained, *, explained: Sequence[str] | None = None
 def token_gradients(
     asked: Explained,
     baseline: Mapping[str, Tensor],
+    how: IntegratedGradients,
     *,
     modality: str,
     layer: nn.Module,
-    steps: int = 64,
-    nodes: Nodes = "gausslegendre",
 ) -> Tensor:
     """(N, L): integrated gradients of a token modality (N, L), at its embedding layer and summed over it.
 
@@ -133,13 +120,13 @@ def token_gradients(
     asked = replace(asked, net=_passing_copies(asked.net, layer))
     shown, way_out = type(layer).__name__, "Use method='ablation', or another layer."
     parts: list[Tensor] = []
-    for case, ask, some in cases(asked, [modality], size=max(1, asked.batch_size // steps)):
+    for case, ask, some in cases(asked, [modality], size=max(1, asked.batch_size // how.steps)):
         method = LayerIntegratedGradients(ask, layer)
         base = baseline[modality][some]
         try:
             with torch.enable_grad():
                 found = method.attribute(
-                    case.inputs, base, additional_forward_args=case.fixed, n_steps=steps, method=nodes
+                    case.inputs, base, additional_forward_args=case.fixed, n_steps=how.steps, method=how.path
                 )
         except (AssertionError, KeyError, RuntimeError) as error:
             rule = f"must be used, and a gradient of the logits must flow back to it: {error}"
@@ -161,7 +148,9 @@ def _batched(
     names = tuple(x if explained is None else explained)
     for name in names:
         if not x[name].is_floating_point():
-            way_out = "Use shapley, ablation or permutation; for tokens, within_modality(layer=<embedding>)."
+            way_out = (
+                "Use shapley, ablation or permutation; for tokens, IntegratedGradients(layer=<embedding>)."
+            )
             raise LabError(f"data[{name!r}]", x[name].dtype, "whole numbers have no gradient", way_out)
     check_flow(asked, names)
     parts: list[tuple[Tensor, ...]] = []

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmkd_lab.attribution.gradients import Nodes, check_nodes, gradient_x_input, integrated_gradients, still
+from mmkd_lab.attribution.gradients import gradient_x_input, integrated_gradients, still
+from mmkd_lab.attribution.methods import IntegratedGradients
 from mmkd_lab.attribution.networks import (
     BATCH,
     Explained,
@@ -25,7 +26,7 @@ from mmkd_lab.attribution.networks import (
     removal_of,
     targets,
 )
-from mmkd_lab.attribution.tables import Attribution, ModalityValues, tabulate
+from mmkd_lab.attribution.tables import Attribution, Intervals, ModalityValues, tabulate
 from mmkd_lab.core.check import LabError, one_of, require, whole
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
@@ -44,18 +45,14 @@ def by_modality(
     net: Network,
     data: PairedData | Mapping[str, Tensor],
     *,
-    methods: Method | Sequence[Method] = ("shapley",),
+    methods: Method | IntegratedGradients | Sequence[Method | IntegratedGradients] = ("shapley",),
     target: str | int | Tensor = "predicted",
     output: Output = "logit",
     removal: str | Removal = "zeros",
     labels: Tensor | None = None,
-    subjects: Tensor | None = None,
     split: str = "test",
-    steps: int = 64,
-    nodes: Nodes = "graded",
     draws: int = 10,
-    interval: Literal["t", "bootstrap"] = "t",
-    level: float = 0.95,
+    intervals: Intervals | None = None,
     seed: int = 0,
     batch_size: int = BATCH,
 ) -> Attribution:
@@ -70,7 +67,7 @@ def by_modality(
       All permutations are equally likely, so that m comes from each of the N samples alike, x itself among
       them; the mean over the N - 1 others alone is N / (N - 1) times as large.
     * integrated_gradients: from the removed input to x, summed by modality. They add up as shapley's do, up
-      to the error of `steps` nodes of quadrature. (Sundararajan et al. 2017, section 3)
+      to the error of quadrature, see `IntegratedGradients`. (Sundararajan et al. 2017, section 3)
     * gradient_x_input: Captum's, summed by modality; takes no removal, and claims no sum.
     * perceptual_score: accuracy lost when m is permuted in the same way, in points, without normalisation;
       per sample 100, 0 or -100, mean over `draws`. (Gat et al. 2021)
@@ -78,21 +75,15 @@ def by_modality(
     Args:
         net: takes {modality: (B, ...)} and gives logits (B, K). An nn.Module is asked in evaluation mode.
         data: a dataset, of which `split` is used, or {modality: (N, ...)}.
-        methods: one or more of `METHODS`.
+        methods: one or more of `METHODS`, or `IntegratedGradients`.
         target: 'predicted', 'label', a class number, or (N,) int64.
         output: 'logit', 'probability' or 'log_probability' (nats).
         removal: how a modality goes: an operator of `nets`, or its name; 'mean' by name needs a `PairedData`.
             Integrated gradients need 'zeros' or 'mean'; 'attention' and 'learned' need a network that says
             in its attribute `removals` that it heeds their masks.
         labels: (N,) int64, for target='label' and the perceptual score; a `PairedData` brings its own.
-        subjects: (N,) int64, who each sample comes from (a speaker); a `PairedData` brings its groups.
-            Samples of one subject are not independent, and intervals are then over subjects.
-        steps, nodes: how many nodes the integral has, and where on the path: 'graded' (most of them near the
-            removed input), or one of Captum's, which lie evenly: 'gausslegendre', 'riemann_middle', ... On a
-            network with a kink, such as a ReLU, both are off by up to the weight of a node: relu(relu(3) - 1
-            - relu(1)) gives its first input 1.5 in truth and with Captum's nodes, 1.551 with 'graded'.
         draws: permutations.
-        interval, level: 't' or 'bootstrap', over samples or subjects, see `tables.tabulate`; coverage.
+        intervals: their kind and level, and who the samples come from.
         seed: of permutations and bootstrap.
         batch_size: samples that pass through the network at once.
 
@@ -100,20 +91,36 @@ def by_modality(
     12 modalities, permutations of fewer than 2 samples, values that are not finite, a probability or accuracy
     of one logit, gradients that do not reach a modality on which the logits depend.
     """
-    chosen = (methods,) if isinstance(methods, str) else tuple(methods)
-    for method in chosen:
-        one_of("methods", method, METHODS)
-    rule = "must name at least one method, and none twice"
-    require(0 < len(chosen) == len(set(chosen)), "methods", methods, rule)
+    chosen = _chosen(methods)
     whole("draws", draws)
-    check_nodes(steps, nodes)
-    samples = NetInputs.of(net, data, labels=labels, subjects=subjects, split=split)
+    intervals = intervals or Intervals()
+    samples = NetInputs.of(net, data, labels=labels, subjects=intervals.subjects, split=split)
     operator = removal_of(removal, data, net, seed=seed)
     with evaluating(net):
         asked, z = Explained.of(net, samples, target, output, batch_size)
-        case = _Case(asked, z, samples.labels, operator, (steps, nodes), draws, seed)
+        integral = chosen.get("integrated_gradients") or IntegratedGradients()
+        case = _Case(asked, z, samples.labels, operator, integral, draws, seed)
         found = [_METHODS[method](case) for method in chosen]
-    return tabulate(found, samples, asked.target, interval=interval, level=level, seed=seed)
+    return tabulate(found, samples, asked.target, intervals, seed=seed)
+
+
+def _chosen(
+    methods: Method | IntegratedGradients | Sequence[Method | IntegratedGradients],
+) -> dict[Method, IntegratedGradients | None]:
+    """{method: what is set of it}."""
+    listed = (methods,) if isinstance(methods, (str, IntegratedGradients)) else tuple(methods)
+    chosen: dict[Method, IntegratedGradients | None] = {}
+    for one in listed:
+        if isinstance(one, IntegratedGradients):
+            rule = "belongs to within_modality: a modality as a whole has no layer"
+            require(one.layer is None, "layer", one.layer, rule)
+            chosen["integrated_gradients"] = one
+        else:
+            one_of("methods", one, METHODS)
+            chosen[one] = None
+    rule = "must name at least one method, and none twice"
+    require(0 < len(chosen) == len(listed), "methods", methods, rule)
+    return chosen
 
 
 @dataclass(eq=False)
@@ -124,7 +131,7 @@ class _Case:
     z: Tensor
     labels: Tensor | None
     operator: Removal
-    path: tuple[int, Nodes]
+    integral: IntegratedGradients
     draws: int
     seed: int
 
@@ -199,9 +206,9 @@ def _perceptual(case: _Case) -> ModalityValues:
 
 
 def _integrated(case: _Case) -> ModalityValues:
-    asked, (steps, nodes) = case.asked, case.path
+    asked = case.asked
     base = still(case.operator, asked.x, case.names)
-    found = integrated_gradients(asked, base, steps=steps, nodes=nodes)
+    found = integrated_gradients(asked, base, case.integral)
     total = asked.read(case.z) - asked.value(base)
     return ModalityValues("integrated_gradients", _summed(found), total[:, None], exact=False)
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mmkd_lab.attribution.layers import Cut, Readout
+from mmkd_lab.core.calling_off import go_on
 from mmkd_lab.core.check import LabError, require
 
 Distance = Literal["mse", "l1", "kl"]
@@ -152,6 +153,7 @@ def permuted_rest(
     together = max(1, batch_size // rows)
     found = student.new_zeros(len(orders), passed.shape[axis])
     for k in range(0, len(moving), together):
+        go_on()
         channels = moving[k : k + together]
         c, taken = len(channels), passed.index_select(axis, channels)
         each = torch.arange(c, device=passed.device)

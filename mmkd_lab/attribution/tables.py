@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pydantic import Field
 from torch import Tensor
 
 from mmkd_lab.attribution.networks import NetInputs, Numbers
-from mmkd_lab.core.check import LabError, one_of, real, require, whole
+from mmkd_lab.core.check import LabError, require, whole
+from mmkd_lab.core.config import Positive, config
 from mmkd_lab.core.seed import derive
 from mmkd_lab.core.stats import Interval
 
@@ -23,10 +25,25 @@ ALL = "all"
 #: The mean residual of an integral, relative to the values' size, that is passed without a word.
 QUADRATURE = 0.05
 ROUNDING = 1e-9
-INTERVALS = ("t", "bootstrap")
+Kind = Literal["t", "bootstrap"]
 RESAMPLES = 2000
 #: Resampled counts held at once.
 _NUMBERS = 1 << 22
+
+
+@config
+class Intervals:
+    """Of means over samples, or over subjects, whose samples are not independent.
+
+    Args:
+        kind: 't' (Student's) or 'bootstrap' (percentiles of 2,000 resampled means).
+        level: their coverage.
+        subjects: (N,) int64, who each sample comes from (a speaker); a `PairedData` brings its groups.
+    """
+
+    kind: Kind = "t"
+    level: Annotated[Positive, Field(le=0.9999)] = 0.95
+    subjects: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,25 +124,20 @@ def tabulate(
     found: Sequence[ModalityValues],
     samples: NetInputs,
     target: Tensor,
+    intervals: Intervals,
     *,
-    interval: str = "t",
-    level: float = 0.95,
     seed: int = 0,
 ) -> Attribution:
     """Turn values into the tidy table, the check of sums and the shares.
 
-    `target` (N,) is the class each sample was asked about. Intervals are 't' (Student's) or 'bootstrap'
-    (percentiles of 2,000 resampled means), over samples or, where there are several of one subject, over
-    subjects: the variance is then that of the subjects' sums about the mean (Cochran 1977, section 6.3), with
-    one degree of freedom less than subjects.
+    `target` (N,) is the class each sample was asked about. Intervals are over samples or, where there are
+    several of one subject, over subjects: the variance is then that of the subjects' sums about the mean
+    (Cochran 1977, section 6.3), with one degree of freedom less than subjects.
 
-    Raises `LabError` for an unknown interval, a level outside (0, 1), values that are not finite, a class
-    called 'all', a class without a name.
+    Raises `LabError` for values that are not finite, a class called 'all', a class without a name.
     """
     from scipy.special import stdtrit  # scipy.stats costs half a second to import
 
-    one_of("interval", interval, INTERVALS)
-    real("level", level, above=0.0, at_most=0.9999)
     whole("seed", seed, at_least=0)
     names, index = _names(target.cpu().numpy(), samples.classes), samples.index.tolist()
     kinds = sorted(set(names.tolist()))
@@ -133,7 +145,8 @@ def tabulate(
         ALL not in kinds, "classes", ALL, "is what the row over all classes is called", "Rename the class."
     )
     who = np.arange(len(names)) if samples.subjects is None else samples.subjects.cpu().numpy()
-    means = Means(interval, level, seed, who)
+    level = intervals.level
+    means = Means(intervals.kind, level, seed, who)
     groups = {ALL: names == names, **({kind: names == kind for kind in kinds} if len(kinds) > 1 else {})}
     rows: list[Row] = []
     for values in found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -12,15 +12,9 @@ import torch
 from torch import Tensor
 
 from mmkd_lab.attribution.captum_case import cases, check_regions, grid, window
-from mmkd_lab.attribution.gradients import (
-    Nodes,
-    check_nodes,
-    gradient_x_input,
-    integrated_gradients,
-    still,
-    token_gradients,
-)
+from mmkd_lab.attribution.gradients import gradient_x_input, integrated_gradients, still, token_gradients
 from mmkd_lab.attribution.layers import module_named
+from mmkd_lab.attribution.methods import Ablation, IntegratedGradients, Occlusion
 from mmkd_lab.attribution.networks import (
     BATCH,
     Explained,
@@ -39,13 +33,7 @@ from mmkd_lab.models.removal import Removal
 
 MapMethod = Literal["integrated_gradients", "gradient_x_input", "ablation", "occlusion"]
 MAP_METHODS = get_args(MapMethod)
-_USES = {
-    "patch": ("ablation", "occlusion"),
-    "stride": ("occlusion",),
-    "regions": ("ablation",),
-    "layer": ("integrated_gradients",),
-    "nodes": ("integrated_gradients",),
-}
+_SETTINGS = {each.name: each for each in (IntegratedGradients, Ablation, Occlusion)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,18 +95,12 @@ def within_modality(
     data: PairedData | Mapping[str, Tensor],
     *,
     modality: str,
-    method: MapMethod = "integrated_gradients",
+    method: MapMethod | IntegratedGradients | Ablation | Occlusion = "integrated_gradients",
     target: str | int | Tensor = "predicted",
     output: Output = "logit",
     removal: str | Removal = "zeros",
-    patch: int | Sequence[int] | None = None,
-    stride: int | Sequence[int] | None = None,
-    regions: Tensor | None = None,
-    layer: str | None = None,
     labels: Tensor | None = None,
     split: str = "test",
-    steps: int = 64,
-    nodes: Nodes | None = None,
     batch_size: int = BATCH,
 ) -> Maps:
     """Maps over image regions, spectrogram cells, tokens or feature columns, by Captum.
@@ -126,34 +108,25 @@ def within_modality(
     The other modalities stay as they are.
 
     * integrated_gradients: from the removed modality to the modality; a map sums to f(x) - f(x without it),
-      and the residual says how well. A modality of tokens (N, L) needs `layer`, its embedding's name in
-      `net`.
+      and the residual says how well. A modality of tokens (N, L) needs its embedding's name in `net`:
+      `IntegratedGradients(layer="embedding")`.
     * gradient_x_input: claims no sum.
-    * ablation: f(x) - f(x with one region removed), for every region.
-    * occlusion: the same with a window that slides over the sample by `stride`; a cell holds the mean over
-      the windows that covered it. (Zeiler and Fergus 2014, section 4.2)
+    * ablation: f(x) - f(x with one region removed), for every region; `Ablation(patch=7)`.
+    * occlusion: the same with a window that slides over the sample, `Occlusion(patch=4, stride=2)`; a cell
+      holds the mean over the windows that covered it. (Zeiler and Fergus 2014, section 4.2)
 
     Args:
-        net, data, target, output, labels, split, steps, batch_size: as in `by_modality`.
-        modality, method: which one, and one of `MAP_METHODS`.
+        net, data, target, output, labels, split, batch_size: as in `by_modality`.
+        modality: which one.
+        method: one of `MAP_METHODS`, or an `IntegratedGradients`, `Ablation` or `Occlusion`.
         removal: 'zeros', 'mean', or an operator of either kind: what removed cells hold. Zero is token 0.
-        patch: sides of a region or window, see `grid`. Default: 1 for one axis (tokens, columns), 4 for maps.
-        stride: of the window; by default the patch, so that windows do not overlap.
-        regions: (...) region numbers of one sample instead of patches, for ablation.
-        layer: the name of the embedding of a token modality.
-        nodes: where they lie, as in `by_modality`; by default 'graded', and at a layer, where there are
-            Captum's only, 'gausslegendre'.
 
     Raises `LabError` for an unknown modality, method, class, layer or removal, regions of another shape,
-    tokens without a layer, or patch, stride, regions or layer given to a method that does not use them.
+    tokens without a layer.
     """
-    one_of("method", method, MAP_METHODS)
-    given = {"patch": patch, "stride": stride, "regions": regions, "layer": layer, "nodes": nodes}
-    for name, value in given.items():
-        rule = f"belongs to {' or '.join(_USES[name])}, and the method is {method!r}"
-        require(value is None or method in _USES[name], name, value, rule)
-    path: Nodes = nodes or ("graded" if layer is None else "gausslegendre")
-    check_nodes(steps, path, layer=layer is not None)
+    name = method if isinstance(method, str) else str(getattr(method, "name", method))
+    one_of("method", name, MAP_METHODS)
+    how = _SETTINGS[name]() if method in _SETTINGS else method
     samples = NetInputs.of(net, data, labels=labels, split=split)
     one_of("modality", modality, list(samples.x))
     base = still(removal_of(removal, data, net), samples.x, [modality])
@@ -161,24 +134,24 @@ def within_modality(
     residual, cut, alone = None, None, [modality]
     with evaluating(net):
         asked, z = Explained.of(net, samples, target, output, batch_size)
-        if method == "integrated_gradients":
-            if layer is None:
-                maps = integrated_gradients(asked, base, explained=alone, steps=steps, nodes=path)[modality]
+        if isinstance(how, IntegratedGradients):
+            if how.layer is None:
+                maps = integrated_gradients(asked, base, how, explained=alone)[modality]
             else:
-                inside = module_named(net, layer)
-                maps = token_gradients(asked, base, modality=modality, layer=inside, steps=steps, nodes=path)
+                inside = module_named(net, how.layer)
+                maps = token_gradients(asked, base, how, modality=modality, layer=inside)
             sums = maps.double().reshape(len(maps), -1).sum(1).cpu().numpy()
             residual = sums - (asked.read(z) - asked.value(base))
-        elif method == "gradient_x_input":
+        elif isinstance(how, str):
             maps = gradient_x_input(asked, explained=alone)[modality]
         else:
-            settings, cut = _pieces(method, values, modality, patch, stride, regions)
-            maps = _perturbed(method, asked, base, modality, settings)
+            settings, cut = _pieces(how, values, modality)
+            maps = _perturbed(how, asked, base, modality, settings)
     return Maps(
         maps.double().cpu().numpy(),
         full(values).cpu().numpy(),
         modality,
-        method,
+        name,
         asked.target.cpu().numpy(),
         None if cut is None else cut.cpu().numpy(),
         residual,
@@ -186,12 +159,7 @@ def within_modality(
 
 
 def _pieces(
-    method: MapMethod,
-    values: Tensor,
-    modality: str,
-    patch: int | Sequence[int] | None,
-    stride: int | Sequence[int] | None,
-    regions: Tensor | None,
+    how: Ablation | Occlusion, values: Tensor, modality: str
 ) -> tuple[dict[str, object], Tensor | None]:
     """What Captum is told of the pieces that are removed one by one, and the regions of an ablation."""
     shape = tuple(values.shape[1:])
@@ -200,28 +168,30 @@ def _pieces(
         "by_modality ablates the modality as a whole.",
     )
     require(len(shape) > 0, f"data[{modality!r}]", tuple(values.shape), rule, way_out)
-    side = (1 if len(shape) < 2 else 4) if patch is None else patch
-    if method == "ablation":
-        both = patch is not None and regions is not None
-        require(not both, "patch", patch, "must not be given together with regions")
-        cut = grid(shape, side) if regions is None else check_regions(regions, values)
+    side = (1 if len(shape) < 2 else 4) if how.patch is None else how.patch
+    if isinstance(how, Ablation):
+        cut = grid(shape, side) if how.regions is None else check_regions(how.regions, values)
         # Captum walks through all numbers, lowest to highest, those that do not occur too.
         dense = torch.unique(cut, return_inverse=True)[1]
         return {"feature_mask": dense.unsqueeze(0).to(values.device)}, cut
-    covers, moves = window(shape, side), window(shape, side if stride is None else stride)
+    covers, moves = window(shape, side), window(shape, side if how.stride is None else how.stride)
     fits = all(move <= cover for move, cover in zip(moves, covers, strict=True))
     way_out = "Use a stride of at most the patch."
-    require(fits, "stride", stride, "must leave no cell between two windows", way_out)
+    require(fits, "stride", how.stride, "must leave no cell between two windows", way_out)
     return {"sliding_window_shapes": covers, "strides": moves}, None
 
 
 def _perturbed(
-    method: str, asked: Explained, base: dict[str, Tensor], modality: str, settings: dict[str, object]
+    how: Ablation | Occlusion,
+    asked: Explained,
+    base: dict[str, Tensor],
+    modality: str,
+    settings: dict[str, object],
 ) -> Tensor:
     """Captum's perturbations, several at a time for few samples, and few samples at a time for many."""
-    from captum.attr import FeatureAblation, Occlusion  # a second to import
+    from captum import attr  # a second to import
 
-    kind, parts = FeatureAblation if method == "ablation" else Occlusion, []
+    kind, parts = attr.FeatureAblation if isinstance(how, Ablation) else attr.Occlusion, []
     for case, ask, some in cases(asked, [modality]):
         together = max(1, asked.batch_size // len(case.inputs[0]))
         given = {"additional_forward_args": case.fixed, "perturbations_per_eval": together}

@@ -17,6 +17,7 @@ from mmkd_lab.cli.execute import Listener, Surroundings, execute
 from mmkd_lab.cli.kernel import end_kernel, package_path, thread_share
 from mmkd_lab.cli.library import Notebook
 from mmkd_lab.cli.record import HEARTBEAT, Outcome, Run, duration, memory
+from mmkd_lab.core.places import STATIC_VARIABLE
 from mmkd_lab.core.progress import Told
 
 LINE_EVERY = 30.0  # seconds
@@ -33,7 +34,6 @@ def carry_out(
     jobs: int | None,
     task: Task = execute,
     progress: bool = True,
-    sanitize: bool = False,
 ) -> Run:
     """Do what has not ended of a run through joblib, writing its record and page whenever it changes.
 
@@ -45,11 +45,16 @@ def carry_out(
 
     work = [pair for pair in zip(notebooks, run.outcomes, strict=True) if not pair[1].ended]
     jobs = jobs if jobs is None else max(1, min(jobs, len(work)))
-    # A notebook that runs by itself has nobody to watch a bar inside it.
-    environment = {"TQDM_DISABLE": "1", **package_path(), **thread_share(effective_n_jobs(jobs))}
+    # A notebook that runs by itself has nobody to watch a bar inside it, or to move a slider.
+    environment = {
+        "TQDM_DISABLE": "1",
+        STATIC_VARIABLE: "1",
+        **package_path(),
+        **thread_share(effective_n_jobs(jobs)),
+    }
     screen = Screen(sys.stderr, shown=progress)
     with Board(run, publish, screen) as board, stopping(board):
-        around = Surroundings(run.folder, environment, board, sanitize)
+        around = Surroundings(run.folder, environment, board, run.sanitize)
         calls = (delayed(_apart)(task, notebook, outcome, around) for notebook, outcome in work)
         options = {"n_jobs": jobs, "prefer": "threads", "batch_size": 1}
         try:

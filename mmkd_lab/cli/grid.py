@@ -71,13 +71,18 @@ def sweep(
             with FileLock(folder / ".lock", timeout=0):
                 settle(root)
                 outcomes = [_stored(folder, _outcome(chosen, values)) for values in combinations]
-                about = {"jobs": jobs or 1, "profile": profile, "title": f"Sweep of {chosen.name}"}
+                about = {
+                    "jobs": jobs or 1,
+                    "profile": profile,
+                    "title": f"Sweep of {chosen.name}",
+                    "sanitize": sanitize,
+                }
                 begun = Run.begin(folder, outcomes, **about)
                 _publish(begun)
                 if begun.ended:
                     return begun
-                todo, shown = [chosen] * len(outcomes), {"progress": progress, "sanitize": sanitize}
-                return carry_out(todo, begun, _publish, jobs=jobs, task=_keep, **shown)
+                todo = [chosen] * len(outcomes)
+                return carry_out(todo, begun, _publish, jobs=jobs, task=_keep, progress=progress)
         except Timeout:
             rule = "is being written to by another sweep"
             raise LabError("out", str(folder), rule, "Wait for it, or give another folder") from None

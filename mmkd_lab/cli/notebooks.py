@@ -43,7 +43,7 @@ def run(
         out, notebooks: the folder for runs, and another folder of notebooks than the lab's own.
         progress: whether to show progress on standard error.
         as_text: whether the values of `parameters` are text, as on a command line.
-        sanitize: whether scripts and the like are taken out of the pages made of notebooks.
+        sanitize: whether scripts and the like are taken out of the pages made of notebooks, and of the run's.
 
     Returns what became of each notebook; a failed one stops no other. Raises `LabError` for wrong input,
     before any kernel is started and before anything is written, and `KeyboardInterrupt` when interrupted; the
@@ -59,10 +59,11 @@ def run(
         check_latest(out)
         folder = new_run_folder(out)
         settle(folder.parent)
-        begun = Run.begin(folder, [*map(waiting, chosen, values)], jobs=jobs, profile=profile)
+        about = {"jobs": jobs, "profile": profile, "sanitize": sanitize}
+        begun = Run.begin(folder, [*map(waiting, chosen, values)], **about)
         publish(begun)
         point_latest(folder)
-        return carry_out(chosen, begun, publish, jobs=jobs, progress=progress, sanitize=sanitize)
+        return carry_out(chosen, begun, publish, jobs=jobs, progress=progress)
 
 
 def publish(run: Run) -> None:

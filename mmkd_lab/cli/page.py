@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 _LARGEST_SVG = 3_000_000
+_LARGEST_FRAME = 4_000_000
 _WIDE = 1300  # pixels
 _TIDY = ("study", "dataset", "arm", "role", "seed", "split", "metric", "value")
 _UNITS = {"accuracy": "accuracy (%)", "nll": "nll (nats)"}
@@ -76,12 +77,22 @@ class StudyFile:
 
 
 @dataclass(frozen=True)
+class PageFile:
+    """A page that a notebook wrote, shown in a frame apart; without `content` it is left out."""
+
+    name: str
+    link: str
+    content: str = ""
+
+
+@dataclass(frozen=True)
 class Report:
     """All that one notebook left behind."""
 
     studies: tuple[StudyFile, ...] = ()
     pictures: tuple[Picture, ...] = ()
     tables: tuple[TableFile, ...] = ()
+    frames: tuple[PageFile, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -110,7 +121,7 @@ def write_index(run: Run, table: Path | None = None) -> Path:
 def _section(run: Run, outcome: Outcome) -> dict[str, Any]:
     files = {suffix: run.folder / f"{outcome.name}.{suffix}" for suffix in ("ipynb", "html")}
     links = {suffix: path.is_file() and link_to(path, run.folder) for suffix, path in files.items()}
-    report = gather(run.folder, outcome.name) if outcome.ended else Report()
+    report = gather(run.folder, outcome.name, sanitize=run.sanitize) if outcome.ended else Report()
     return {"outcome": outcome, "report": report, "links": links}
 
 
@@ -138,8 +149,11 @@ def _template() -> Template:
     return environment.get_template("index.html.j2")
 
 
-def gather(folder: Path, name: str) -> Report:
-    """The report of the notebook `name` of the run in `folder`; what cannot be read is named, not raised."""
+def gather(folder: Path, name: str, *, sanitize: bool = False) -> Report:
+    """The report of the notebook `name` of the run in `folder`; what cannot be read is named, not raised.
+
+    `sanitize` leaves pages out that the notebook wrote: they hold scripts.
+    """
     files = sorted(path for path in (folder / name).glob("*.*") if path.is_file())
     studies, problems = [], []
     for path in (path for path in files if path.suffix == ".json"):
@@ -156,7 +170,14 @@ def gather(folder: Path, name: str) -> Report:
         pictures += _notebook_pictures(folder / f"{name}.ipynb", shown)
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         problems.append(f"{name}.ipynb cannot be read: {error!r}")
-    return Report(tuple(studies), tuple(pictures), tuple(tables), tuple(problems))
+    frames = [_frame(path, folder, sanitize=sanitize) for path in files if path.suffix == ".html"]
+    return Report(tuple(studies), tuple(pictures), tuple(tables), tuple(frames), tuple(problems))
+
+
+def _frame(path: Path, folder: Path, *, sanitize: bool) -> PageFile:
+    shown = not sanitize and path.stat().st_size <= _LARGEST_FRAME
+    content = path.read_text(encoding="utf-8", errors="replace") if shown else ""
+    return PageFile(path.name, link_to(path, folder), content)
 
 
 def link_to(path: Path, folder: Path) -> str:

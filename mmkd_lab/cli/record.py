@@ -77,7 +77,8 @@ class Outcome:
 class Run:
     """A run: its folder, when it began, how, every outcome in order, and the wall-clock time so far.
 
-    `title` heads the page; `process` is who runs it: host, process id, and when that process began.
+    `title` heads the page; `sanitize` keeps what is active out of the pages; `process` is who runs it: host,
+    process id, and when that process began.
     """
 
     folder: Path
@@ -88,6 +89,7 @@ class Run:
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     title: str = ""
+    sanitize: bool = False
     process: tuple[str, int, float] | None = None
 
     @classmethod

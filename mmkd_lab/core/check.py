@@ -17,6 +17,9 @@ T = TypeVar("T")
 
 #: What the system says of a file that is not what it should be; its other refusals are none of the file's.
 _OF_THE_FILE = (None, errno.ENOENT, errno.EISDIR, errno.EINVAL, errno.ENXIO)
+#: What the content of a file is made of once it is read: asking one of these for what it lacks is no slip of
+#: a reader's author, as a name that is nowhere would be.
+_CONTENT = (bytes, dict, float, int, list, str, type(None))
 _LONGEST_VALUE, _MOST_ITEMS, _LARGEST_WHOLE = 80, 1_000_000, 2**63 - 1
 
 
@@ -42,24 +45,43 @@ class UnreadableFile(LabError):
 
 @contextmanager
 def reading(name: Path | str, rule: str, way_out: str = "") -> Iterator[None]:
-    """Whatever goes wrong inside is a fault of the file: readers of other people's formats raise many kinds.
+    """What goes wrong inside is a fault of the file: readers of other people's formats raise many kinds, some
+    of which have no common base, so that no list of them is ever whole.
 
     Raises `DamagedFile` with the rule and the way out, but `UnreadableFile` where the machine has no memory
-    left or does not let this user read: that says nothing of the file, and nobody should replace it.
+    left or does not let this user read: that says nothing of the file, and nobody should replace it. What no
+    content can cause, an unknown name, a broken assertion or a module without an attribute, is a fault of
+    the reader and passes as it is. A TypeError may be either, and is named.
     """
     try:
         yield
     except (DamagedFile, UnreadableFile):
         raise
     except Exception as error:
+        if _of_the_reader(error):
+            raise
         not_its_own = isinstance(error, (MemoryError, ImportError))
         if not_its_own or getattr(error, "errno", None) not in _OF_THE_FILE:
             why = getattr(error, "strerror", None) or str(error) or "not enough memory"
             use = "It may be sound: have it made readable for you, or use a copy of your own"
             raise UnreadableFile(str(name), why, "cannot be read", use) from error
-        told = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        shown = "truncated" if isinstance(error, EOFError) else told
-        raise DamagedFile(str(name), shown, rule, way_out) from error
+        raise DamagedFile(str(name), _told(error), rule, way_out) from error
+
+
+def _of_the_reader(error: Exception) -> bool:
+    if isinstance(error, AttributeError):
+        return not isinstance(error.obj, _CONTENT)
+    return isinstance(error, (NameError, AssertionError))
+
+
+def _told(error: Exception) -> str:
+    """What an error says of a file; its kind too where the words alone say little."""
+    if isinstance(error, EOFError):
+        return "truncated"
+    kind, text = type(error).__name__, getattr(error, "strerror", None) or str(error)
+    if isinstance(error, (TypeError, AttributeError, LookupError)):
+        return f"{kind}: {text}"
+    return text or kind
 
 
 @contextmanager

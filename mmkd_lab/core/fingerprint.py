@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from types import CodeType
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +40,34 @@ def digest_arrays(arrays: Iterable[tuple[str, npt.NDArray[np.generic]]], *, leng
         total.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
         total.update(np.ascontiguousarray(array).data)
     return total.hexdigest()[:length]
+
+
+def source_text(value: object) -> str:
+    """What a class or a function of somebody's says: its source, or its bytecode where it has no file, as
+    when it was typed at a prompt; of any other object that of its class, what a partial one fixes beside."""
+    if isinstance(value, partial):
+        return f"{source_text(value.func)}{value.args}{value.keywords}"
+    if inspect.ismethod(value):
+        return source_text(value.__func__)
+    if not isinstance(value, type) and not inspect.isroutine(value):
+        value = type(value)
+    try:
+        found = inspect.getsource(value)
+    except (OSError, TypeError):
+        found = ""
+    # Python 3.13 takes a class's line for one of its module's file, wherever the class was made.
+    if found and (not isinstance(value, type) or f"class {value.__name__}" in found):
+        return found
+    if inspect.isfunction(value):
+        return repr(_bytecode(value.__code__))
+    named = vars(value).values() if isinstance(value, type) else ()
+    members = [one for one in (getattr(one, "fget", one) for one in named) if inspect.isfunction(one)]
+    return f"{value.__module__}.{value.__qualname__}{''.join(map(source_text, members))}"
+
+
+def _bytecode(code: CodeType) -> tuple[object, ...]:
+    inner = [_bytecode(one) if isinstance(one, CodeType) else one for one in code.co_consts]
+    return code.co_code, inner, code.co_names
 
 
 #: The floors whose code decides what a network learns and says.

@@ -1,4 +1,4 @@
-"""The user's own folders, under one name of the application: what was downloaded, and what was computed."""
+"""The user's own folders, under one name of the application, and what the environment says of the user."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 RESULTS_VARIABLE = "MMKD_LAB_RESULTS"
+#: Set to 1 where nobody is there to move a slider: panels then show pictures of a few states.
+STATIC_VARIABLE = "MMKD_LAB_STATIC"
 _APPLICATION = "mmkd_lab"
 
 
@@ -26,3 +28,8 @@ def user_cache() -> Path:
 def results_folder() -> Path:
     """Where a notebook writes its result files: MMKD_LAB_RESULTS, which a run sets, or `runs/results`."""
     return Path(os.environ.get(RESULTS_VARIABLE) or Path("runs") / "results")
+
+
+def nobody_watches() -> bool:
+    """Whether MMKD_LAB_STATIC is 1."""
+    return os.environ.get(STATIC_VARIABLE) == "1"

@@ -14,11 +14,9 @@ A method is one file: a frozen configuration that derives from `Method` and is r
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
-from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import WrapValidator
@@ -26,7 +24,7 @@ from torch import Tensor
 
 from mmkd_lab.core.check import LabError, listing, require
 from mmkd_lab.core.config import config
-from mmkd_lab.core.fingerprint import digest, digest_arrays
+from mmkd_lab.core.fingerprint import digest, digest_arrays, source_text
 from mmkd_lab.core.registry import Registry
 from mmkd_lab.data.task import Task
 from mmkd_lab.models.layers import HEAD as HEAD
@@ -59,7 +57,8 @@ class Outputs:
     `logits` (R, B, K), for a dense task (R, B, K, H, W), of the full input, and {view: the same} under other
     `views`; `features` {layer: (R, B, F)} of the full input, `HEAD` being what the head reads, and
     `view_features` {view: (R, B, F)} what it reads under other views; on the teacher's side `weights`
-    {view: (R, B)}, of each sample. Its methods raise `LabError` for what nobody computed.
+    {view: (R, B)}, of each sample; on the student's `epoch`, from 1, None outside training. Its methods raise
+    `LabError` for what nobody computed.
     """
 
     logits: Tensor
@@ -67,6 +66,7 @@ class Outputs:
     features: Mapping[str, Tensor] = field(default_factory=dict)
     view_features: Mapping[View, Tensor] = field(default_factory=dict)
     weights: Mapping[View, Tensor] = field(default_factory=dict)
+    epoch: int | None = None
 
     def under(self, view: View) -> Tensor:
         """The logits under a view."""
@@ -231,19 +231,7 @@ def source_digest(cls: type) -> str:
     """A digest of the source of a class and of its bases that are not of this package; '' when all are."""
     ours = __name__.partition(".")[0]
     own = [one for one in cls.__mro__ if one.__module__.partition(".")[0] not in (ours, "builtins")]
-    return digest([_source(one) for one in own]) if own else ""
-
-
-def _source(of: type | FunctionType) -> str:
-    try:
-        return inspect.getsource(of)
-    except (OSError, TypeError):
-        # A notebook's class has no file: its functions have, or at least their bytecode.
-        if isinstance(of, type):
-            members = [getattr(one, "fget", one) for one in vars(of).values()]
-            return "".join(_source(one) for one in members if inspect.isfunction(one))
-        plain = [one for one in of.__code__.co_consts if not isinstance(one, CodeType)]
-        return repr((of.__code__.co_code, plain, of.__code__.co_names))
+    return digest([source_text(one) for one in own]) if own else ""
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
@@ -259,4 +247,4 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
         return [_plain(one) for one in value]
     if is_dataclass(value) and not isinstance(value, type):
         return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
-    return inspect.getsource(value) if callable(value) else value
+    return source_text(value) if callable(value) else value

@@ -25,7 +25,7 @@ class Claim:
     Args:
         treated, control: arms.
         found: the mean difference with its interval.
-        role: whose networks are compared, 'student' or 'teacher'.
+        role: whose networks are compared, 'student' or 'teacher'; 'number' where more is not better.
         where: where it holds, in words: 'on the full input', 'at 75 % removed', or nothing.
         names: what sentences call an arm, where not by its label.
     """
@@ -55,6 +55,7 @@ class Claim:
 _SAYS = {
     "student": {1: "is better than", 0: "is not shown to differ from", -1: "is worse than"},
     "teacher": {1: "is stronger than", 0: "is not shown to differ from", -1: "is weaker than"},
+    "number": {1: "is above", 0: "is not shown to differ from", -1: "is below"},
 }
 _TITLE = {"is better than": "beats", "is worse than": "falls short of"}
 #: Said once where a difference rests on one seed.

@@ -155,6 +155,7 @@ class StudentTask:
         removal: how modalities go.
         probe: the split on which its features are kept, or None.
         pruned_from: the teacher that it is pruned from, its state and its source.
+        keep: whether its own network is kept, too; see `state_of`.
     """
 
     source: Source
@@ -169,6 +170,7 @@ class StudentTask:
     removal: Removal
     probe: str | None = None
     pruned_from: tuple[Source, Arrays, Recipe] | None = None
+    keep: bool = False
 
 
 def train_student(task: StudentTask) -> JobOutcome:
@@ -209,7 +211,8 @@ def _start(task: StudentTask) -> tuple[Replicas, int]:
 
 
 def _kept(task: StudentTask, fitted: TrainingResult, taught: TeacherOutputs | None) -> dict[str, np.ndarray]:
-    network, kept = fitted.replicas, dict[str, np.ndarray]()
+    network = fitted.replicas
+    kept = state_of(network) if task.keep else {}
     for split in (one for one in task.data.splits if one == task.probe or one not in ("train", "meta")):
         for view in task.views:
             seen = None if view == task.views[0] else view

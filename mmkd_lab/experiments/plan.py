@@ -43,6 +43,7 @@ class Plan:
         taught: what the teachers say that have been asked.
         pairs: the jointly trained pairs, {(agreement, seed): pair}.
         rankings: the saliency of their teachers' channels, likewise.
+        keep: whether a student's own network is kept with what it says.
     """
 
     experiment: Experiment
@@ -52,6 +53,7 @@ class Plan:
     pairs: dict[tuple[bool, int], repairs.Pair] = field(default_factory=dict)
     rankings: dict[tuple[bool, int], ChannelSaliency] = field(default_factory=dict)
     gates: dict[int, Mapping[View, torch.Tensor]] = field(default_factory=dict)
+    keep: bool = False
 
     def teach(self, teachers: Iterable[Teacher]) -> None:
         """Have these teachers trained, edited and asked, as far as they have not been."""
@@ -250,14 +252,8 @@ class Plan:
             recipe=experiment.teacher_recipe.as_dict() if instead == "retrain" else None,
             probe=experiment.probe,
         )
-        task = repairs.EditTask(
-            self.pairs[which],
-            self.place,
-            edit,
-            self.rankings[which],
-            experiment.teacher_recipe,
-            experiment.probe,
-        )
+        pair, ranking = self.pairs[which], self.rankings[which]
+        task = repairs.EditTask(pair, self.place, edit, ranking, experiment.teacher_recipe, experiment.probe)
         return Job(
             made, repairs.ask_edited, task, f"teacher {kind.ranking or kind.training}, seed {teacher.seed}"
         )
@@ -295,6 +291,7 @@ class Plan:
             probe=probe,
             removal=experiment.config.removal if len(experiment.looked_at) > 1 or drop else None,
             seed=student.seed,
+            keep=self.keep,
         )
         task = StudentTask(
             experiment.student,
@@ -309,6 +306,7 @@ class Plan:
             experiment.removal(),
             probe,
             pruned,
+            self.keep,
         )
         return Job(made, train_student, task, f"student {arm.name}, seed {student.seed}")
 

@@ -206,6 +206,19 @@ def by_sample(logits: Mapping[str, torch.Tensor], data: PairedData) -> TeacherOu
     return TeacherOutputs(index, torch.cat(list(logits.values()))[None], identity=identity_of(data))
 
 
+def untrained(experiment: Experiment) -> tuple[nn.Module, nn.Module, dict[str, torch.Tensor]]:
+    """Teacher and student before training, and a few samples for them."""
+    data, streams = experiment.data, pair_streams(0)
+    teacher, student = (
+        source.replicas([stream], device="cpu", recipe=experiment.teacher_recipe).module()
+        for source, stream in zip((experiment.teachers["other"], experiment.student), streams, strict=True)
+    )
+    few = {name: values.cpu() for name, values in data.batch(data.positions("train")[:8]).items()}
+    dtype = next(teacher.parameters()).dtype
+    few = {name: v.to(dtype) if v.is_floating_point() else v for name, v in few.items()}
+    return teacher, student, few
+
+
 def tried(experiment: Experiment) -> Experiment:
     """Whatever is wrong with the channels is found on untrained networks, before hours of training."""
     data, config = experiment.data, experiment.config
@@ -213,16 +226,9 @@ def tried(experiment: Experiment) -> Experiment:
     edited = [one for one in experiment.arms if one.teacher is not None and one.teacher.training != "alone"]
     if not edited:
         return experiment
-    streams = pair_streams(0)
-    nets = [
-        source.replicas([stream], device="cpu", recipe=experiment.teacher_recipe).module()
-        for source, stream in zip((experiment.teachers["other"], experiment.student), streams, strict=True)
-    ]
-    few = {name: values.cpu() for name, values in data.batch(data.positions("train")[:8]).items()}
-    dtype = next(nets[0].parameters()).dtype
-    few = {name: v.to(dtype) if v.is_floating_point() else v for name, v in few.items()}
+    teacher, student, few = untrained(experiment)
     found = by_channel(
-        nets[0], nets[1], few, permutations=1, layer=config.layer, side=config.side, axis=config.axis
+        teacher, student, few, permutations=1, layer=config.layer, side=config.side, axis=config.axis
     )
     for ratio in (one for one in config.ratios if 0 < one * len(found) < 1):
         rule = f"removes none of the {len(found)} channels"

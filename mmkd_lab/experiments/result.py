@@ -15,13 +15,12 @@ figure. `columns` says which columns of the CSV are 'text', 'int', 'float' or 'b
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import html
 import io
 import json
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -42,21 +41,30 @@ from mmkd_lab.core.check import (
     writing,
 )
 from mmkd_lab.core.check import path as checked_path
-from mmkd_lab.core.fingerprint import canonical
+from mmkd_lab.core.fingerprint import canonical, digest
 from mmkd_lab.core.places import results_folder
+from mmkd_lab.core.registry import Registry
 from mmkd_lab.experiments import summary
+from mmkd_lab.experiments.shown import compact_table, image
 
 if TYPE_CHECKING:
     from mmkd_lab.plotting.canvas import LabFigure
     from mmkd_lab.plotting.figures import Draw
 
 FORMAT = 1
+#: What opens a study as a panel: it belongs to a floor above, and enters by this door.
+EXPLORERS: Registry[Callable[..., Any]] = Registry("explorer", home=["mmkd_lab.whatif.explore"])
 #: The kind of a study that is a table alone.
 NO_FIGURE = "none"
+#: Entries of provenance that say when and where a study ran, and what it found; all others determine it.
+FOUND = (
+    *("seconds", "versions", "device", "threads", "holds_for", "networks", "notes"),
+    *("tuning", "strengths", "reliability", "unreliable", "student_parameters"),  # of KD against MSD
+    *("channels", "living_removed", "errors", "undefined", "largest_distance_from_published"),
+)
 
 _LONGEST_NAME = 100  # with an ending it must fit the 143 bytes that some file systems leave
 _KINDS = ("text", "int", "float", "bool")
-_HEADS = {"accuracy": "accuracy (%)", "nll": "nll (nats)"}
 _WAY_OUT = "Run the study again and save it anew"
 
 
@@ -106,6 +114,10 @@ class Study:
             raise LabError("kind", self.kind, "this study has no figure", "Use its table.")
         return _figures()[self.kind](self.table, **{"title": self.title, **self.options})
 
+    def explore(self, **state: Any) -> Any:  # noqa: ANN401 - see `whatif.explore`, which lies above
+        """This study as a panel: `study.explore(metric="nll").show()`; see `whatif.ExploreState`."""
+        return EXPLORERS["panel"](self, **state)
+
     def summary(self, *, metric: str | None = None, split: str = "test") -> pd.DataFrame:
         """Mean, 95 % interval and n by role, arm and sweep point; see `summary.summarise`."""
         return summary.summarise(self.table, metric=metric, split=split)
@@ -120,22 +132,28 @@ class Study:
         """Every student arm against each control the table has, paired by seed; see `summary.differences`."""
         return summary.differences(self.table, against=against, metric=metric, split=split)
 
-    def save(self, folder: Path | str | None = None) -> Path:
+    @property
+    def settings(self) -> str:
+        """A digest of all that determines this study: data, arms, seeds, models, recipes and options."""
+        return _settings(self.provenance)
+
+    def save(self, folder: Path | str | None = None, *, overwrite: bool = False) -> Path:
         """Write the four files into `folder`, each atomically; returns the path of the JSON.
 
-        A study of other data is never written over: the name then gets the data's fingerprint at its end.
+        The same study run again replaces its files. One of other data or settings is never written over,
+        unless `overwrite` asks for it: the name then gets a digest of this study's settings at its end.
         Without a folder they go where a run collects its results (MMKD_LAB_RESULTS), or to `runs/results`.
         Raises `LabError` for a folder that cannot be made or written.
         """
         folder = results_folder() if folder is None else checked_path("folder", folder)
         with writing("folder", folder):
             folder.mkdir(parents=True, exist_ok=True)
-        mark = f"-{str(self.provenance.get('fingerprint', 'other'))[:8]}"
+        mark = f"-{self.settings[:8]}"
         names = self.name, self.name[: _LONGEST_NAME - len(mark)] + mark
-        free = [name for name in names if not self._of_other_data(folder / f"{name}.json")]
+        free = [name for name in names if overwrite or not self._is_another(folder / f"{name}.json")]
         if not free:
-            rule = f"holds {self.name} of other data, or a file of this name that you may not read"
-            raise LabError("folder", str(folder), rule, "Name another folder")
+            rule = f"holds a {self.name} of other settings, or a file of this name that you may not read"
+            raise LabError("folder", str(folder), rule, "Name another folder, or ask for overwrite=True")
         if free[0] != self.name:
             return replace(self, name=free[0]).save(folder)
         table = self.table.to_csv(index=False, lineterminator="\n").encode()
@@ -171,26 +189,26 @@ class Study:
         return self.verdict
 
     def _repr_html_(self) -> str:
-        parts = [f"<p><b>{html.escape(self.verdict)}</b></p>", _compact_table(self.table)]
+        parts = [f"<p><b>{html.escape(self.verdict)}</b></p>", compact_table(self.table)]
         notes = self.provenance.get("notes")
         if isinstance(notes, list):
             parts.append("<ul>" + "".join(f"<li>{html.escape(str(one))}</li>" for one in notes) + "</ul>")
         if self.kind != NO_FIGURE:
             picture = self.plot()._repr_png_()
             if picture is not None:
-                parts.append(_image(picture, self.title))
+                parts.append(image(picture, self.title))
         return f'<div class="mmkd-study">{"".join(parts)}</div>'
 
-    def _of_other_data(self, path: Path) -> bool:
+    def _is_another(self, path: Path) -> bool:
         """Whether the file is of a study that this one must not replace; a damaged one may be replaced."""
         try:
             with reading(path, "must be JSON"):
-                made = json.loads(path.read_text(encoding="utf-8"))["provenance"].get("fingerprint")
+                there = _settings(json.loads(path.read_text(encoding="utf-8"))["provenance"])
         except DamagedFile:
             return False
         except UnreadableFile:
             return True
-        return bool(made != self.provenance.get("fingerprint"))
+        return there != self.settings
 
     def _json(self, table: bytes) -> str:
         head = {
@@ -211,6 +229,10 @@ def _figures() -> Mapping[str, Draw]:
     from mmkd_lab.plotting.figures import FIGURES  # late: a study without a figure never loads matplotlib
 
     return FIGURES
+
+
+def _settings(provenance: Mapping[str, Any]) -> str:
+    return digest({name: value for name, value in provenance.items() if name not in FOUND})
 
 
 def validate_name(name: str) -> None:
@@ -277,38 +299,3 @@ def _column(cells: list[str], kind: str) -> list[Any]:
 
 def _kind(column: pd.Series[Any]) -> str:
     return {"f": "float", "i": "int", "u": "int", "b": "bool"}.get(column.dtype.kind, "text")
-
-
-def _compact_table(table: pd.DataFrame) -> str:
-    """The primary metric on test (or the first split): mean, interval, n."""
-    metric, splits = summary.primary_metric(table), list(dict.fromkeys(table["split"]))
-    split = "test" if "test" in splits else splits[0]
-    found = summary.summarise(table, metric=metric, split=split)
-    keys = ["role", "arm", *summary.sweep_columns(table)]
-    heads = [*keys, _HEADS.get(metric, metric), "95 % interval", "n"]
-    lines = [
-        [*(_cell(row[name]) for name in keys), *_interval_cells(row)] for row in found.to_dict("records")
-    ]
-    return _html_table(heads, lines)
-
-
-def _interval_cells(row: Mapping[Hashable, Any]) -> list[str]:
-    ends = "" if row["n"] < 2 else f"{row['low']:.2f} to {row['high']:.2f}"
-    return [f"{row['mean']:.2f}", ends, str(row["n"])]
-
-
-def _cell(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _html_table(heads: list[str], lines: list[list[str]]) -> str:
-    def row(cells: list[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    body = "".join(row(line, "td") for line in lines)
-    return f"<table><thead>{row(heads, 'th')}</thead><tbody>{body}</tbody></table>"
-
-
-def _image(png: bytes, title: str) -> str:
-    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    return f'<img alt="{html.escape(title, quote=True)}" style="max-width:100%" src="{source}">'

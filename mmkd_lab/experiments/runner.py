@@ -18,6 +18,7 @@ from functools import cache
 
 import torch
 
+from mmkd_lab.core.calling_off import go_on
 from mmkd_lab.core.check import LabError
 from mmkd_lab.experiments.jobs import Job, JobOutcome
 from mmkd_lab.experiments.store import Result, ResultStore
@@ -100,18 +101,20 @@ class Runner:
 
         placed = [_placed(job, i) for i, job in enumerate(jobs)]
         calls = (delayed(_numbered)(i, job, os.getpid()) for i, job in enumerate(placed))
+        each = {"initializer": _end_with, "initargs": (os.getpid(),)}
         with warnings.catch_warnings():
             # A worker that was stopped for want of work, or died, is replaced; joblib warns of it.
             warnings.filterwarnings(
                 "ignore", message="A worker stopped while some jobs", category=UserWarning
             )
-            for i, outcome in Parallel(n_jobs=self.jobs, return_as="generator_unordered")(calls):
+            for i, outcome in Parallel(n_jobs=self.jobs, return_as="generator_unordered", **each)(calls):
                 yield jobs[i], outcome
 
     def _here(self, jobs: list[Job]) -> Iterator[tuple[Job, JobOutcome | Result]]:
         """One after another; what another process has under way comes last, and is likely stored by then."""
         later = []
         for job in jobs:
+            go_on()
             with self.store.claim(job.key) as mine:
                 if mine:
                     yield job, self.store.get(job.key) or work(job)
@@ -141,7 +144,10 @@ def work(job: Job) -> JobOutcome:
 
 
 def _numbered(i: int, job: Job, parent: int) -> tuple[int, JobOutcome]:
-    _end_with(parent)
+    if (
+        os.getppid() == parent
+    ):  # on a cluster it is another's; older releases of joblib begin without more ado
+        _end_with(parent)
     return i, work(job)
 
 
@@ -156,9 +162,7 @@ def _placed(job: Job, i: int) -> Job:
 
 @cache
 def _end_with(parent: int) -> None:
-    """A worker process on the machine of its parent ends when that is killed, rather than wait for ever."""
-    if os.getppid() != parent:
-        return
+    """A worker process ends when its parent is killed, if before its first job, rather than wait for ever."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -184,3 +188,19 @@ def _deaths() -> tuple[type[BaseException], ...]:
     except ImportError:
         pass
     return tuple(known)
+
+
+class NotStored(Exception):
+    """A job would have to be done."""
+
+
+class OnlyStored(Runner):
+    """Hands out what the store has. Raises `NotStored` where that is not all."""
+
+    def run(self, jobs: Sequence[Job]) -> list[Result]:
+        """The stored result of every job."""
+        found = [self.store.get(job.key) for job in jobs]
+        kept = [one for one in found if one is not None]
+        if len(kept) < len(found):
+            raise NotStored
+        return kept

@@ -109,6 +109,11 @@ def pairs_figure(
     return figure
 
 
+def is_sound(name: str) -> bool:
+    """Whether a modality of this name is drawn as a spectrogram, unless it is told otherwise."""
+    return any(word in name.lower() for word in _SOUND)
+
+
 def _drawn(data: Any, count: int, split: str, seed: int) -> list[int]:  # noqa: ANN401
     """Samples of a split in random order, one of each class before the second of any."""
     one_of("split", split, list(data.splits))
@@ -136,8 +141,7 @@ def _track(data: Any, name: str, chosen: list[int], kind: str | None) -> _Track:
         rule = "must be a vector, one plane, or 3 or 4 colour planes per sample"
         way_out = "Leave it out with modalities=[...]."
         require(values.ndim in (2, 3), f"modalities[{name!r}]", values.shape[1:], rule, way_out)
-    sound = any(word in name.lower() for word in _SOUND)
-    usual = "vector" if values.ndim == 2 else "spectrogram" if sound else "image"
+    usual = "vector" if values.ndim == 2 else "spectrogram" if is_sound(name) else "image"
     if kind is not None:
         one_of(f"kinds[{name!r}]", kind, KINDS)
         rule = f"does not fit samples of shape {values.shape[1:]}"

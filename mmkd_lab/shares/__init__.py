@@ -5,6 +5,7 @@ no room for: synergy and the unobserved.
 """
 
 from mmkd_lab.shares.commonality import commonality_shares
+from mmkd_lab.shares.criteria import Criteria
 from mmkd_lab.shares.decisive import Decisive, decisive_channels
 from mmkd_lab.shares.estimators import ESTIMATORS, Estimator, register_estimator
 from mmkd_lab.shares.gaussian import declared, gaussian_pid, world_pid
@@ -20,6 +21,7 @@ __all__ = [
     "ESTIMATORS",
     "PID",
     "RIVALS",
+    "Criteria",
     "Decisive",
     "Estimator",
     "ModalityShares",

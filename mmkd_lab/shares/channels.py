@@ -149,7 +149,7 @@ def _own(x: Floats, y: Floats) -> tuple[Floats, Floats, int]:
     u, values, vectors = _spectrum(x)
     freedom = len(x) - len(values) - 1
     rule = f"must exceed the {len(values)} independent channels by more than {FREEDOM} for test='probe'"
-    way_out = "Use test='marginal', fewer channels (principal components), or more samples."
+    way_out = "Use Criteria(test='marginal'), fewer channels (principal components), or more samples."
     require(freedom >= FREEDOM, "samples", len(x), rule, way_out)
     own = u @ (vectors / values).T  # dual vectors: column i is orthogonal to every other channel
     redundant = 1.0 - (vectors**2).sum(1) > 1e-6  # outside the row space: other channels repeat it

@@ -9,16 +9,16 @@ section 3), or of the variance they explain (by energy).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
-from mmkd_lab.core.check import one_of, require
-from mmkd_lab.core.config import Count, Fraction, Natural, Positive, config
+from mmkd_lab.core.check import one_of
+from mmkd_lab.core.config import Natural, config
 from mmkd_lab.shares import channels
 from mmkd_lab.shares.channels import discoveries, pooled_p_values
+from mmkd_lab.shares.criteria import Criteria
 from mmkd_lab.shares.samples import Bools, Codes, Floats, Samples, generator
 from mmkd_lab.shares.shares import ModalityShares, from_masses
 from mmkd_lab.shares.synergy import product_variance
@@ -26,12 +26,9 @@ from mmkd_lab.shares.synergy import product_variance
 if TYPE_CHECKING:
     import pandas as pd
 
-Test = Literal["probe", "marginal"]
 Basis = Literal["channels", "canonical"]
 Weight = Literal["count", "energy"]
 
-#: The R^2 from which a channel that the other modality predicts counts as shared.
-LEAST_SHARED = 0.1
 #: The verdict hangs on that threshold where one so many times lower or higher moves gamma by more than this.
 _FACTOR, _MOVES = 3.0, 0.05
 
@@ -69,19 +66,12 @@ class Decisive:
 
 @config
 class _Plan:
-    test: Test
+    """Arguments that several steps go by."""
+
+    criteria: Criteria
     basis: Basis
     weight: Weight
-    rate: Annotated[Positive, Field(le=0.5)]
-    permutations: Count
-    least_shared: Fraction
     resamples: Natural
-
-    def __post_init__(self) -> None:
-        least = int(np.ceil(1.0 / self.rate))
-        rule = f"must be at least 1 / rate, {least}, for one channel to be discovered"
-        way_out = "Ask for more permutations or a higher rate."
-        require(self.permutations >= least, "permutations", self.permutations, rule, way_out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,14 +96,11 @@ def decisive_channels(
     b: npt.ArrayLike,
     y: npt.ArrayLike,
     *,
-    test: Test = "probe",
+    criteria: Criteria | None = None,
     basis: Basis = "channels",
     weight: Weight = "count",
     ranks: bool = False,
     products: bool = True,
-    rate: float = 0.01,
-    permutations: int = 200,
-    least_shared: float = LEAST_SHARED,
     resamples: int = 100,
     level: float = 0.95,
     subjects: npt.ArrayLike | None = None,
@@ -125,8 +112,7 @@ def decisive_channels(
         a: (n, d_a) channels of modality a.
         b: (n, d_b) channels of modality b.
         y: (n,) class numbers.
-        test: 'probe' asks what a channel adds to the others in a linear probe, 'marginal' what it tells
-            alone.
+        criteria: of a decisive and of a shared channel.
         basis: 'channels' takes them as they are, but for those that are linear combinations of the ones
             before them, which are left out, and those that nearly are, which count by what they have of their
             own (`channels.independent` has the tolerances; a note says how many); 'canonical' turns both
@@ -138,14 +124,6 @@ def decisive_channels(
         ranks: turn columns into normal scores first.
         products: search products of a channel of a and one of b for synergy (`synergy.product_variance`); its
             share is one of explained variance, whatever the weight.
-        rate: of false discoveries.
-        permutations: of each null, at least 1 / rate; p-values pool the permuted statistics of all channels.
-        least_shared: a general channel must have at least this R^2 from the other modality, however
-            significant. A threshold, not a weight: two views of one latent that correlate with it by r
-            predict each other with R^2 = r^4, so that noisy views count as all shared above the threshold
-            and as all specific below, with intervals that may have no width. (Weights by R^2 instead triple
-            the error of gamma behind tanh encoders.) A note says what gamma would be at a third of the
-            threshold and at three times it, where that moves gamma by more than 0.05.
         resamples: half-samples behind the intervals; 0 for none. An interval is the spread of the
             half-samples (whose variance about the full sample estimates the full sample's own; Politis and
             Romano 1994), centred on the estimate.
@@ -157,7 +135,8 @@ def decisive_channels(
     Raises `LabError` for unpaired sets, constant channels or label, fewer samples than channels (with
     'probe', fewer than 40 samples beyond them), fewer than three subjects, wrong options.
     """
-    plan = _Plan(test, basis, weight, rate, permutations, least_shared, resamples)
+    criteria = criteria or Criteria()
+    plan = _Plan(criteria, basis, weight, resamples)
     given = Samples.of(a, b, y, subjects=subjects, ranks=ranks)
     sides, target, kept = list(given.sides), given.target, None
     collinear: tuple[str, ...] = ()
@@ -169,8 +148,8 @@ def decisive_channels(
         collinear += _counted("nearly are count by what they have of their own", reduced)
     found, _ = _examine(sides, target, plan, seed, None)
     masses, notes = _masses(found, weight), _uneven(found, weight) + _hanging(found, plan) + collinear
-    if test == "probe":
-        notes += _hidden(sides, np.eye(int(target.max()) + 1)[target], found, rate)
+    if criteria.test == "probe":
+        notes += _hidden(sides, np.eye(int(target.max()) + 1)[target], found, criteria.rate)
     if products:
         masses[3] = _pairs(found, masses, product_variance(sides[0], sides[1], target, seed=seed))
     notes += given.too_sure
@@ -179,7 +158,7 @@ def decisive_channels(
         notes += ("No intervals: a half of the samples is too small to test.",)
     shares = from_masses(
         masses,
-        method=f"decisive channels ({test}, {basis}, by {weight})",
+        method=f"decisive channels ({criteria.test}, {basis}, by {weight})",
         replicates=replicates,
         kind="recentred",
         level=level,
@@ -196,7 +175,8 @@ def _examine(
 ) -> tuple[list[_Found], _Nulls]:
     """Both modalities; `nulls` of an earlier sample of the same size spare the permutations."""
     stream, indicators = generator(seed, "decisive"), np.eye(int(target.max()) + 1)[target]
-    probe, count, rate = plan.test == "probe", plan.permutations, plan.rate
+    asked = plan.criteria
+    probe, count, rate = asked.test == "probe", asked.permutations, asked.rate
     threshold, correlations = 0.0, np.empty(0)
     if canonical := plan.basis == "canonical":
         threshold = (
@@ -230,7 +210,7 @@ def _examine(
             p_general = pooled_p_values(predicted, nulls[1][side])
             linked = discoveries(p_general, rate=rate)
         p = pooled_p_values(statistic, nulls[0][side])
-        decisive, general = discoveries(p, rate=rate), linked & (predicted >= plan.least_shared)
+        decisive, general = discoveries(p, rate=rate), linked & (predicted >= asked.least_shared)
         found.append(_Found(variance, p, decisive, predicted, p_general, linked, general))
     return found, nulls
 
@@ -279,10 +259,11 @@ def _uneven(found: list[_Found], weight: Weight) -> tuple[str, ...]:
 
 def _hanging(found: list[_Found], plan: _Plan) -> tuple[str, ...]:
     """The note of a gamma that another threshold on R^2 would move."""
-    ends = plan.least_shared / _FACTOR, plan.least_shared, min(plan.least_shared * _FACTOR, 1.0)
+    least = plan.criteria.least_shared
+    ends = least / _FACTOR, least, min(least * _FACTOR, 1.0)
     gammas = []
-    for least in ends:
-        moved = [replace(one, general=one.linked & (one.predicted >= least)) for one in found]
+    for end in ends:
+        moved = [replace(one, general=one.linked & (one.predicted >= end)) for one in found]
         gammas.append(from_masses(_masses(moved, plan.weight), method="gamma").gamma)
     low, here, high = gammas
     if not max(abs(low - here), abs(high - here)) > _MOVES:  # undefined ones are NaN and move nothing
@@ -305,7 +286,7 @@ def _replicates(
 ) -> Floats | None:
     """(R, 4) masses of half-samples; None when a half is too small to test."""
     stream, nulls, drawn = generator(seed, "halves"), None, []
-    least = max(x.shape[1] for x in sides) + 1 + (channels.FREEDOM if plan.test == "probe" else 1)
+    least = max(x.shape[1] for x in sides) + 1 + (channels.FREEDOM if plan.criteria.test == "probe" else 1)
     if np.bincount(target).min() < 4:
         return None
     for _ in range(plan.resamples):

@@ -11,6 +11,7 @@ import numpy as np
 from mmkd_lab.core.registry import Registry
 from mmkd_lab.core.stats import mean_interval
 from mmkd_lab.shares.commonality import commonality_shares
+from mmkd_lab.shares.criteria import Criteria, Test
 from mmkd_lab.shares.decisive import decisive_channels
 from mmkd_lab.shares.information import information_shares
 from mmkd_lab.shares.performance import performance_shares
@@ -69,9 +70,16 @@ def _commonality(sides: Sides, seed: int, _: int) -> ModalityShares:
 
 
 @register_estimator("count", label="counted decisive channels")
-def _decisive(sides: Sides, seed: int, resamples: int, **how: Any) -> ModalityShares:  # noqa: ANN401
-    how |= {"permutations": 100, "resamples": resamples, "least_shared": sides.least_shared}
-    return decisive_channels(sides.a, sides.b, sides.y, subjects=sides.subjects, seed=seed, **how).shares
+def _decisive(
+    sides: Sides,
+    seed: int,
+    resamples: int,
+    test: Test = "probe",
+    **how: Any,  # noqa: ANN401 - see `decisive_channels`
+) -> ModalityShares:
+    how |= {"resamples": resamples, "subjects": sides.subjects, "seed": seed}
+    criteria = Criteria(test, permutations=100, least_shared=sides.least_shared)
+    return decisive_channels(sides.a, sides.b, sides.y, criteria=criteria, **how).shares
 
 
 @register_estimator("performance", label="accuracies")

@@ -13,7 +13,7 @@ from mmkd_lab.core.check import LabError, flat, one_of, require, whole
 from mmkd_lab.core.seed import derive
 from mmkd_lab.core.stats import mean_interval
 from mmkd_lab.data.paired import PairedData, Task
-from mmkd_lab.shares.decisive import LEAST_SHARED
+from mmkd_lab.shares.criteria import LEAST_SHARED
 from mmkd_lab.shares.samples import Codes, Floats, drop_constant, generator, labels, paired
 from mmkd_lab.shares.shares import ModalityShares
 from mmkd_lab.training.inputs import standardised
@@ -43,7 +43,7 @@ class Sides:
         said_b: the same by b.
         said_both: the same by both.
         subjects: (n,) numbers of what samples belong to (an actor), or None when samples are independent.
-        least_shared: the R^2 from which a channel counts as shared, see `decisive.decisive_channels`.
+        least_shared: the R^2 from which a channel counts as shared, see `criteria.Criteria`.
         notes: what must be said of the predictions.
     """
 

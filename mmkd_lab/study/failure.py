@@ -20,7 +20,7 @@ from mmkd_lab.experiments.checks import Checked, checked
 from mmkd_lab.experiments.claims import ALONE, Claim, claim, clauses, headline, label, ordered
 from mmkd_lab.experiments.experiment import Experiment
 from mmkd_lab.experiments.lessons import Student, teachers_of
-from mmkd_lab.experiments.linear import linear
+from mmkd_lab.experiments.plain import LINEAR, plain
 from mmkd_lab.experiments.plan import Plan
 from mmkd_lab.experiments.report import file_name, provenance
 from mmkd_lab.experiments.result import Study
@@ -91,7 +91,8 @@ def failure_cases(
         options=options,
         known=(),
     )
-    total = len(experiment.seeds) * (len(experiment.teachers) + len(experiment.arms)) + 1
+    # A teacher is trained, then asked; the one beside them is logistic regression.
+    total = len(experiment.seeds) * (2 * len(experiment.teachers) + len(experiment.arms)) + 1
     with session(total, store=store, jobs=jobs, progress=progress) as runner:
         plan = Plan(experiment, runner)
         table, found = train(plan)
@@ -124,12 +125,12 @@ def train(plan: Plan) -> tuple[pd.DataFrame, Checked]:
         for i, seed in enumerate(experiment.seeds)
     ]
     results = plan.students(wanted)
-    by_logits = linear(plan)
+    others = plain(plan)
     found = checked(
         plan,
         zip((one.arm.name for one in wanted), results, strict=True),
         ((arm, one) for arm, several in teachers.items() for one in several),
-        by_logits,
+        others,
     )
     each = iter(results)
     table = Table(experiment.study, experiment.data)
@@ -139,7 +140,7 @@ def train(plan: Plan) -> tuple[pd.DataFrame, Checked]:
             table.scores(arm.name, "teacher", teacher.seed, scores)
         for seed in experiment.seeds:
             table.scores(arm.name, "student", seed, next(each).metrics["scores"])
-    table.baseline(by_logits, experiment.seeds[0])
+    table.baseline(others.get(LINEAR), experiment.seeds[0])
     return table.frame(), found
 
 

@@ -25,7 +25,7 @@ from mmkd_lab.experiments.checks import Checked, checked
 from mmkd_lab.experiments.config import MSD_OPTIONS
 from mmkd_lab.experiments.experiment import Experiment
 from mmkd_lab.experiments.lessons import Student, Teacher, teachers_of
-from mmkd_lab.experiments.linear import linear
+from mmkd_lab.experiments.plain import LINEAR, plain
 from mmkd_lab.experiments.plan import Plan
 from mmkd_lab.experiments.report import file_name, provenance
 from mmkd_lab.experiments.result import Study
@@ -58,6 +58,8 @@ ARMS = (
     *("msd_learned", "msd_shuffled", "msd_wrong", "fitnet", "rkd", "sp", "gram", "dkd", "dist", "telme"),
     *("multi_teacher", "pruned"),
 )
+#: KD, MSD with and without learned weights, and what tells why one is better.
+COMPARED = ("no_kd", "kd", "kd_drop", "kd_views", "msd_uniform", "msd_instance", "msd_global", "msd_shuffled")
 #: The arms whose weights differ from sample to sample, controls left out.
 BY_INSTANCE = ("msd_instance", "msd_learned")
 SPLITS = ("val", "test")
@@ -178,7 +180,7 @@ class Ran:
     strengths: dict[str, float]
     tried: list[Tried]
     results: dict[str, list[Result]]
-    linear: dict[str, Tensor] | None
+    others: Mapping[str, Mapping[str, Tensor]]
     found: Checked
 
 
@@ -205,15 +207,15 @@ def _run(experiment: Experiment, runner: Runner) -> Ran:
     ]
     results = iter(plan.students(wanted))
     by_arm = {arm.name: [next(results) for _ in experiment.seeds] for arm in experiment.arms}
-    by_logits = linear(plan)
+    others = plain(plan)
     found = checked(
         plan,
         ((arm, one) for arm, several in by_arm.items() for one in several),
         ((arm, one) for arm, several in teachers.items() for one in several),
-        by_logits,
+        others,
     )
     every = [*paces, *tried]
-    return Ran(experiment, said, known, unreliable, dict(chosen), every, by_arm, by_logits, found)
+    return Ran(experiment, said, known, unreliable, dict(chosen), every, by_arm, others, found)
 
 
 def _stacked(plan: Plan, teachers: Sequence[Teacher]) -> TeacherOutputs:
@@ -285,7 +287,7 @@ def _table(ran: Ran) -> tuple[pd.DataFrame, dict[str, dict[str, Tensor]]]:
             table.add(
                 arm, "student", seed, "train", {"seconds_per_step": mine, "steps_of_kd": mine / its}, full
             )
-    table.baseline(ran.linear, seeds[0], full)
+    table.baseline(ran.others.get(LINEAR), seeds[0], full)
     known = [v.label for v in views if all(v.label in one["test"] for one in heard["teacher"])]
     outputs = {
         arm: {

@@ -26,7 +26,7 @@ from mmkd_lab.experiments.checks import Checked, checked
 from mmkd_lab.experiments.config import REPAIR_OPTIONS, WITH_LABELS
 from mmkd_lab.experiments.experiment import Experiment
 from mmkd_lab.experiments.lessons import Student, Teacher, teachers_of
-from mmkd_lab.experiments.linear import linear
+from mmkd_lab.experiments.plain import LINEAR, plain
 from mmkd_lab.experiments.plan import Plan
 from mmkd_lab.experiments.repairs import Pair, tried
 from mmkd_lab.experiments.report import file_name, provenance
@@ -123,9 +123,9 @@ def repair_teachers(
     with session(repair.total, store=store, jobs=jobs, progress=progress) as runner:
         plan = Plan(experiment, runner)
         results = repair.train(plan)
-        by_logits = linear(plan)
-    table = repair.table(plan, results, by_logits)
-    found = repair.checked(plan, results, by_logits)
+        others = plain(plan)
+    table = repair.table(plan, results, others)
+    found = repair.checked(plan, results, others)
     return RepairStudy(
         name=file_name(NAME, experiment.data.name, student),
         title=title(table, student=student) + found.caution,
@@ -218,7 +218,10 @@ class Repair:
         return {one: [next(results) for _ in experiment.seeds] for one in self.every}
 
     def checked(
-        self, plan: Plan, results: Mapping[Lesson, Sequence[Result]], linear: dict[str, Tensor] | None
+        self,
+        plan: Plan,
+        results: Mapping[Lesson, Sequence[Result]],
+        others: Mapping[str, Mapping[str, Tensor]],
     ) -> Checked:
         """What is to be told of the networks: an arm's students together, whatever their teachers lost."""
         seeds = self.experiment.seeds
@@ -227,14 +230,14 @@ class Repair:
             plan,
             ((one.arm, result) for one, several in results.items() for result in several),
             ((one.arm, teacher) for one, _, teacher in taught if teacher is not None),
-            linear,
+            others,
         )
 
     def table(
         self,
         plan: Plan,
         results: Mapping[Lesson, Sequence[Result]],
-        linear: dict[str, Tensor] | None = None,
+        others: Mapping[str, Mapping[str, Tensor]],
     ) -> pd.DataFrame:
         """Tidy, with the means over the draws of random choices."""
         experiment, config = self.experiment, self.experiment.config
@@ -252,7 +255,7 @@ class Repair:
                             table.scores(arm.name, "student", seed, mine, ratio, loss)
         for loss in config.losses:
             for ratio in config.ratios:
-                table.baseline(linear, experiment.seeds[0], ratio, loss)
+                table.baseline(others.get(LINEAR), experiment.seeds[0], ratio, loss)
         frame = table.frame()
         keys = [name for name in frame.columns if name != "value"]
         return frame.groupby(keys, sort=False)["value"].mean().reset_index()[list(frame.columns)]

@@ -28,7 +28,7 @@ from mmkd_lab.experiments.runner import Runner
 from mmkd_lab.experiments.session import session
 from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.experiments.summary import COLUMNS
-from mmkd_lab.shares.decisive import LEAST_SHARED
+from mmkd_lab.shares.criteria import LEAST_SHARED
 from mmkd_lab.shares.estimators import ESTIMATORS
 from mmkd_lab.shares.samples import Floats
 from mmkd_lab.shares.shares import QUANTITIES, XOR_FROM, ModalityShares
@@ -82,7 +82,7 @@ def modality_shares(
         seeds: of probes, permutations and resamples, and of the networks of 'features'. The share is the mean
             over seeds, its interval reaches from the lowest end to the highest.
         least_shared: the R^2 from which 'canonical' and 'count' call a channel shared: a threshold, see
-            `shares.decisive_channels`. They note where gamma hangs on it.
+            `shares.Criteria`. They note where gamma hangs on it.
         folds: of the probes' cross-fitting; fewer, with a note, where the rarest class has fewer samples or
             there are fewer groups.
         profile: 'quick' or 'full', see `experiments.profiles`; the size of the networks of 'features'.
@@ -146,6 +146,7 @@ def modality_shares(
             "dataset": data.name,
             "fingerprint": data.fingerprint,
             "modalities": list(names),
+            "profile": profile,
             "layer": layer,
             "split": where,
             "methods": chosen,

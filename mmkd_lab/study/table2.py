@@ -20,9 +20,9 @@ from mmkd_lab.data.datasets.gaussian import TABLE2, World, Worlds, worlds
 from mmkd_lab.experiments.report import words
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.study.worlds import provenance, rows
+from mmkd_lab.training.descent import WorldsRecipe
 from mmkd_lab.training.worlds import (
     WorldsFit,
-    WorldsRecipe,
     fit_worlds,
     logits,
     recipe_of,

@@ -21,7 +21,8 @@ from mmkd_lab.data.datasets.gaussian import FIGURE2, FIGURE3, World, Worlds, wor
 from mmkd_lab.distill.arms import Arm, check_arms
 from mmkd_lab.experiments.report import versions
 from mmkd_lab.experiments.result import Study, validate_name
-from mmkd_lab.training.worlds import WorldsRecipe, fit_worlds, recipe_of
+from mmkd_lab.training.descent import WorldsRecipe
+from mmkd_lab.training.worlds import fit_worlds, recipe_of
 
 Curves = Mapping[str, Sequence[float]]
 

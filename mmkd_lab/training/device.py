@@ -94,15 +94,34 @@ def at_once(replicas: int, device: torch.device) -> int:
 
 def make_fabric(device: torch.device, precision: str) -> Fabric:
     """A Fabric for one device. Raises `LabError` for half precision where the device has none."""
-    from lightning_fabric import Fabric
-
     has = precision != "16-mixed" or device.type == "cuda"
     require(has, "precision", precision, f"needs a GPU, and the device is {device}", "Use 'bf16-mixed'.")
+    # One by one, Fabric looks for callbacks among all packages; half precision has a scaler that it changes.
+    return _fabric(device, precision) if precision != "16-mixed" else _fabric.__wrapped__(device, precision)
+
+
+@cache
+def _fabric(device: torch.device, precision: str) -> Fabric:
     logger = logging.getLogger("lightning_fabric")
     level = logger.level
     logger.setLevel(logging.WARNING)  # Fabric announces the precision each time; the recipe already says it
     try:
         devices = [device.index or 0] if device.type == "cuda" else 1
-        return Fabric(accelerator=device.type, devices=devices, precision=precision)
+        return _fabric_class()(accelerator=device.type, devices=devices, precision=precision)
     finally:
         logger.setLevel(level)
+
+
+@cache
+def _fabric_class() -> type[Fabric]:
+    """Imported without torchmetrics, which it would import, and transformers with it, for its version alone:
+    seconds in every process, for a detector of spikes that the lab does not use."""
+    hidden = "torchmetrics" not in sys.modules
+    if hidden:
+        sys.modules["torchmetrics"] = None  # type: ignore[assignment] # an import of it fails
+    try:
+        from lightning_fabric import Fabric
+    finally:
+        if hidden:
+            del sys.modules["torchmetrics"]
+    return Fabric  # type: ignore[no-any-return]

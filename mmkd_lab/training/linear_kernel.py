@@ -83,20 +83,27 @@ def _exp(v: float, c: Reals) -> float:
 
 
 @numba.njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def descend(x: Reals, w: Reals, target: Reals, scale: Reals, lr: float, steps: int) -> None:
-    """Train R one-logit networks on one input in place: x (D, N), w (R, D), target (R, N), scale (R,).
+def descend(
+    x: Reals, w: Reals, target: Reals, scale: Reals, temperature: float, lr: float, steps: int
+) -> None:
+    """Train R one-logit networks on one input in place: x (D, N), w (R, D), target (R, N), scale (R, 2).
 
-    The loss's slope in a logit z is (scale * sigmoid(z) - target) / N.
+    The loss's slope in a logit z is (scale[0] sigmoid(z) + scale[1] sigmoid(z / temperature) - target) / N.
     """
     n, kind = x.shape[1], x.dtype.type
     z, speed, c = np.empty(n, x.dtype), np.zeros(len(x), x.dtype), _TAYLOR.astype(x.dtype)
-    one, rate, still = kind(1.0), kind(lr / n), kind(0.0)
+    one, rate, still, cold = kind(1.0), kind(lr / n), kind(0.0), kind(1.0 / temperature)
     for r in range(len(w)):
-        weight, pulled, mine = scale[r], target[r], w[r]
+        plain, soft, pulled, mine = scale[r, 0], scale[r, 1], target[r], w[r]
         for _ in range(steps):
             _logits(x, mine, z)
-            for i in range(n):
-                z[i] = weight / (one + _exp(-z[i], c)) - pulled[i]
+            if soft == still:
+                for i in range(n):
+                    z[i] = plain / (one + _exp(-z[i], c)) - pulled[i]
+            else:
+                for i in range(n):
+                    tempered = soft / (one + _exp(-cold * z[i], c))
+                    z[i] = plain / (one + _exp(-z[i], c)) + tempered - pulled[i]
             _step(x, z, mine, speed, rate, still)
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from mmkd_lab.core.calling_off import go_on
 from mmkd_lab.core.check import require
 from mmkd_lab.core.seed import derive
 from mmkd_lab.training.batch import Batch, Said, answered, asked, full
@@ -39,9 +40,10 @@ def run(job: Fitting, *, stacked: bool) -> tuple[Replicas, Tensor]:
     epoch = 0
     with _seeded(job):
         for start in range(0, total, per_epoch):
+            go_on()
             epoch, alive = epoch + 1, ~selection.stopped
             here = lr[start : start + per_epoch]
-            means = _epoch(job, engine, stepper, order, here)
+            means = _epoch(job, engine, stepper, order, here, epoch)
             # A replica whose training was stopped goes on in the stack, and may do what it likes there.
             require_finite(means["loss"].cpu().where(alive, 0.0), f"in epoch {epoch}", seeds, recipe)
             _note(job, epoch, "train", means, alive)
@@ -57,7 +59,12 @@ def run(job: Fitting, *, stacked: bool) -> tuple[Replicas, Tensor]:
 
 
 def _epoch(
-    job: Fitting, engine: Engine, stepper: torch.optim.Optimizer, order: Order, lr: Sequence[float]
+    job: Fitting,
+    engine: Engine,
+    stepper: torch.optim.Optimizer,
+    order: Order,
+    lr: Sequence[float],
+    epoch: int,
 ) -> dict[str, Tensor]:
     """One pass, a step per learning rate. Returns the loss's terms, meaned over the steps, (R,)."""
     engine.net.train()
@@ -70,7 +77,7 @@ def _epoch(
         if job.learner is not None:
             batch = replace(batch, teacher=job.learner.step(engine, batch, said, rate))
         engine.flat.zero_grad()
-        terms = job.loss(said.outputs, batch.target, batch.teacher, engine.extras)
+        terms = job.loss(replace(said.outputs, epoch=epoch), batch.target, batch.teacher, engine.extras)
         job.fabric.backward(batch.weight * terms["loss"].sum())
         job.share.average(job.fabric, engine.flat.gradient)
         if job.recipe.clip is not None:

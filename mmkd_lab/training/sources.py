@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 
 from mmkd_lab.core.check import LabError, of_type, require
-from mmkd_lab.core.fingerprint import digest, digest_arrays
+from mmkd_lab.core.fingerprint import digest, digest_arrays, source_text
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.offline import read_outputs
@@ -207,11 +206,4 @@ def _sources(value: object, net: nn.Module) -> set[str]:
     classes = {kind for layer in net.modules() for kind in type(layer).__mro__}
     own = [kind for kind in classes if kind.__module__.partition(".")[0] not in (*_LIBRARIES, "builtins")]
     given = [] if isinstance(value, nn.Module) else [value]
-    return {_text(one) for one in (*given, *own)}
-
-
-def _text(one: object) -> str:
-    try:
-        return inspect.getsource(one)  # type: ignore[arg-type]
-    except (OSError, TypeError):  # typed at a prompt, or an object that is called like a function
-        return f"{getattr(one, '__module__', '')}.{getattr(one, '__qualname__', type(one).__qualname__)}"
+    return {source_text(one) for one in (*given, *own)}

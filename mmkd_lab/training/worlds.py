@@ -7,15 +7,14 @@ products in double precision.
 A two-class softmax with logits h0, h1 is one logit w . x + b with w = w1 - w0 and p1 = sigmoid(w . x + b);
 plain gradient descent on the two logits moves it by twice the step. With p the student and q the teacher,
 the slope of ce * CE + kd * KL in that logit is (ce + kd) p - (ce y + kd q): labels and teacher merge into
-one fixed target.
+one fixed target. At a temperature T the slope is ce p + kd T p_T - (ce y + kd T q_T), with p_T and q_T the
+probabilities of the logits over T: the target is as fixed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +22,10 @@ import torch
 
 from mmkd_lab.core import check
 from mmkd_lab.core.check import one_of, require
-from mmkd_lab.core.config import Count, NonNegative, Positive, config
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.datasets.gaussian import Worlds
 from mmkd_lab.distill.arms import ARMS, Arm, check_arms
+from mmkd_lab.training.descent import WorldsRecipe, batched, compiled
 from mmkd_lab.training.device import resolve
 
 Doubles = npt.NDArray[np.float64]
@@ -35,34 +34,6 @@ Numbers = npt.NDArray[np.floating]
 _DIVERGED = 1e18  # no network that learnt anything has such a weight; logits would soon overflow
 _TEACHER_VIEW = {"other": "a", "student": "b", "all": "ab"}  # what an arm's teacher sees of a world
 _ARMS = ("no_kd", "um_kd", "cm_kd", "mm_kd", "kl_only")
-
-
-@config
-class WorldsRecipe:
-    """How every network is trained. The defaults are MFH's.
-
-    Args:
-        ce: weight of the cross-entropy beside a teacher. Without a teacher it is 1, in the arm kl_only 0.
-        kd: weight of the divergence from the teacher.
-        convention: 'released' divides the divergence by the two classes, as the released code does; 'kl' does
-            not.
-        steps: full-batch steps.
-        lr: step size of plain SGD.
-        precision: of the compiled loop. On other processors weights agree to 1e-6 in '32-true', so that one
-            sample in millions may fall to the other side, and to 1e-14 in '64-true', in twice the time.
-    """
-
-    ce: NonNegative = 1.0
-    kd: NonNegative = 1.0
-    convention: Literal["kl", "released"] = "released"
-    steps: Count = 1000
-    lr: Positive = 0.1
-    precision: Literal["32-true", "64-true"] = "32-true"
-
-    @property
-    def pull(self) -> float:
-        """The weight of the teacher in the slope of the one logit."""
-        return self.kd / 2.0 if self.convention == "released" else self.kd
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,13 +167,14 @@ class _Work:
     def teachers(self, view: str) -> Doubles:
         """(W, d + 1) teachers of a view, from the labels alone."""
         x = self.worlds.modality(view)[:, self.rows]
-        return self.train(x, self.labels, np.ones(len(x)), self.starts(view, role="teacher"))
+        return self.train(x, self.labels, _weights(len(x), 1.0, 0.0), self.starts(view, role="teacher"))
 
     def lesson(self, arm: Arm, teachers: Mapping[str, Doubles]) -> tuple[Doubles, Doubles]:
-        """What the students of an arm are pulled to (W, N), and the weight of their own probability (W,)."""
+        """What the students of an arm are pulled to (W, N), and the weights of their own probability (W, 2):
+        at temperature 1, and at the recipe's."""
         view = _TEACHER_VIEW.get(arm.sees)
         if view is None:
-            return self.labels, np.ones(len(self.labels))
+            return self.labels, _weights(len(self.labels), 1.0, 0.0)
         return self.taught(arm, logits(self.worlds.modality(view)[:, self.rows], teachers[view]))
 
     def taught(self, arm: Arm, teacher: Numbers) -> tuple[Doubles, Doubles]:
@@ -210,8 +182,11 @@ class _Work:
         ce, pull = self.recipe.ce if arm.labels else 0.0, self.recipe.pull
         rule = f"leaves the arm {arm.name!r} nothing to learn from"
         require(ce + pull > 0, "kd", self.recipe.kd, rule)
-        soft = 0.5 + 0.5 * np.tanh(0.5 * teacher.astype(float))
-        return ce * self.labels + pull * soft, np.full(len(soft), ce + pull)
+        temperature = self.recipe.temperature
+        soft = 0.5 + 0.5 * np.tanh(0.5 / temperature * teacher.astype(float))
+        merged = temperature == 1.0
+        weights = _weights(len(soft), ce + pull if merged else ce, 0.0 if merged else pull)
+        return ce * self.labels + pull * soft, weights
 
     def starts(self, view: str, *, role: str = "student") -> Doubles:
         """(W, width + 1) where the one logit starts."""
@@ -226,76 +201,25 @@ class _Work:
         answer = []
         for one, (pulled, weight) in enumerate(zip(target, scale, strict=True)):
             w = one % len(x)
-            answer.append(runs.setdefault((groups[w], begin[w], weight, pulled.tobytes()), len(runs)))
+            made = groups[w], begin[w], weight.tobytes(), pulled.tobytes()
+            answer.append(runs.setdefault(made, len(runs)))
         _, first = np.unique(answer, return_index=True)
         group = np.array(groups)[first % len(x)]
         members = [np.flatnonzero(group == g) for g in range(len(inputs))]
         distinct = x[np.unique(groups, return_index=True)[1]]
         values = target[first], scale[first], start[first % len(x)]
         if self.device.type == "cpu":
-            weights = _compiled(distinct, members, values, self.recipe, self.threads)
+            weights = compiled(distinct, members, values, self.recipe, self.threads)
         else:
-            weights = _batched(distinct, members, values, self.recipe, self.device)
+            weights = batched(distinct, members, values, self.recipe, self.device)
         self.asked, self.trained = self.asked + len(answer), self.trained + len(runs)
         sane = bool((np.abs(weights) < _DIVERGED).all())
         require(sane, "lr", self.recipe.lr, "must be small enough for training to converge", "Lower it.")
         return weights[answer]
 
 
-def _compiled(
-    x: Numbers,
-    members: Sequence[npt.NDArray[np.int64]],
-    runs: tuple[Doubles, Doubles, Doubles],
-    recipe: WorldsRecipe,
-    threads: int,
-) -> Doubles:
-    """(R, d + 1) networks: `members` are the runs on each of the inputs x (G, N, d)."""
-    from mmkd_lab.training import linear_kernel  # numba takes a second to import
-
-    target, scale, start = runs
-    weights, dtype = np.empty_like(start), np.float64 if recipe.precision == "64-true" else np.float32
-
-    def one_input(g: int) -> None:
-        packed, mine = linear_kernel.by_feature(x[g], dtype), members[g]
-        w = np.zeros((len(mine), len(packed)), dtype)
-        w[:, : start.shape[1]] = start[mine]
-        pulled, weight = target[mine].astype(dtype), scale[mine].astype(dtype)
-        linear_kernel.descend(packed, w, pulled, weight, 2.0 * recipe.lr, recipe.steps)
-        weights[mine] = w[:, : start.shape[1]]
-
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(one_input, range(len(x))))
-    return weights
-
-
-@torch.no_grad()
-def _batched(
-    x: Numbers,
-    members: Sequence[npt.NDArray[np.int64]],
-    runs: tuple[Doubles, Doubles, Doubles],
-    recipe: WorldsRecipe,
-    device: torch.device,
-) -> Doubles:
-    """The same by two batched products a step; inputs with fewer runs get columns that stay at 0."""
-    slots = max(map(len, members))
-    group = np.repeat(np.arange(len(x)), [len(each) for each in members])
-    slot = np.concatenate([np.arange(len(each)) for each in members])
-    order = np.concatenate(members)
-
-    def columns(values: Doubles) -> torch.Tensor:  # (R, M) -> (G, M, slots)
-        stacked = np.zeros((len(x), values.shape[1], slots))
-        stacked[group, :, slot] = values[order]
-        return torch.from_numpy(stacked).to(device)
-
-    target, scale, weights = columns(runs[0]), columns(runs[1][:, None]), columns(runs[2])
-    padded = torch.nn.functional.pad(torch.from_numpy(x).double(), (0, 1), value=1.0).to(device)
-    backward = padded.mT.contiguous()
-    for _ in range(recipe.steps):
-        slope = torch.bmm(padded, weights).sigmoid_().mul_(scale).sub_(target)
-        weights.baddbmm_(backward, slope, alpha=-2.0 * recipe.lr / x.shape[1])
-    found = np.empty_like(runs[2])
-    found[order] = weights.cpu().numpy()[group, :, slot]
-    return found
+def _weights(count: int, plain: float, soft: float) -> Doubles:
+    return np.tile([plain, soft], (count, 1))
 
 
 def starts_of(worlds: Worlds, view: str, *, role: str) -> list[Doubles]:
@@ -319,7 +243,9 @@ def starts_of(worlds: Worlds, view: str, *, role: str) -> list[Doubles]:
 
 def _layer(width: int, stream: torch.Generator) -> Doubles:
     bound = 1.0 / np.sqrt(width)
-    weight, bias = (torch.empty(2, n).uniform_(-bound, bound, generator=stream) for n in (width, 1))
+    # Another thread may change the default type, as Lightning Fabric does for steps in double precision.
+    both = (torch.empty(2, n, dtype=torch.float32) for n in (width, 1))
+    weight, bias = (one.uniform_(-bound, bound, generator=stream) for one in both)
     return torch.cat([weight, bias], dim=1).double().numpy()
 
 

@@ -8,8 +8,12 @@ import torch
 from torch import nn
 
 from mmkd_lab.attribution import (
+    Ablation,
     Alignment,
+    IntegratedGradients,
+    Intervals,
     Joint,
+    Occlusion,
     align,
     align_linear,
     by_channel,
@@ -79,7 +83,7 @@ def maps(net=NET, x=X, modality="a", **settings):
 
 
 def ablates(**settings):
-    return maps(method="ablation", **settings)
+    return lambda: maps(method=Ablation(**settings))()
 
 
 def channels(teacher=None, student=None, x=IMAGES, **settings):
@@ -110,7 +114,10 @@ CASES = [
     (asks(target="label"), r"labels = None: must be given when target='label'"),
     (asks(methods="perceptual_score"), r"labels = None.*perceptual score"),
     (asks(methods="perceptual_score", labels=LABELS + 9), r"labels = '9': must lie between 0 and 1"),
-    (asks(subjects=torch.arange(5)), r"subjects = 'torch.int64 \(5,\)'.*must be \(6,\) int64"),
+    (
+        asks(intervals=Intervals(subjects=torch.arange(5))),
+        r"subjects = 'torch.int64 \(5,\)'.*must be \(6,\) int64",
+    ),
     (asks(removal="zero"), r"removal = 'zero'.*Did you mean 'zeros'"),
     (asks(removal="mean"), r"data = None: the removal 'mean' needs the dataset"),
     (
@@ -151,27 +158,33 @@ CASES = [
     (asks(removal="attention"), r"removal = 'attention': leaves .* this Additive does not say .*Use 'zeros'"),
     (asks(methods="ablation", removal=Learned()), r"removal = 'learned': leaves .* Additive does not say"),
     (asks(3), r"net = 3: must be a network"),
-    (asks(interval="boot"), r"interval = 'boot'.*'t' or 'bootstrap'"),
-    (asks(level=1.0), r"level = 1.0: must be a finite number above 0"),
+    (lambda: Intervals("boot"), r"kind = 'boot'.*'t' or 'bootstrap'"),
+    (lambda: Intervals(level=1.0), r"level = 1.0: must be at most 0.9999"),
     (asks(methods="permutation", draws=0), r"draws = 0: must be a whole number of at least 1"),
-    (asks(nodes="simpson"), r"nodes = 'simpson': must be one of 'graded'"),
-    (asks(nodes="riemann_trapezoid", steps=1), r"steps = 1: must be .* at least 2"),
+    (lambda: IntegratedGradients(nodes="simpson"), r"nodes = 'simpson': must be one of 'graded'"),
+    (lambda: IntegratedGradients(1, "riemann_trapezoid"), r"steps = 1: must be .*at least 2"),
+    (asks(methods=IntegratedGradients(layer="a")), r"layer = 'a': belongs to within_modality"),
+    (asks(methods=[Ablation(2)]), r"methods = Ablation.*: must be one of 'shapley'"),
     (asks(batch_size=0), r"batch_size = 0"),
     (maps(modality="c"), r"modality = 'c': must be one of 'a' or 'b'"),
     (maps(method="lime"), r"method = 'lime'"),
-    (maps(patch=2), r"patch = 2: belongs to ablation or occlusion"),
-    (ablates(layer="a"), r"layer = 'a': belongs to integrated_gradients"),
+    (maps(method=3), r"method = '3': must be one of 'integrated_gradients'"),
+    (lambda: Ablation(layer="a"), r"layer = 'a': is no field of Ablation: 'patch' or 'regions'"),
+    (lambda: Occlusion(patch=0), r"patch = 0: must be at least 1"),
     (
         maps(columns, {**X, "b": X["b"][:, 0]}, "b", method="ablation"),
         r"data\['b'\] = \(6,\): one number a sample",
     ),
-    (maps(Conv(), IMAGES, method="occlusion", patch=2, stride=3), r"stride = 3: must leave no cell between"),
+    (maps(Conv(), IMAGES, method=Occlusion(2, stride=3)), r"stride = 3: must leave no cell between"),
     (ablates(patch=(1, 1)), r"patch = \(1, 1\): must have 1 to 1 sides"),
     (ablates(regions=LABELS[:4]), r"regions = \(4,\): must have a sample's shape \(3,\)"),
     (ablates(regions=torch.tensor([0, -4, 1])), r"regions = -4: must not be negative"),
     (ablates(regions=LABELS[:3], patch=1), r"patch = 1: must not be given together with regions"),
     (maps(Words(), TOKENS, "text"), r"data\['text'\] = torch.int64: whole numbers have no gradient"),
-    (maps(Words(), TOKENS, "text", layer="a"), r"layer = \(.*\): its output must be one vector per token"),
+    (
+        maps(Words(), TOKENS, "text", method=IntegratedGradients(layer="a")),
+        r"layer = \(.*\): its output must be one vector per token",
+    ),
     (lambda: maps()().by_region(), r"regions = None: must be given"),
     (lambda: ablates()().by_region(LABELS[:3]), r"an ablation has values for its own regions only"),
     (lambda: feature_masks(X, {"c": LABELS[:3]}), r"regions = 'c': must name modalities out of 'a' or 'b'"),
@@ -265,7 +278,7 @@ def test_an_embedding_that_is_cut_off_from_the_gradient_or_not_used_is_refused()
 
     for layer in ("embedding", "spare"):
         with pytest.raises(LabError, match="layer = 'Embedding': must be used, and a gradient"):
-            within_modality(Frozen(), TOKENS, modality="text", layer=layer)
+            within_modality(Frozen(), TOKENS, modality="text", method=IntegratedGradients(layer=layer))
 
 
 def test_a_batch_of_one_sample_is_refused_where_a_network_normalises_by_batch():

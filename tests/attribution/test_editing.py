@@ -99,6 +99,24 @@ def test_a_layer_before_a_head_that_is_not_linear_where_another_modality_joins()
         Editor(net, VECTORS, "first").retrained(np.array([1]), recipe=Recipe(epochs=1), stream=0)
 
 
+@pytest.mark.parametrize("replace", ["mean", "zeros"])
+@pytest.mark.parametrize(
+    ("net", "data", "layer", "side", "alone"),
+    [
+        (Conv("flat"), IMAGES, "act", "output", True),
+        (Conv("flat"), IMAGES, "head", "input", True),
+        (Joined(), VECTORS, "first", "output", False),
+    ],
+)
+def test_kept_activations_give_what_the_whole_network_gives(net, data, layer, side, alone, replace):
+    editor = Editor(net, data, layer, side)
+    held = editor.held("test", replace=replace)
+    assert held.alone == alone
+    for channels in (None, np.array([1]), np.array([0, 2])):
+        wanted = editor.keeping(channels, replace=replace).logits["test"]
+        assert torch.equal(held.logits(channels), wanted)
+
+
 class Tokens(nn.Module):
     """Tokens 'a' (B, L, 2): embedded, mixed over time by a convolution or not, pooled."""
 

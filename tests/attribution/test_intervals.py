@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmkd_lab.attribution import by_modality, within_modality
-from mmkd_lab.attribution.tables import INTERVALS, Means
+from mmkd_lab.attribution import IntegratedGradients, Intervals, by_modality, within_modality
+from mmkd_lab.attribution.tables import Means
 from mmkd_lab.core.check import LabError
 from mmkd_lab.core.stats import mean_interval
 from mmkd_lab.data.paired import PairedData
@@ -35,15 +35,15 @@ def test_without_subjects_the_interval_is_students():
     assert (found.low, found.high) == (pytest.approx(wanted.low), pytest.approx(wanted.high))
 
 
-@pytest.mark.parametrize("interval", INTERVALS)
-def test_repeating_every_sample_for_its_subject_changes_nothing(interval):
+@pytest.mark.parametrize("kind", ["t", "bootstrap"])
+def test_repeating_every_sample_for_its_subject_changes_nothing(kind):
     net, x = Additive(), draw(12, a=(3,), b=(2,))
-    once = by_modality(net, x, interval=interval)
+    once = by_modality(net, x, intervals=Intervals(kind))
     again = {name: values.repeat_interleave(4, dim=0) for name, values in x.items()}
     who = torch.arange(12).repeat_interleave(4)
-    found = by_modality(net, again, interval=interval, subjects=who)
+    found = by_modality(net, again, intervals=Intervals(kind, subjects=who))
     np.testing.assert_allclose(ends(found), ends(once), rtol=1e-6)
-    naive = ends(by_modality(net, again, interval=interval))
+    naive = ends(by_modality(net, again, intervals=Intervals(kind)))
     assert (np.diff(naive) < 0.6 * np.diff(ends(found))).all()
     assert (found.overall.n == 48).all()
 
@@ -67,7 +67,7 @@ def test_data_bring_their_groups():
     given = {"modalities": x, "target": torch.arange(24) % 2, "classes": ("no", "yes"), "splits": splits}
     plain, grouped = (PairedData(name="tiny", group=g, **given) for g in (None, group))
     net, held = Additive(), {name: values[12:] for name, values in x.items()}
-    wanted = by_modality(net, held, subjects=group[12:], target=1)
+    wanted = by_modality(net, held, intervals=Intervals(subjects=group[12:]), target=1)
     np.testing.assert_allclose(ends(by_modality(net, grouped, target=1)), ends(wanted))
     assert not np.allclose(ends(by_modality(net, plain, target=1)), ends(wanted))
 
@@ -76,11 +76,11 @@ def test_the_sum_is_checked_relative_to_what_is_summed():
     x = draw(20, image=(1, 12, 12), v=(6,))
     net = build(NetSpec(width=4, features=8), {k: v.shape[1:] for k, v in x.items()}, 3, seed=0)
     for factor in (1e-3, 1e3):
-        rough = by_modality(Scaled(net, factor), x, methods="integrated_gradients", steps=2)
+        rough = by_modality(Scaled(net, factor), x, methods=IntegratedGradients(steps=2))
         with pytest.raises(LabError, match="Raise steps"):
             rough.check()
         assert "raise steps" in repr(rough)
-        fine = by_modality(Scaled(net, factor), x, methods=("shapley", "integrated_gradients"), steps=512)
+        fine = by_modality(Scaled(net, factor), x, methods=("shapley", IntegratedGradients(steps=512)))
         fine.check()
         assert "raise steps" not in repr(fine)
 
@@ -88,7 +88,9 @@ def test_the_sum_is_checked_relative_to_what_is_summed():
 def test_maps_say_when_they_do_not_add_up():
     x = draw(20, image=(1, 12, 12), v=(6,))
     net = build(NetSpec(width=4, features=8), {k: v.shape[1:] for k, v in x.items()}, 3, seed=0)
-    rough, fine = (within_modality(net, x, modality="image", steps=steps) for steps in (2, 512))
+    rough, fine = (
+        within_modality(net, x, modality="image", method=IntegratedGradients(steps)) for steps in (2, 512)
+    )
     assert "raise steps" in repr(rough)
     assert "raise steps" not in repr(fine)
     half = {name: values.bfloat16() for name, values in x.items()}

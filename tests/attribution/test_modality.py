@@ -3,9 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from captum.attr import FeatureAblation, InputXGradient, IntegratedGradients, ShapleyValues
+from captum import attr
 
-from mmkd_lab.attribution import METHODS, CaptumCase, by_modality, check_masks, feature_masks
+from mmkd_lab.attribution import (
+    METHODS,
+    CaptumCase,
+    IntegratedGradients,
+    by_modality,
+    check_masks,
+    feature_masks,
+)
 from mmkd_lab.attribution.gradients import integrated_gradients
 from mmkd_lab.attribution.networks import Explained
 from mmkd_lab.attribution.tables import COLUMNS
@@ -63,7 +70,7 @@ def test_shapley_and_ablation_equal_captum(removal):
     found = by_modality(net, x, methods=("shapley", "ablation"), removal=operator)
     case = CaptumCase.of(net, x)
     base = tuple(means[name].expand_as(x[name]) if removal == "mean" else 0.0 for name in x)
-    for method, captum in (("shapley", ShapleyValues), ("ablation", FeatureAblation)):
+    for method, captum in (("shapley", attr.ShapleyValues), ("ablation", attr.FeatureAblation)):
         theirs = captum(case.forward).attribute(case.inputs, base, target=target, feature_mask=case.masks)
         for name, values in zip(case.names, theirs, strict=True):
             np.testing.assert_allclose(per_sample(found, method, name), values[:, 0].detach(), atol=1e-5)
@@ -75,15 +82,15 @@ def test_gradients_equal_captum():
     target, case = net(x).argmax(1), CaptumCase.of(net, x)
     base = {name: torch.zeros_like(v) for name, v in x.items()}
     ours = integrated_gradients(
-        Explained(net, x, target, batch_size=7), base, steps=20, nodes="gausslegendre"
+        Explained(net, x, target, batch_size=7), base, IntegratedGradients(20, "gausslegendre")
     )
-    theirs = IntegratedGradients(case.forward).attribute(
+    theirs = attr.IntegratedGradients(case.forward).attribute(
         tuple(v.clone().requires_grad_() for v in case.inputs), target=target, n_steps=20
     )
     for name, values in zip(x, theirs, strict=True):
         torch.testing.assert_close(ours[name], values.detach(), atol=1e-6, rtol=1e-5)
     found = by_modality(net, x, methods="gradient_x_input")
-    theirs = InputXGradient(case.forward).attribute(
+    theirs = attr.InputXGradient(case.forward).attribute(
         tuple(v.clone().requires_grad_() for v in case.inputs), target=target
     )
     for name, values in zip(x, theirs, strict=True):
@@ -100,7 +107,7 @@ def test_graded_nodes_add_up_where_even_ones_miss_most_of_the_integral():
     must = (net(x) - net(base))[:, 0].detach()
     left = {}
     for way in ("gausslegendre", "graded"):
-        found = integrated_gradients(Explained(net, x, target), base, nodes=way)
+        found = integrated_gradients(Explained(net, x, target), base, IntegratedGradients(nodes=way))
         left[way] = (sum(v.flatten(1).sum(1) for v in found.values()) - must).abs().max()
     assert left["graded"] < 0.2 * left["gausslegendre"]
 
@@ -115,7 +122,7 @@ def test_where_the_nodes_lie_shows_at_a_kink(nodes, first):
         return (x["a"].relu() - 1 - x["b"].relu()).relu()
 
     x = {"a": torch.full((2, 1), 3.0), "b": torch.ones(2, 1)}
-    found = by_modality(net, x, methods="integrated_gradients", target=0, nodes=nodes)
+    found = by_modality(net, x, methods=IntegratedGradients(nodes=nodes), target=0)
     for name, value in (("a", first), ("b", -first / 3)):
         assert per_sample(found, "integrated_gradients", name) == pytest.approx(value, abs=4e-3)
     usual = by_modality(net, x, methods="integrated_gradients", target=0)
@@ -247,10 +254,10 @@ def test_a_feature_number_shared_by_two_inputs_is_one_feature_for_captum():
     """The trap that distinct numbers avoid: both go together, and both are given the pair's value."""
     x = {"a": torch.tensor([[2.0]]), "b": torch.tensor([[5.0]])}
     case = CaptumCase.of(lambda given: torch.cat([given["a"], given["b"]], dim=1).sum(1, keepdim=True), x)
-    apart = ShapleyValues(case.forward).attribute(case.inputs, target=0, feature_mask=case.masks)
+    apart = attr.ShapleyValues(case.forward).attribute(case.inputs, target=0, feature_mask=case.masks)
     assert [float(v) for v in apart] == [2.0, 5.0]
     same = tuple(torch.zeros_like(mask) for mask in case.masks)
-    together = ShapleyValues(case.forward).attribute(case.inputs, target=0, feature_mask=same)
+    together = attr.ShapleyValues(case.forward).attribute(case.inputs, target=0, feature_mask=same)
     assert [float(v) for v in together] == [7.0, 7.0]
     with pytest.raises(LabError, match=r"feature_mask = 0.*'a' as well as of 'b'"):
         check_masks(same, case.names)

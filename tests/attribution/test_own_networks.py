@@ -5,7 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from mmkd_lab.attribution import METHODS, by_channel, by_modality, within_modality
+from mmkd_lab.attribution import (
+    METHODS,
+    IntegratedGradients,
+    Intervals,
+    by_channel,
+    by_modality,
+    within_modality,
+)
 from mmkd_lab.models.removal import kept_key
 from tests.attribution.tiny import Additive, Joined, Student, draw
 
@@ -112,7 +119,9 @@ def test_tokens_whose_embedding_is_worked_on_in_place():
 
     x = {"text": torch.arange(20).reshape(5, 4) % 5}
     found, wanted = (
-        within_modality(Embeds(in_place=way), x, modality="text", layer="embedding").values
+        within_modality(
+            Embeds(in_place=way), x, modality="text", method=IntegratedGradients(layer="embedding")
+        ).values
         for way in (True, False)
     )
     np.testing.assert_allclose(found, wanted, atol=1e-6)
@@ -179,7 +188,9 @@ def test_a_network_names_what_it_reads_in_any_collection(names):
 def test_a_permutation_takes_values_from_all_samples_alike(n):
     """The mean over all samples, the own one among them, is (N - 1) / N of that over the others."""
     net, x = Additive(), draw(n=n, a=(3,), b=(2,))
-    found = by_modality(net, x, methods="permutation", target=0, draws=4000, level=0.9999)
+    found = by_modality(
+        net, x, methods="permutation", target=0, draws=4000, intervals=Intervals(level=0.9999)
+    )
     part = (x["a"] @ net.a.weight[0]).detach().numpy()
     others = np.array([np.mean(part[i] - np.delete(part, i)) for i in range(n)])
     rows = found.table[(found.table.modality == "a") & (found.table["sample"] != "all")]

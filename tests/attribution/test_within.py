@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmkd_lab.attribution import MAP_METHODS, grid, within_modality
+from mmkd_lab.attribution import MAP_METHODS, Ablation, IntegratedGradients, Occlusion, grid, within_modality
 from mmkd_lab.core.check import LabError
 from mmkd_lab.models import Mean
 from tests.attribution.tiny import Additive, Mlp, Words, draw
@@ -29,7 +29,7 @@ def test_a_linear_network_has_weight_times_input_in_every_cell():
 @pytest.mark.parametrize("patch", [2, (2, 2), (4, 1), (1, 6), 3, (2, 4)])
 def test_ablation_gives_each_region_the_sum_of_its_cells(patch):
     net, x, weight = linear_case()
-    found = within_modality(net, x, modality="a", method="ablation", target=1, patch=patch, batch_size=3)
+    found = within_modality(net, x, modality="a", method=Ablation(patch), target=1, batch_size=3)
     cut = grid(SHAPE, patch)
     each = (weight * x["a"]).flatten(1)
     for number in cut.unique():
@@ -41,10 +41,10 @@ def test_ablation_gives_each_region_the_sum_of_its_cells(patch):
 
 def test_occlusion_without_overlap_is_ablation_and_with_overlap_the_mean_over_windows():
     net, x, weight = linear_case()
-    plain = within_modality(net, x, modality="a", method="occlusion", target=1, patch=2)
-    same = within_modality(net, x, modality="a", method="ablation", target=1, patch=2)
+    plain = within_modality(net, x, modality="a", method=Occlusion(2), target=1)
+    same = within_modality(net, x, modality="a", method=Ablation(2), target=1)
     np.testing.assert_allclose(plain.values, same.values, atol=1e-5)
-    slid = within_modality(net, x, modality="a", method="occlusion", target=1, patch=(1, 2), stride=1)
+    slid = within_modality(net, x, modality="a", method=Occlusion((1, 2), stride=1), target=1)
     cells = (weight * x["a"])[:, 0].detach().numpy()
     pairs = cells[:, :, :-1] + cells[:, :, 1:]
     np.testing.assert_allclose(slid.values[:, 0, :, 2], (pairs[:, :, 1] + pairs[:, :, 2]) / 2, atol=1e-5)
@@ -55,9 +55,8 @@ def test_removed_cells_hold_the_training_mean():
     net, x, weight = linear_case()
     mean = torch.full(SHAPE, 0.5)
     operator = Mean({"a": mean, "b": torch.zeros(2)})
-    for method in ("integrated_gradients", "ablation"):
-        settings = {"patch": 1} if method == "ablation" else {}
-        found = within_modality(net, x, modality="a", method=method, target=1, removal=operator, **settings)
+    for method in ("integrated_gradients", Ablation(patch=1)):
+        found = within_modality(net, x, modality="a", method=method, target=1, removal=operator)
         np.testing.assert_allclose(found.values, weight * (x["a"] - mean), atol=1e-5)
 
 
@@ -76,8 +75,8 @@ def test_tokens_by_ablation_and_by_their_embedding():
     x = {"text": text, "a": draw(n=2, a=(2,))["a"]}
     rows = net.embedding.weight[:, 1].detach()
     wanted = rows[text] - rows[0]
-    for method, layer in (("ablation", None), ("integrated_gradients", "embedding")):
-        found = within_modality(net, x, modality="text", method=method, target=1, layer=layer)
+    for method in ("ablation", IntegratedGradients(layer="embedding")):
+        found = within_modality(net, x, modality="text", method=method, target=1)
         assert found.values.shape == (2, 3)
         np.testing.assert_allclose(found.values, wanted, atol=1e-5)
     assert np.abs(found.residual).max() < 1e-5
@@ -95,7 +94,7 @@ def test_regions_of_any_form_and_numbering():
     net, x, weight = linear_case()
     regions = torch.full(SHAPE, 90)
     regions[0, 0, :2], regions[0, 3, 5] = 7, 7
-    found = within_modality(net, x, modality="a", method="ablation", target=1, regions=regions)
+    found = within_modality(net, x, modality="a", method=Ablation(regions=regions), target=1)
     each = (weight * x["a"]).flatten(1)
     inside = (regions == 7).flatten()
     wanted = torch.stack([each[:, inside].sum(1), each[:, ~inside].sum(1)], dim=1)
@@ -133,12 +132,13 @@ def test_grid_counts_and_keeps_channels_together(shape, patch, count):
 def test_nodes_of_an_integral_may_lie_anywhere(nodes):
     x = draw(n=6, a=(3,), b=(2,))
     net = Mlp({"a": 3, "b": 2}).eval()
-    found = within_modality(net, x, modality="a", target=0, steps=200, nodes=nodes)
+    method = IntegratedGradients(steps=200, nodes=nodes)
+    found = within_modality(net, x, modality="a", method=method, target=0)
     assert 0 < np.abs(found.residual).max() < 1e-4
     text = {"text": torch.tensor([[1, 2], [3, 0]]), "a": draw(n=2, a=(2,))["a"]}
-    asked = {"modality": "text", "layer": "embedding", "nodes": nodes}
     if nodes == "graded":
         with pytest.raises(LabError, match="nodes = 'graded': must be one of 'gausslegendre'"):
-            within_modality(Words(), text, **asked)
+            IntegratedGradients(nodes=nodes, layer="embedding")
     else:
-        assert np.abs(within_modality(Words(), text, **asked).residual).max() < 1e-5
+        method = IntegratedGradients(nodes=nodes, layer="embedding")
+        assert np.abs(within_modality(Words(), text, modality="text", method=method).residual).max() < 1e-5

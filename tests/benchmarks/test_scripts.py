@@ -10,6 +10,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +32,7 @@ def _run(script, *arguments):
 def test_every_stored_result_is_a_study_with_a_setting():
     import studies
 
-    stored = {path.stem for path in (FOLDER / "results").glob("*.csv")} - {"venn"}
+    stored = {path.stem for path in (FOLDER / "results").glob("*.csv")} - {"venn", "default_networks"}
     known = {name for kept in studies.settings() for name in (kept, kept.replace("repair", "rivals"))}
     assert stored
     assert stored <= known
@@ -50,6 +51,21 @@ def test_a_stored_result_is_drawn(tmp_path):
     done = _run("figures.py", "rivals_mfeat", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["rivals_mfeat_mor.svg"]
+
+
+def test_default_networks_keep_up_with_plain_classifiers_or_are_said_not_to(tmp_path, monkeypatch):
+    import default_networks as script
+
+    monkeypatch.setattr(script, "SEEDS", 1)
+    chosen = script.sets(["radii", "copies"])
+    radii, copies = (script.row(*one, script.ResultStore(tmp_path)) for one in chosen)
+    assert radii[script.KERNEL] > radii[script.LINEAR] + 15  # classes differ in how far out they lie
+    assert copies["student gap"] > -script.MARGIN
+    for who in script.SAID:  # one network is below or it is not
+        assert radii[f"{who} noted"] == (radii[f"{who} gap"] < 0)
+    assert script.silent(pd.DataFrame([radii, copies])) == []
+    unsaid = {**radii, "teacher gap": -3.1, "teacher noted": False}
+    assert script.silent(pd.DataFrame([unsaid, copies])) == ["radii, teacher"]
 
 
 def test_files_altered_at_random_are_refused_or_read_and_nothing_else(tmp_path):

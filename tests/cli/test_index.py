@@ -115,6 +115,25 @@ def test_a_damaged_study_is_named_and_hides_nothing_else(tmp_path):
     assert text.count("95 % interval") == 1
 
 
+@pytest.mark.browser
+@pytest.mark.parametrize("sanitize", [False, True])
+def test_a_page_that_a_notebook_wrote_stands_apart(tmp_path, browser, sanitize):
+    (tmp_path / "00").mkdir()
+    script = f"<h1>Apart</h1>{ATTACK}<script>try {{ parent.document.title = 'broken' }} catch {{}}</script>"
+    (tmp_path / "00" / "own.html").write_text(script)
+    run = replace(_run(tmp_path, Outcome("00", "T", "done")), sanitize=sanitize)
+    text = write_index(run).read_text()
+    assert "<script" not in text
+    assert 'onerror="' not in text
+    assert ("own.html is not shown" in text, "Apart" in text) == (sanitize, not sanitize)
+    tab = browser.new_page()
+    tab.goto((tmp_path / "index.html").as_uri())
+    assert tab.title().startswith("mmkd_lab"), "a script reached out of its frame"
+    shown = [frame.locator("h1").text_content() for frame in tab.frames[1:]]
+    assert shown == ([] if sanitize else ["Apart"])
+    tab.close()
+
+
 @pytest.mark.parametrize("sanitize", [False, True])
 def test_what_is_active_can_be_taken_out_of_a_notebooks_page(tmp_path, sanitize):
     attack = new_output("display_data", {"text/html": "<b>seen</b><img src=x onerror='attack()'>"})

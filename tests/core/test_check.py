@@ -8,7 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmkd_lab.core.check import LabError, flat, listing, one_of, path, position, real, seeds, whole
+from mmkd_lab.core.check import (
+    DamagedFile,
+    LabError,
+    flat,
+    listing,
+    one_of,
+    path,
+    position,
+    reading,
+    real,
+    seeds,
+    whole,
+)
 
 HUGE = pytest.param(-(10**5000), id="a number of five thousand digits")
 
@@ -119,3 +131,39 @@ def test_a_long_value_keeps_its_beginning_and_its_end():
     assert "…x" in shown
     assert "/digits.npz': must exist." in shown
     assert len(shown) == len("path = : must exist.") + 80
+
+
+def _asserts(content):
+    assert content == "sound"
+
+
+@pytest.mark.parametrize(
+    ("read", "told"),
+    [
+        (lambda content: content["size"], "TypeError: string indices must be integers"),
+        (lambda content: content.items(), "AttributeError: 'str' object has no attribute 'items'"),
+        (lambda content: {}[content], "KeyError: 'x'"),
+        (int, "invalid literal for int"),
+    ],
+)
+def test_what_content_can_cause_is_a_fault_of_the_file(read, told):
+    with (
+        pytest.raises(DamagedFile, match=rf"a\.json = .*{told}.*: must be JSON\.") as caught,
+        reading("a.json", "must be JSON"),
+    ):
+        read("x")
+    assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    ("read", "kind"),
+    [
+        (lambda content: content + unknown, NameError),  # noqa: F821 - that is the fault
+        (lambda content: math.squareroot(content), AttributeError),
+        (lambda content: np.zeros(2).items(content), AttributeError),
+        (_asserts, AssertionError),
+    ],
+)
+def test_a_fault_of_the_reader_is_not_put_down_to_the_file(read, kind):
+    with pytest.raises(kind), reading("a.json", "must be JSON"):
+        read("x")

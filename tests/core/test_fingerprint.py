@@ -1,11 +1,13 @@
 """Equal things have equal names; different things do not."""
 
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mmkd_lab.core.fingerprint import canonical, digest, digest_arrays
+from mmkd_lab.core.fingerprint import canonical, digest, digest_arrays, source_text
 from mmkd_lab.core.seed import derive
 
 
@@ -60,3 +62,25 @@ def test_what_holds_itself_is_refused():
     ring.append(ring)
     with pytest.raises(ValueError, match="holds itself"):
         canonical(ring)
+
+
+def _typed(line, module="__main__"):
+    """A class and a function that no file has, as when they were typed at a prompt."""
+    names = {"__name__": module}
+    exec(f"class Net:\n    def forward(self, x):\n        return [x * {line} for x in x]", names)
+    exec(f"def make():\n    return [i + {line} for i in range(3)]", names)
+    return names["Net"], names["make"]
+
+
+def test_the_source_of_what_no_file_has_still_tells_it_apart():
+    for one, same, other in zip(_typed(1), _typed(1), _typed(2), strict=True):
+        assert source_text(one) == source_text(same) != source_text(other)
+
+
+def test_the_source_of_what_a_file_has_is_its_text():
+    assert source_text(_typed).startswith("def _typed(line")
+    assert "class Thing" in source_text(Thing)
+    fixed = [partial(_typed, line) for line in (1, 1, 2)]
+    assert source_text(fixed[0]) == source_text(fixed[1]) != source_text(fixed[2])
+    assert source_text(Path().is_file) == source_text(Path.is_file)
+    assert source_text(len) == "builtins.len"

@@ -18,12 +18,14 @@ from mmkd_lab.distill import (
     cross_entropy,
 )
 from mmkd_lab.distill.distance import Distance
+from mmkd_lab.distill.losses.dkd import DKD
 from mmkd_lab.distill.losses.hints import Hints
 from mmkd_lab.distill.losses.rkd import RKD
 from mmkd_lab.distill.method import HEAD
 from mmkd_lab.distill.views import msd_views
 from mmkd_lab.distill.weights import Weighting, weigh
-from mmkd_lab.models import View, Zeros
+from mmkd_lab.models import NetSpec, View, Zeros
+from mmkd_lab.training import Recipe, Replicas, fit
 from tests.distill.pairs import pairs, said
 from tests.distill.samples import draw
 
@@ -179,3 +181,16 @@ def test_the_teacher_is_asked_what_saliency_reads():
     assert Msd(weighting="uniform").bind(context).asks(context) == msd_views("ab")
     shapley = Msd(weighting=Weighting("tanh", credit="shapley")).bind(context)
     assert set(shapley.asks(context)) == {A, B, View.only()}
+
+
+@pytest.mark.parametrize(("warmup", "risen"), [(0, [1, 1, 1, 1]), (3, [1 / 3, 2 / 3, 1, 1])])
+def test_dkd_rises_over_its_first_epochs(warmup, risen):
+    data = pairs()
+    start = Replicas.build(NetSpec("mlp", width=2, features=8), data, seeds=[0], device="cpu")
+    loss = Distillation(((0.5, CE), (0.5, DKD(temperature=2.0, warmup=warmup))))
+    recipe = Recipe(epochs=4, batch_size=12, precision="64-true")
+    found = fit(start, data, loss, recipe, teacher=said(data, (), replicas=1), progress=False).history
+    terms = found[found["split"] == "train"].pivot_table(index="epoch", columns="metric", values="value")
+    whole = terms["dkd/target"] + 8 * terms["dkd/other"]
+    assert (terms["dkd"] / whole).tolist() == pytest.approx(risen)
+    assert whole.min() > 0.1

@@ -88,13 +88,33 @@ def test_saving_twice_gives_the_same_bytes(tmp_path):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
 
 
-def test_a_study_of_other_data_is_not_written_over(tmp_path):
+def _made(**changed):
+    """Provenance as of a run: what determines it, and what came out."""
+    return {"fingerprint": "a" * 64, "seeds": [0, 1], "arms": ["no_kd"], "seconds": 1.5, **changed}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"fingerprint": "b" * 64},
+        {"seeds": [0, 1, 2]},
+        {"arms": ["no_kd", "um_kd"]},
+        {"student_recipe": {"lr": 0.1}},
+        {"temperature": 2.0},
+    ],
+)
+def test_a_study_of_other_data_or_settings_is_not_written_over(other, tmp_path):
     first, second = (
-        replace(_study(), provenance={"fingerprint": mark * 64}, verdict=f"Of {mark}.") for mark in "ab"
+        replace(_study(), provenance=made, verdict=f"Of {made}.") for made in (_made(), _made(**other))
     )
-    paths = [study.save(tmp_path) for study in (first, second, first, second)]
-    assert [path.stem for path in paths] == ["toy-study", "toy-study-bbbbbbbb"] * 2
-    assert [Study.load(path).verdict for path in paths] == ["Of a.", "Of b."] * 2
+    again = replace(first, provenance=_made(seconds=9.0, versions={"torch": "3"}, notes=["It was late."]))
+    assert again.settings == first.settings
+    assert second.settings != first.settings
+    paths = [one.save(tmp_path) for one in (first, second, again, second)]
+    assert [path.stem for path in paths] == ["toy-study", f"toy-study-{second.settings[:8]}"] * 2
+    assert [Study.load(path).provenance for path in paths[:2]] == [again.provenance, second.provenance]
+    assert second.save(tmp_path, overwrite=True) == paths[0]
+    assert Study.load(paths[0]).provenance == second.provenance
 
 
 def test_the_json_says_what_the_index_needs(tmp_path):
@@ -242,14 +262,14 @@ def test_names_of_any_script_and_length_give_files_of_their_own(tmp_path):
     assert len(list(tmp_path.glob("*.json"))) == len(NAMES)
 
 
-def test_the_longest_name_has_room_for_a_fingerprint(tmp_path):
+def test_the_longest_name_has_room_for_a_digest(tmp_path):
     with pytest.raises(LabError, match=r"name = 'x.*at most 100 letters"):
         _study(name="x" * 101)
     first, second = (
         _study(name="x" * 100, kind="none", provenance={"fingerprint": mark * 64}).save(tmp_path)
         for mark in "ab"
     )
-    assert second.stem == "x" * 91 + "-bbbbbbbb"
+    assert second.stem == "x" * 91 + f"-{Study.load(second).settings[:8]}"
     assert Study.load(first).provenance["fingerprint"] == "a" * 64
 
 
@@ -263,8 +283,9 @@ def test_a_study_that_this_user_may_not_read_is_neither_replaced_nor_called_dama
         with as_another_user():
             with pytest.raises(UnreadableFile, match="Permission denied"):
                 Study.load(theirs)
-            assert mine.save(folder).stem == "toy-study-bbbbbbbb"
-            (folder / "toy-study-bbbbbbbb.json").chmod(0)
+            own = mine.save(folder)
+            assert own.stem == f"toy-study-{mine.settings[:8]}"
+            own.chmod(0)
             if os.geteuid() != 0:
                 with pytest.raises(LabError, match=r"folder = .*may not read"):
                     mine.save(folder)

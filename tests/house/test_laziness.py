@@ -41,3 +41,10 @@ def test_a_heavy_import_is_seen():
 
 def test_listing_datasets_loads_no_torch():
     assert "torch" not in _loaded("from mmkd_lab.cli import main\nmain(['data', 'list'])")
+
+
+def test_training_loads_neither_torchmetrics_nor_transformers():
+    code = "import torch\nfrom mmkd_lab.training.device import make_fabric\n"
+    loaded = _loaded(f"{code}make_fabric(torch.device('cpu'), '64-true')\nimport lightning_fabric")
+    assert "lightning_fabric" in loaded
+    assert not {"torchmetrics", "transformers"} & loaded

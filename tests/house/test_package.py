@@ -17,12 +17,6 @@ from tests.house import tree
 #: Floors that see less than what is below them: whole floors, or single modules of them.
 _ONLY = {"plotting": {"core", "distill.arms"}}
 _MOST_ARGUMENTS, _MOST_POSITIONAL, _LONGEST_FILE = 12, 3, 330
-#: Each argument of these is an option with a default that one question needs; notebooks set two or three.
-_MANY = {
-    "mmkd_lab.attribution.modality.by_modality": 16,
-    "mmkd_lab.attribution.within.within_modality": 16,
-    "mmkd_lab.shares.decisive.decisive_channels": 15,
-}
 #: A sentence of four words: fit these networks on this data for this objective by this recipe.
 _FOUR = {"training.fit"}
 
@@ -97,9 +91,7 @@ def test_no_function_has_many_arguments():
     for where, node in _nodes(ast.FunctionDef):
         names = [one.arg for one in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]]
         counts[where] = len(names) - (names[:1] in (["self"], ["cls"]))
-    tree.assert_none(
-        {where: count for where, count in counts.items() if count > _MANY.get(where, _MOST_ARGUMENTS)}
-    )
+    tree.assert_none({where: count for where, count in counts.items() if count > _MOST_ARGUMENTS})
 
 
 def test_files_are_short():

@@ -31,10 +31,8 @@ def execute(name: str, folder: Path, parameters: Mapping[str, object] | None = N
     return nbformat.read(done.folder / f"{name}.ipynb", as_version=4)
 
 
-def texts(notebook: Any, *, without: Sequence[str] = ()) -> list[str]:
-    """The plain text of every output, in order; cells with a tag of `without` are left out."""
-    cells = [cell for cell in notebook.cells if not set(without) & set(cell.metadata.get("tags", []))]
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+def printed(outputs: Sequence[Any]) -> list[str]:
+    """The plain text of each of a cell's outputs."""
     return [output.get("text") or output.data["text/plain"] for output in outputs]
 
 

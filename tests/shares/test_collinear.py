@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmkd_lab.shares import ESTIMATORS, commonality_shares, decisive_channels
+from mmkd_lab.shares import ESTIMATORS, Criteria, commonality_shares, decisive_channels
 from mmkd_lab.shares.sides import Sides
 from tests.shares.worlds import draw
 
-QUICK = {"permutations": 100, "resamples": 15}
+QUICK = {"criteria": Criteria(permutations=100), "resamples": 15}
 COPIES = "are combinations of others are left out"
 
 
@@ -37,13 +37,13 @@ def test_channels_that_hide_one_another_are_not_called_silent():
     """Too little to be told apart, and not alike enough to be one: no channel of a adds to the others."""
     a, b, y = draw(n=300)
     a = np.hstack([a + 0.3 * np.random.default_rng(seed).normal(size=a.shape) for seed in (1, 2, 3)])
-    found = decisive_channels(a, b, y, permutations=100, resamples=0)
+    found = decisive_channels(a, b, y, criteria=Criteria(permutations=100), resamples=0)
     assert not len(found.channels("a"))
     assert any(
         note.startswith("No channel of a is decisive beside the others") for note in found.shares.notes
     )
     noise = np.random.default_rng(4).normal(size=a.shape)
-    notes = decisive_channels(noise, b, y, permutations=100, resamples=0).shares.notes
+    notes = decisive_channels(noise, b, y, criteria=Criteria(permutations=100), resamples=0).shares.notes
     assert not any("No channel" in note for note in notes)
 
 
@@ -81,11 +81,11 @@ def test_units_and_origins_change_nothing(power):
     a, b, y = draw(n=400)
     own = np.random.default_rng(8)
     units = [10.0 ** own.integers(-power, power + 1, size=x.shape[1]) for x in (a, b)]
-    canonical = {"basis": "canonical", "weight": "energy", "test": "marginal"}
+    canonical = {"basis": "canonical", "weight": "energy", "criteria": Criteria("marginal"), "resamples": 15}
     for estimate in (
         commonality_shares,
         lambda *x: decisive_channels(*x, **QUICK).shares,
-        lambda *x: decisive_channels(*x, **canonical, **QUICK).shares,
+        lambda *x: decisive_channels(*x, **canonical).shares,
     ):
         plain, moved = estimate(a, b, y), estimate((a + 3) * units[0], (b - 5) * units[1], y)
         for name in ("alpha", "beta", "gamma_union", "synergy"):
@@ -98,8 +98,9 @@ def test_units_and_origins_change_nothing(power):
 @pytest.mark.parametrize("test", ["probe", "marginal"])
 def test_channels_given_twice_count_once(test):
     a, b, y = draw(n=1500)
-    once = decisive_channels(a, b, y, test=test, **QUICK)
-    twice = decisive_channels(np.hstack([a, a]), np.hstack([b, b]), y, test=test, **QUICK)
+    options = {"criteria": Criteria(test, permutations=100), "resamples": 15}
+    once = decisive_channels(a, b, y, **options)
+    twice = decisive_channels(np.hstack([a, a]), np.hstack([b, b]), y, **options)
     assert once.shares.gamma > 0.2
     assert twice.shares.gamma == once.shares.gamma
     assert twice.shares.intervals["gamma_union"] == once.shares.intervals["gamma_union"]

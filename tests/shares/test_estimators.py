@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mmkd_lab.shares import (
+    Criteria,
     commonality_shares,
     decisive_channels,
     declared,
@@ -15,7 +16,8 @@ from mmkd_lab.shares import (
 from mmkd_lab.shares.sides import cross_fitted
 from tests.shares.worlds import Small, draw, xor
 
-QUICK = {"permutations": 100, "resamples": 15}
+QUICK = {"criteria": Criteria(permutations=100), "resamples": 15}
+MARGINAL = {"criteria": Criteria("marginal", permutations=100), "resamples": 15}
 
 
 def estimates(a, b, y):
@@ -134,11 +136,12 @@ def test_the_right_channels_are_found():
 
 def test_false_discoveries_stay_near_their_rate():
     rng, wrong, claimed = np.random.default_rng(9), 0, 0
+    criteria = Criteria(rate=0.1, permutations=40)
     for seed in range(12):
         x = rng.standard_normal((300, 40))
         y = (x[:, :5].sum(1) + rng.standard_normal(300) > 0).astype(int)
         found = decisive_channels(
-            x, rng.standard_normal((300, 3)), y, permutations=40, resamples=0, rate=0.1, seed=seed
+            x, rng.standard_normal((300, 3)), y, criteria=criteria, resamples=0, seed=seed
         )
         hits = found.channels("a")
         wrong, claimed = wrong + int((hits >= 5).sum()), claimed + len(hits)
@@ -152,8 +155,8 @@ def test_a_proxy_is_decisive_alone_and_not_beside_its_source():
     y = (source + rng.standard_normal(3000) > 0).astype(int)
     a = np.column_stack([source, source + 0.5 * rng.standard_normal(3000)])
     b = rng.standard_normal((3000, 2))
-    alone = decisive_channels(a, b, y, test="marginal", **QUICK)
-    beside = decisive_channels(a, b, y, test="probe", **QUICK)
+    alone = decisive_channels(a, b, y, **MARGINAL)
+    beside = decisive_channels(a, b, y, **QUICK)
     assert list(alone.channels("a")) == [0, 1]
     assert list(beside.channels("a")) == [0]
 
@@ -162,8 +165,8 @@ def test_canonical_coordinates_undo_mixing():
     a, b, y = draw(n=4000)
     rng = np.random.default_rng(11)
     mixed = a @ rng.standard_normal((a.shape[1],) * 2), b @ rng.standard_normal((b.shape[1],) * 2)
-    found = decisive_channels(*mixed, y, basis="canonical", weight="energy", test="marginal", **QUICK).shares
-    plain = decisive_channels(a, b, y, weight="energy", test="marginal", **QUICK).shares
+    found = decisive_channels(*mixed, y, basis="canonical", weight="energy", **MARGINAL).shares
+    plain = decisive_channels(a, b, y, weight="energy", **MARGINAL).shares
     truth = declared(Small())
     assert found.gamma == pytest.approx(truth.gamma, abs=0.07)
     assert found.gamma == pytest.approx(plain.gamma, abs=0.04)
@@ -174,7 +177,8 @@ def test_canonical_coordinates_survive_channels_that_differ_in_a_few_samples():
     a, b, y = draw(n=400)
     twin = a[:, :1].copy()
     twin[:2] += 5.0
-    options = {"basis": "canonical", "weight": "energy", "test": "marginal", "least_shared": 0.05, **QUICK}
+    criteria = Criteria("marginal", permutations=100, least_shared=0.05)
+    options = {"basis": "canonical", "weight": "energy", "criteria": criteria, "resamples": 15}
     found = decisive_channels(np.hstack([a, twin]), b, y, **options).shares
     plain = decisive_channels(a, b, y, **options).shares
     assert found.gamma == pytest.approx(plain.gamma, abs=0.05)

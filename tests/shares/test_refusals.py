@@ -10,6 +10,7 @@ import pytest
 from mmkd_lab.core.check import LabError
 from mmkd_lab.core.stats import Interval
 from mmkd_lab.shares import (
+    Criteria,
     ModalityShares,
     commonality_shares,
     decisive_channels,
@@ -75,9 +76,9 @@ def test_wrong_data_are_refused(name, data, words):
         ),
         (lambda: discretise(A, bins=1), "bins = 1"),
         (lambda: drop_constant(CONSTANT), "must hold a column that varies"),
-        (lambda: decisive_channels(A, B, Y, test="both"), "test = 'both'"),
+        (lambda: Criteria(test="both"), "test = 'both'"),
         (
-            lambda: decisive_channels(A, B, Y, permutations=3),
+            lambda: Criteria(permutations=3),
             "permutations = 3: must be at least 1 / rate, 100",
         ),
         (

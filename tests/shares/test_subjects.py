@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from mmkd_lab.shares import commonality_shares, decisive_channels, information_shares
+from mmkd_lab.shares import Criteria, commonality_shares, decisive_channels, information_shares
 from mmkd_lab.shares.samples import members, subject_codes
 from tests.shares.worlds import draw
 
+MARGINAL = Criteria("marginal", permutations=100)
 FAST = {
     "information": lambda a, b, y, **more: information_shares(
         a[:, :4].sum(1), b[:, :4].sum(1), y, bins=3, permutations=20, bootstrap=400, **more
@@ -14,7 +15,7 @@ FAST = {
     "commonality": lambda a, b, y, **more: commonality_shares(a, b, y, products=False, **more),
     "decisive": lambda a, b, y, **more: (
         decisive_channels(
-            a, b, y, test="marginal", weight="energy", permutations=100, resamples=60, products=False, **more
+            a, b, y, criteria=MARGINAL, weight="energy", resamples=60, products=False, **more
         ).shares
     ),
 }

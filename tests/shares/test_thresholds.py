@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 
 from mmkd_lab.core.check import LabError
-from mmkd_lab.shares import decisive_channels, information_shares
+from mmkd_lab.shares import Criteria, decisive_channels, information_shares
 from mmkd_lab.shares.channels import FREEDOM
 from tests.shares.worlds import blurred
 
 METHODS = {
-    "count": {"test": "probe"},
-    "canonical": {"test": "marginal", "basis": "canonical", "weight": "energy"},
+    "count": ("probe", {}),
+    "canonical": ("marginal", {"basis": "canonical", "weight": "energy"}),
 }
 
 
-def shares_of(method, r2, *, n=2000, **options):
-    found = decisive_channels(*blurred(r2, n=n), permutations=100, resamples=0, **METHODS[method], **options)
-    return found.shares
+def shares_of(method, r2, *, n=2000, **thresholds):
+    test, options = METHODS[method]
+    criteria = Criteria(test, permutations=100, **thresholds)
+    return decisive_channels(*blurred(r2, n=n), criteria=criteria, resamples=0, **options).shares
 
 
 def hanging(shares):
@@ -60,9 +61,11 @@ def test_a_probe_that_leaves_few_degrees_of_freedom_is_refused():
     rng = np.random.default_rng(0)
     a, b, y = rng.normal(size=(60, 50)), rng.normal(size=(60, 5)), np.arange(60) % 2
     rule = r"samples = 60: must exceed the 50 independent channels by more than 40 for test='probe'"
-    with pytest.raises(LabError, match=rule + r".*Use test='marginal', fewer channels"):
-        decisive_channels(a, b, y, permutations=100)
-    assert not decisive_channels(a, b, y, test="marginal", permutations=100, resamples=0).shares.defined
+    with pytest.raises(LabError, match=rule + r".*Use Criteria\(test='marginal'\), fewer channels"):
+        decisive_channels(a, b, y)
+    assert not decisive_channels(
+        a, b, y, criteria=Criteria("marginal", permutations=100), resamples=0
+    ).shares.defined
 
 
 def test_noise_is_seldom_decisive_with_the_least_degrees_of_freedom():
@@ -71,7 +74,9 @@ def test_noise_is_seldom_decisive_with_the_least_degrees_of_freedom():
         rng = np.random.default_rng(seed)
         n = 20 + FREEDOM + 1
         a, b = rng.normal(size=(2, n, 20))
-        table = decisive_channels(a, b, np.arange(n) % 2, permutations=100, resamples=0, products=False).table
+        table = decisive_channels(
+            a, b, np.arange(n) % 2, criteria=Criteria(permutations=100), resamples=0, products=False
+        ).table
         found += bool(table["decisive"].any())
     assert found <= 5  # 6 % are expected; with 10 degrees of freedom it would be 17 %
 
@@ -81,7 +86,7 @@ def test_halves_with_too_few_degrees_of_freedom_give_no_interval():
     a, b = rng.normal(size=(2, 110, 20))
     y = (a[:, 0] + b[:, 0] + 0.3 * rng.normal(size=110) > 0).astype(int)
     for test, missing in (("probe", True), ("marginal", False)):
-        shares = decisive_channels(a, b, y, test=test, permutations=100, resamples=10).shares
+        shares = decisive_channels(a, b, y, criteria=Criteria(test, permutations=100), resamples=10).shares
         assert any(note.startswith("No intervals") for note in shares.notes) == missing
         assert bool(shares.intervals) != missing
 

@@ -189,12 +189,16 @@ def test_a_damaged_entry_is_named_and_recompute_repairs_it(tmp_path):
     assert whole.table.equals(repaired.table)
 
 
-def test_another_setting_is_another_entry(tmp_path):
-    study(tmp_path, kind="images", arms=["um_kd"])
+def test_another_setting_is_another_entry_and_another_file(tmp_path):
+    first = study(tmp_path, kind="images", arms=["um_kd"])
+    assert study(tmp_path, kind="images", arms=["um_kd"]).settings == first.settings
+    settings = {first.settings}
     for changed in ({"temperature": 2.0}, {"kd_weight": 0.25}, {"convention": "released"}):
         again = study(tmp_path, kind="images", arms=["um_kd"], **changed)
         # The teachers stay, and so does the baseline.
         assert again.provenance["networks"] == {"stored": 5, "trained": 2}
+        settings.add(again.settings)
+    assert len(settings) == 4
 
 
 def test_an_arm_of_ones_own_is_trained_by_its_method_at_its_strength(tmp_path):

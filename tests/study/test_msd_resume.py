@@ -1,6 +1,6 @@
 """A comparison killed with SIGKILL goes on and ends with the same table.
 
-python -m tests.study.test_msd_resume <store> <out.csv> <kind>   runs it as a process of its own.
+python -m tests.study.test_msd_resume <store> <out.csv>   runs it as a process of its own.
 """
 
 from __future__ import annotations
@@ -13,42 +13,30 @@ import time
 import warnings
 from pathlib import Path
 
-import pytest
-
 from mmkd_lab.distill import UnreliableTeacher
 from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.models import NetSpec
 from mmkd_lab.study import kd_vs_msd
-from mmkd_lab.training.recipe import Recipe
-from tests.study.tiny import SPEC, paired
+from tests.study.tiny import RECIPE, SPEC, paired
 
 REPOSITORY = Path(__file__).parents[2]
-ARMS = (
-    "no_kd",
-    "kd",
-    "kd_drop",
-    "kd_views",
-    "msd_instance",
-    "msd_learned",
-    "fitnet",
-    "multi_teacher",
-    "pruned",
-)
+#: One of every way to train a student, each with the jobs that no other has.
+ARMS = ("kd", "msd_learned", "fitnet", "multi_teacher", "pruned")
 TIMES = ("seconds_per_step", "steps_of_kd")
 
 
-def write(store, out, kind):
+def write(store, out):
     """Run the comparison and write its table without the times, which no two runs share."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnreliableTeacher)
         found = kd_vs_msd(
-            paired(kind),
+            paired("images"),
             arms=ARMS,
             seeds=range(2),
             meta_share=0.2,
             student_model=SPEC,
             teacher_model=NetSpec(width=4, features=8),
-            recipe=Recipe(epochs=3, batch_size=8, lr=0.01),
+            recipe=RECIPE,
             store=ResultStore(store),
             device="cpu",
             progress=False,
@@ -56,8 +44,8 @@ def write(store, out, kind):
     found.table[~found.table["metric"].isin(TIMES)].to_csv(out, index=False)
 
 
-def _killed_at(store, out, kind, *, entries):
-    command = [sys.executable, "-m", "tests.study.test_msd_resume", str(store), str(out), kind]
+def _killed_at(store, out, *, entries):
+    command = [sys.executable, "-m", "tests.study.test_msd_resume", str(store), str(out)]
     process = subprocess.Popen(command, cwd=REPOSITORY, env={**os.environ, "OMP_NUM_THREADS": "1"})
     while len(ResultStore(store)) < entries:
         assert process.poll() is None, "it ended before it could be killed"
@@ -66,19 +54,17 @@ def _killed_at(store, out, kind, *, entries):
     process.wait()
 
 
-@pytest.mark.parametrize(("kind", "moments"), [("vectors", (14,)), ("images", (20,))])
-def test_killed_and_resumed_it_ends_with_the_same_table(tmp_path, kind, moments):
+def test_killed_and_resumed_it_ends_with_the_same_table(tmp_path):
     store, out = tmp_path / "store", tmp_path / "table.csv"
-    for entries in moments:  # among teachers, candidates or students
-        _killed_at(store, out, kind, entries=entries)
-        there = len(ResultStore(store))
-        assert entries <= there
-        assert not out.exists()
-    write(store, out, kind)
-    write(tmp_path / "other", tmp_path / "whole.csv", kind)
+    _killed_at(store, out, entries=20)  # among the candidates
+    there = len(ResultStore(store))
+    assert there >= 20
+    assert not out.exists()
+    write(store, out)
+    write(tmp_path / "other", tmp_path / "whole.csv")
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert there < len(ResultStore(store)) == len(ResultStore(tmp_path / "other"))
 
 
 if __name__ == "__main__":
-    write(*sys.argv[1:4])
+    write(*sys.argv[1:3])

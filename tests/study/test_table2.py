@@ -20,8 +20,8 @@ from mmkd_lab.study.table2 import (
     SKIPPED,
     _anew,
 )
+from mmkd_lab.training.descent import WorldsRecipe
 from mmkd_lab.training.worlds import (
-    WorldsRecipe,
     fit_worlds,
     logits,
     starts_of,

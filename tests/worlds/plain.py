@@ -30,8 +30,9 @@ def train_one(x, y, start, recipe, *, teacher=None, ce=1.0):
         if teacher is not None:
             # nn.KLDivLoss() of the released code divides by samples and classes
             parts = len(x) * (2 if recipe.convention == "released" else 1)
-            apart = F.kl_div(logits.log_softmax(1), teacher.softmax(1), reduction="sum")
-            loss = loss + recipe.kd * apart / parts
+            t = recipe.temperature
+            apart = F.kl_div((logits / t).log_softmax(1), (teacher / t).softmax(1), reduction="sum")
+            loss = loss + recipe.kd * t**2 * apart / parts
         loss.backward()
         optimiser.step()
     with torch.no_grad():

@@ -13,7 +13,8 @@ import mmkd_lab
 PACKAGE = Path(mmkd_lab.__file__).parent
 TRAIN = """
 from mmkd_lab.data.datasets.gaussian import FIGURE2, worlds
-from mmkd_lab.training.worlds import WorldsRecipe, fit_worlds
+from mmkd_lab.training.descent import WorldsRecipe
+from mmkd_lab.training.worlds import fit_worlds
 fit = fit_worlds(worlds(FIGURE2[0], [0]), recipe=WorldsRecipe(steps=2))
 import mmkd_lab
 print(mmkd_lab.__file__)

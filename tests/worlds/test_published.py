@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from mmkd_lab.data.datasets.gaussian import FIGURE2, FIGURE3, worlds
-from mmkd_lab.training.worlds import WorldsRecipe, fit_worlds
+from mmkd_lab.training.descent import WorldsRecipe
+from mmkd_lab.training.worlds import fit_worlds
 
 PROPER = WorldsRecipe(convention="kl")
 

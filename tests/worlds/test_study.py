@@ -11,7 +11,7 @@ from mmkd_lab.core.check import LabError
 from mmkd_lab.core.stats import paired_interval
 from mmkd_lab.data.datasets.gaussian import FIGURE2, World
 from mmkd_lab.study.worlds import figure2, figure3, sweep
-from mmkd_lab.training.worlds import WorldsRecipe
+from mmkd_lab.training.descent import WorldsRecipe
 
 COLUMNS = ["study", "dataset", "arm", "role", "seed", "split", "metric", "value", "gamma", "alpha"]
 

@@ -8,14 +8,17 @@ import torch
 
 from mmkd_lab.core.check import LabError
 from mmkd_lab.data.datasets.gaussian import FIGURE2, FIGURE3, World, worlds
+from mmkd_lab.training.descent import WorldsRecipe, batched, compiled
+from mmkd_lab.training.device import default_dtype
 from mmkd_lab.training.linear_kernel import by_feature, descend
-from mmkd_lab.training.worlds import WorldsRecipe, _batched, _compiled, _layer, fit_worlds
+from mmkd_lab.training.worlds import _layer, fit_worlds
 from tests.worlds.plain import fit_plainly
 
 EVERY_ARM = ("no_kd", "um_kd", "cm_kd", "mm_kd", "kl_only")
 #: The largest difference of a weight: roundings of 1e-16 or 6e-8 a step, over up to a thousand steps.
 FAR = {"64-true": 1e-12, "32-true": 5e-6}
 DRAWN = worlds(FIGURE2[0], [0])
+ONCE = np.array([[1.0, 0.0]])  # the weights of a probability: at temperature 1, and at the recipe's
 
 
 def assert_same_networks(fit, teachers, students, *, atol):
@@ -25,10 +28,11 @@ def assert_same_networks(fit, teachers, students, *, atol):
             np.testing.assert_allclose(found[name], weights, atol=atol, rtol=0, err_msg=name)
 
 
-@pytest.mark.parametrize("convention", ["released", "kl"])
-def test_every_arm_equals_the_plain_loop(convention):
+@pytest.mark.parametrize(("convention", "temperature"), [("released", 1.0), ("kl", 1.0), ("kl", 2.5)])
+def test_every_arm_equals_the_plain_loop(convention, temperature):
     drawn = worlds([World(n_train=70, n_test=50), World(3, 2, 1, hidden=1, n_train=70, n_test=50)], [0])
     settings = {"ce": 0.7, "kd": 1.8, "convention": convention, "steps": 150, "lr": 0.2}
+    settings["temperature"] = temperature
     plain = fit_plainly(drawn, EVERY_ARM, WorldsRecipe(**settings))
     for precision, atol in FAR.items():
         fit = fit_worlds(drawn, arms=EVERY_ARM, recipe=WorldsRecipe(**settings, precision=precision))
@@ -49,10 +53,11 @@ def test_both_paths_agree_at_any_shape(samples, width):
     random = np.random.default_rng(samples * 1000 + width)
     x = random.standard_normal((3, samples, width))
     members = [np.array([0]), np.array([1, 5, 9]), np.array([2, 3, 4, 6, 7, 8, 10])]
-    runs = (random.random((11, samples)), random.uniform(0.5, 2, 11), random.uniform(-1, 1, (11, width + 1)))
-    recipe = WorldsRecipe(steps=40, precision="64-true")
-    compiled = _compiled(x, members, runs, recipe, 1)
-    np.testing.assert_allclose(compiled, _batched(x, members, runs, recipe, torch.device("cpu")), atol=1e-12)
+    weights, starts = random.uniform(0.5, 2, (11, 2)), random.uniform(-1, 1, (11, width + 1))
+    runs = random.random((11, samples)), weights, starts
+    recipe = WorldsRecipe(steps=40, temperature=3.0, precision="64-true")
+    one = compiled(x, members, runs, recipe, 1)
+    np.testing.assert_allclose(one, batched(x, members, runs, recipe, torch.device("cpu")), atol=1e-12)
 
 
 @pytest.mark.parametrize(("dtype", "far"), [(np.float64, 1e-14), (np.float32, 2e-6)])
@@ -60,7 +65,8 @@ def test_the_compiled_sigmoid(dtype, far):
     """One step from w = 1, b = 0 on a single sample z moves the bias by -sigmoid(z)."""
     for z in [*np.linspace(-45, 45, 361), -1e4, -0.0, 1e-8, 1e4]:
         w = np.array([[1.0, 0.0, 0.0, 0.0]], dtype)
-        descend(by_feature(np.array([[z]]), dtype), w, np.zeros((1, 1), dtype), np.ones(1, dtype), 1.0, 1)
+        x, once = by_feature(np.array([[z]]), dtype), ONCE.astype(dtype)
+        descend(x, w, np.zeros((1, 1), dtype), once, 1.0, 1.0, 1)
         assert abs(-w[0, 1] - 0.5 * (1 + np.tanh(0.5 * z))) < far
 
 
@@ -115,7 +121,7 @@ def test_a_column_of_zeros_teaches_nothing():
     for columns in (x, x[:, kept[:-1]]):
         packed = by_feature(columns)
         w = np.zeros((1, len(packed)))
-        descend(packed, w, y, np.ones(1), 0.2, 200)
+        descend(packed, w, y, ONCE, 1.0, 0.2, 200)
         found.append(w[0, : columns.shape[1] + 1])
     np.testing.assert_allclose(found[0][kept], found[1], atol=1e-13)
 
@@ -165,3 +171,13 @@ def test_wrong_arguments_are_named(build, parts):
 
 
 FIT = fit_worlds(DRAWN, recipe=WorldsRecipe(steps=1))
+
+
+def test_another_thread_that_computes_in_double_changes_no_start():
+    drawn = worlds(FIGURE2[0], [0, 1])
+    plain = fit_worlds(drawn, arms=("no_kd", "cm_kd"))
+    with default_dtype(torch.float64):  # as Lightning Fabric does, for the whole process
+        other = fit_worlds(drawn, arms=("no_kd", "cm_kd"))
+    for arm in ("no_kd", "cm_kd"):
+        assert np.array_equal(plain.students[arm], other.students[arm])
+    assert np.array_equal(plain.teachers["a"], other.teachers["a"])

@@ -135,15 +135,22 @@ class Worlds:
         )
 
 
-def worlds(specs: World | Iterable[World], seeds: Iterable[int]) -> Worlds:
+#: Numbers drawn before, by what determines them: a dict that the caller keeps and empties.
+Pool = dict[tuple[object, ...], "_Draws"]
+
+
+def worlds(specs: World | Iterable[World], seeds: Iterable[int], *, pool: Pool | None = None) -> Worlds:
     """Draw every world for every seed: W = specs x seeds, the seeds of the first world first.
+
+    Worlds that differ in their shares alone are made of the same numbers; with a `pool` these are drawn once
+    for many calls.
 
     Raises `LabError` for no world, worlds that differ in widths or sample counts, or a bad seed.
     """
     kinds = _kinds(specs)
     chosen = check.seeds("seeds", seeds)
     require(max(chosen) < _LARGEST_NUMPY_SEED, "seeds", max(chosen), f"must be below {_LARGEST_NUMPY_SEED}")
-    pool: dict[tuple[object, ...], _Draws] = {}
+    pool = {} if pool is None else pool
     width_a, width_b, *counts = kinds[0].shape
     size, n = len(kinds) * len(chosen), sum(counts)
     held = size * n * (width_a + width_b) + n * max(kind.latents for kind in kinds)
@@ -153,7 +160,7 @@ def worlds(specs: World | Iterable[World], seeds: Iterable[int]) -> Worlds:
     target = np.empty((size, n), dtype=np.int64)
     deltas = []
     for i, (spec, seed) in enumerate((spec, seed) for spec in kinds for seed in chosen):
-        key = (seed, spec.latents, spec.hyperplane, spec.stream)
+        key = (seed, spec.latents, spec.hyperplane, spec.stream, spec.shape)
         drawn = pool.get(key) or pool.setdefault(key, _draw(spec, seed))
         a[i], b[i], target[i] = drawn.noise_a, drawn.noise_b, drawn.target
         seen_a, seen_b = (drawn.latents[:, spec.seen(view)] for view in ("a", "b"))
