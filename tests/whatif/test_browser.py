@@ -109,6 +109,14 @@ def test_a_slider_moved_by_keys_keeps_the_focus(panel):
     panel.shows(whatif.world(gamma=0.25))
 
 
+def test_a_share_between_two_stops_stays_where_it_is(panel):
+    begun = "world?alpha=0.215902&beta=0.284098&gamma=0.5"
+    panel.open(begun)
+    expect(panel.at("γ both")).to_have_text("0.50")
+    panel.press("samples", "ArrowRight")  # by now the browser could have moved the shares to its stops
+    panel.stands_at(f"{begun}&samples=400")
+
+
 def test_a_locked_share_stays(panel):
     panel.button("lock", 2).click()
     expect(panel.button("locked")).to_be_visible()
