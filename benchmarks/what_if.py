@@ -16,6 +16,7 @@ import tracemalloc
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
+_PLAIN = "8 seeds, training alone"
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -43,7 +44,7 @@ def answers(states: int) -> dict[str, float]:
 
     panel, random = LivePanel(whatif.world()), np.random.default_rng(0)
     panel.wait()
-    taken: dict[str, list[float]] = {"diagram": [], "8 seeds": [], "32 seeds": []}
+    taken: dict[str, list[float]] = {"diagram": [], "8 seeds": [], "32 seeds": [], _PLAIN: []}
     for state in range(states):
         panel.buttons["stop"].click()
         panel.wait()
@@ -52,9 +53,22 @@ def answers(states: int) -> dict[str, float]:
         panel.link.value = f"world?alpha={(1 - share) * state / states:.6f}&gamma={share:.6f}"
         panel.buttons["stop"].click()
         panel.wait()
-        for name, milliseconds in _one(panel).items():
+        for name, milliseconds in {**_one(panel), _PLAIN: _plain()}.items():
             taken[name].append(milliseconds)
     return {name: round(statistics.median(values), 1) for name, values in taken.items()}
+
+
+def _plain() -> float:
+    """The same 40 networks by themselves: what the machine is worth at this moment."""
+    from mmkd_lab.data.datasets.gaussian import worlds
+    from mmkd_lab.training.descent import WorldsRecipe
+    from mmkd_lab.training.worlds import fit_worlds
+    from mmkd_lab.whatif import WorldState
+
+    drawn = worlds(WorldState().world(), range(8))
+    began = time.perf_counter()
+    fit_worlds(drawn, arms=("no_kd", "um_kd", "cm_kd"), recipe=WorldsRecipe(kd=2.0, convention="kl"))
+    return 1000 * (time.perf_counter() - began)
 
 
 def _one(panel) -> dict[str, float]:  # noqa: ANN001 - a LivePanel

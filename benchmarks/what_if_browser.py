@@ -24,6 +24,9 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).parent / "results"
 sys.path.insert(0, str(ROOT))
 
+#: Whether the panel stands at a KD weight, its diagram where gamma begins.
+BEGUN = """kd => document.querySelector('.mmkd-controls').innerText.includes(kd) &&
+  document.querySelector('.mmkd-now svg').getAttribute('aria-label').includes('both 20%')"""
 CELL = "from mmkd_lab import whatif\nwhatif.world().show()"
 
 #: Waits in the page for each picture, from the next key on; milliseconds of its own clock.
@@ -33,6 +36,7 @@ WATCH = """() => {
     time => { found[name] ??= time - window.mmkdBegan; }));
   const label = i => now.querySelectorAll('svg')[i]?.getAttribute('aria-label') ?? '';
   const before = label(0);
+  let fresh = false;  // the students' picture is emptied first: what still stands there is the state before
   window.mmkdFound = found;
   window.mmkdBegan = null;
   window.addEventListener('keydown', () => { window.mmkdBegan = performance.now(); },
@@ -41,7 +45,9 @@ WATCH = """() => {
   window.mmkdWatcher = new MutationObserver(() => {
     if (window.mmkdBegan === null || label(0) === before) return;
     drawn('diagram');
-    for (const seeds of [8, 32]) if (label(1).includes(`(${seeds} paired seeds)`)) drawn(`${seeds} seeds`);
+    fresh ||= label(1).startsWith('Training');
+    for (const seeds of [8, 32])
+      if (fresh && label(1).includes(`(${seeds} paired seeds)`)) drawn(`${seeds} seeds`);
   });
   window.mmkdWatcher.observe(now, {childList: true, subtree: true, attributes: true, characterData: true});
 }"""
@@ -80,7 +86,8 @@ def measured(states: int) -> dict[str, float]:
             page.locator(".mmkd-panel").wait_for(timeout=120_000)
             taken = [_one(page, state) for state in range(states)]
             browser.close()
-    return {name: round(statistics.median(one[name] for one in taken), 1) for name in taken[0]}
+    names = ("diagram", "8 seeds", "32 seeds")  # the first eight are not seen where the rest comes with them
+    return {name: round(statistics.median(one[name] for one in taken if name in one), 1) for name in names}
 
 
 def _notebook(folder: Path) -> Path:
@@ -95,17 +102,16 @@ def _notebook(folder: Path) -> Path:
 
 
 def _one(page: Any, state: int) -> dict[str, float]:  # noqa: ANN401 - playwright's Page
-    """One key on the slider of gamma, in a world whose samples no other state has."""
-    page.get_by_role("textbox", name="link").fill(f"world?samples={200 + state}")
+    """One key on the slider of gamma, at a KD weight that no other state has: nothing of it was trained."""
+    page.get_by_role("textbox", name="link").fill(f"world?kd={3 + state / 100:g}")
     page.keyboard.press("Enter")
-    page.wait_for_function("n => document.querySelector('.mmkd-controls').innerText.includes(n)",
-                           arg=str(200 + state), timeout=60_000)  # fmt: skip
+    page.wait_for_function(BEGUN, arg=f"{3 + state / 100:g}", timeout=60_000)
     page.get_by_role("button", name="stop", exact=True).click()
     page.get_by_text("Stopped.").wait_for(timeout=60_000)
     page.locator(".mmkd-panel .noUi-handle").first.focus()
     page.evaluate(WATCH)
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("() => Object.keys(window.mmkdFound).length === 3", timeout=120_000)
+    page.wait_for_function("() => '32 seeds' in window.mmkdFound", timeout=120_000)
     return dict(page.evaluate("window.mmkdFound"))
 
 

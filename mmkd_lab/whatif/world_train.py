@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from joblib import cpu_count
 
 from mmkd_lab.core.stats import Interval, paired_interval
 from mmkd_lab.data.datasets.gaussian import Pool, World, worlds
@@ -80,7 +81,7 @@ class Trainer:
         drawn = worlds(world, seeds, pool=self._pool)
         taught = drawn.only("a", "shared") if teacher == "shared" else drawn
         arm = "mm_kd" if teacher == "both" else "cm_kd"
-        fit = fit_worlds(taught, arms=("no_kd", "um_kd", arm), recipe=recipe)
+        fit = fit_worlds(taught, arms=("no_kd", "um_kd", arm), recipe=recipe, threads=cpu_count())
         return np.stack(
             [fit.accuracy(arm, role="teacher"), *(fit.accuracy(one) for one in ("no_kd", "um_kd", arm))]
         )
