@@ -30,6 +30,9 @@ TRIES = 3
 Progress = Callable[[str, str], None]
 
 
+_ONE = threading.Lock()
+
+
 def _silent(what: str, how: str) -> None:
     pass
 
@@ -137,9 +140,10 @@ class Runner:
 def work(job: Job) -> JobOutcome:
     """One job, on one thread: two jobs on two cores do more than one job on two threads.
 
-    Tensors that a network makes by itself are of torch's usual type, wherever the job runs.
+    Tensors that a network makes by itself are of torch's usual type, wherever the job runs. One at a time in
+    a process: torch's seeds and its usual type belong to all its threads.
     """
-    with threads(1), default_dtype(torch.float32):
+    with _ONE, threads(1), default_dtype(torch.float32):
         return job.work(job.task)
 
 

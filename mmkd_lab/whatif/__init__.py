@@ -1,7 +1,7 @@
 """What if: move a slider, see at once what it does to the diagram, to the teacher and to the student.
 
     whatif.world(gamma=0.4).show()          a panel in JupyterLab; its static twin where MMKD_LAB_STATIC=1
-    whatif.world(gamma=0.4).answer()          the same as numbers, pictures and a sentence
+    whatif.world(gamma=0.4).answer()        the same as numbers, pictures and a sentence
     whatif.repair("av_digits").show()       a teacher without some of its channels, and its student
     whatif.msd("shapes_vl").show()          students by KD and by MSD, and any sample with modalities removed
     study.explore().show()                  any study, saved or fresh, as a panel
@@ -106,10 +106,8 @@ def msd(
 def open(link: str) -> Laboratory[Any]:
     """The laboratory of a link such as 'world?gamma=0.4'. Raises `LabError` for a link of none."""
     name = of_type("link", link, str, "text such as 'world?gamma=0.4'").strip().partition("?")[0]
-    known: dict[str, Callable[[], Laboratory[Any]]] = {
-        **{"explore": explore, "msd": msd},
-        **{"repair": repair, "world": world},
-    }
+    every: tuple[Callable[[], Laboratory[Any]], ...] = (explore, msd, repair, world)
+    known = {make.__name__: make for make in every}
     one_of("link", name, known)
     found = known[name]()
     found.state = found.restore(link)

@@ -42,8 +42,8 @@ class Answer:
         numbers: {what it is called: values by seed}, each with its unit in the name; what pinned states are
             compared by.
         notes: what else should be known, a line each.
-        doing: what is still being worked on; None when this view is final.
-        settled: whether the numbers will not change any more; later views add pictures and words.
+        doing: what is still being worked on; None when this is the final answer.
+        settled: whether the numbers will not change any more; later answers add pictures and words.
     """
 
     scenes: Mapping[str, Scene]
@@ -84,15 +84,15 @@ class Answer:
 
 
 def compare(pinned: Answer, now: Answer) -> pd.DataFrame:
-    """One row a number that both views have: pinned, now, and the difference with its interval.
+    """One row a number that both answers have: pinned, now, and the difference with its interval.
 
     Where both rest on the same number of seeds the difference is paired, seed by seed.
     """
     shared = [name for name in now.numbers if name in pinned.numbers]
-    require(len(shared) > 0, "pinned", list(pinned.numbers), "must have a number in common with the view")
+    require(len(shared) > 0, "pinned", list(pinned.numbers), "must have a number in common with the answer")
     rows = []
     for name in shared:
-        before, after = (np.asarray(view.numbers[name], dtype=float) for view in (pinned, now))
+        before, after = (np.asarray(one.numbers[name], dtype=float) for one in (pinned, now))
         rows.append(
             {
                 "number": name,

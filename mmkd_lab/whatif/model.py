@@ -1,6 +1,6 @@
-"""A laboratory without widgets: frozen states in, views out.
+"""A laboratory without widgets: frozen states in, answers out.
 
-A `Laboratory` says which controls it has and yields views of a state, each better than the one before: a
+A `Laboratory` says which controls it has and yields answers to a state, each better than the one before: a
 panel shows them as they come, a notebook that runs headless takes the last, and both show the same.
 """
 
@@ -20,7 +20,7 @@ from mmkd_lab.whatif.scene import Scene, grid
 
 S = TypeVar("S")
 SHARE_STEP = 0.05  # of a slider from 0 to 1
-#: Asked between two views and inside long work: whether nobody waits for this state any more.
+#: Asked between two answers and inside long work: whether nobody waits for this state any more.
 Stopped = Callable[[], bool]
 
 
@@ -77,10 +77,10 @@ class Laboratory(ABC, Generic[S]):
 
     @abstractmethod
     def answers(self, state: S, stopped: Stopped) -> Iterator[Answer]:
-        """Views of a state, the first at once, the last final; ends early where `stopped()`."""
+        """Answers to a state, the first at once, the last final; ends early where `stopped()`."""
 
     def act(self, action: str, state: S, stopped: Stopped) -> Iterator[Answer]:
-        """Do what a button says (train, say), with views on the way."""
+        """Do what a button says (train, say), with answers on the way."""
         raise LabError("action", action, "this laboratory has no such action")
 
     def change(self, state: S, name: str, value: object) -> S:
@@ -91,22 +91,22 @@ class Laboratory(ABC, Generic[S]):
         """Where a control stands: the field of its name, unless a laboratory reads it otherwise."""
         return getattr(state, name)
 
-    def twin_scene(self, view: Answer) -> Scene:
-        """Which picture of a view is shown among the small multiples: the first."""
-        return next(iter(view.scenes.values()))
+    def twin_scene(self, answer: Answer) -> Scene:
+        """Which picture of an answer is shown among the small multiples: the first."""
+        return next(iter(answer.scenes.values()))
 
     # What every laboratory can do.
 
     def answer(self, state: S | None = None) -> Answer:
-        """The final view of a state, the laboratory's own when None."""
+        """The final answer to a state, the laboratory's own when None."""
         return list(self.answers(self.state if state is None else state, lambda: False))[-1]
 
     def settled(self, state: S | None = None) -> Answer:
-        """The first view of a state (its own when None) whose numbers will not change any more."""
-        for view in self.answers(self.state if state is None else state, lambda: False):
-            if view.settled:
+        """The first answer to a state (its own when None) whose numbers will not change any more."""
+        for found in self.answers(self.state if state is None else state, lambda: False):
+            if found.settled:
                 break
-        return view
+        return found
 
     def sweep(self, **over: Sequence[Any]) -> Study:
         """A study of one control at several values: `whatif.world().sweep(gamma=(0.0, 0.5, 1.0))`.
@@ -122,12 +122,12 @@ class Laboratory(ABC, Generic[S]):
         Small multiples of a control at several values; without one, all pictures of the state.
         """
         if not over:
-            view = self.answer()
-            return view.scene(), [view.sentence]
-        views = {title: self.settled(state) for title, state in sweep.states(self, over).items()}
-        told = [f"{title}: {view.sentence}" for title, view in views.items()]
-        scenes = [self.twin_scene(view) for view in views.values()]
-        return grid(scenes, columns=2, titles=list(views), told=" ".join(told)), told
+            only = self.answer()
+            return only.scene(), [only.sentence]
+        found = {title: self.settled(state) for title, state in sweep.states(self, over).items()}
+        told = [f"{title}: {one.sentence}" for title, one in found.items()]
+        scenes = [self.twin_scene(one) for one in found.values()]
+        return grid(scenes, columns=2, titles=list(found), told=" ".join(told)), told
 
     def show(self, **over: Sequence[Any]) -> None:
         """Display the panel; where MMKD_LAB_STATIC=1 its static twin, over one control's values if given."""
@@ -169,7 +169,7 @@ class Laboratory(ABC, Generic[S]):
 def _text(value: object) -> str:
     if isinstance(value, (tuple, list)):
         return ",".join(map(str, value))
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _value(name: str, text: str, plain: object) -> object:

@@ -272,13 +272,13 @@ class MsdLaboratory(Laboratory[MsdState]):
             return super().command(state)
         return "# No papermill command: a notebook does not have your data. Use the Python call."
 
-    def twin_scene(self, view: Answer) -> Scene:
+    def twin_scene(self, answer: Answer) -> Scene:
         """The sample's predictions."""
-        return view.scenes["predictions"]
+        return answer.scenes["predictions"]
 
 
-def _pairs(called_: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple((label, name) for name, label in called_.items())
+def _pairs(labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((label, name) for name, label in labels.items())
 
 
 def _waiting(state: MsdState, doing: Progress) -> Answer:

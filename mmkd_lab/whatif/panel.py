@@ -1,6 +1,6 @@
-"""A panel: the controls of a laboratory and its views, as core widgets, live in JupyterLab and Voila.
+"""A panel: the controls of a laboratory and its answers, as core widgets, live in JupyterLab and Voila.
 
-The browser's messages are answered at once; a thread of its own makes the views, the newest state's alone.
+The browser's messages are answered at once; a thread of its own makes the answers, the newest state's alone.
 Pictures are SVG in `HTML` widgets: no output area is used, which notebooks that are tested could not hold.
 """
 
@@ -15,6 +15,7 @@ import ipywidgets as w
 from IPython.display import display as _untyped_display
 
 from mmkd_lab.core.check import LabError
+from mmkd_lab.core.fingerprint import digest
 from mmkd_lab.core.places import nobody_watches
 from mmkd_lab.whatif import look
 from mmkd_lab.whatif.answer import KINDS, Answer, compare
@@ -44,13 +45,13 @@ class LivePanel:
         box: what is displayed.
         controls: {field: its widget}; setting a value is moving the control.
         buttons: {name: Button}: 'undo', 'redo', 'reset', 'pin', 'stop', 'png', 'svg', 'csv', and actions.
-        view: the newest view.
+        answer: the newest one.
     """
 
     def __init__(self, laboratory: Laboratory[Any]) -> None:
         self.laboratory = laboratory
         self.history: History[Any] = History([laboratory.state])
-        self.view: Answer | None = None
+        self.answer: Answer | None = None
         self.pinned: Answer | None = None
         self._quiet = False
         self._pictures: dict[str, w.HTML] = {}
@@ -64,7 +65,7 @@ class LivePanel:
         self._knobs = look.styled(w.VBox(), "controls")
         self._make_controls()
         self.box = self._laid_out()
-        self.worker: Worker[tuple[Any, str]] = Worker(self._views, self._shown, self._failed, self._idle)
+        self.worker: Worker[tuple[Any, str]] = Worker(self._answers, self._shown, self._failed, self._idle)
         self._refresh()
         self._shown(next(iter(laboratory.answers(self.state, lambda: False))))
         self.worker.ask((self.state, ""), first=False)
@@ -168,8 +169,8 @@ class LivePanel:
         self._say("Stopped. Move a control to go on.")
 
     def _pin(self) -> None:
-        """Keep the present view beside those to come; once more lets it go."""
-        self.pinned = None if self.pinned is not None else self.view
+        """Keep the present answer beside those to come; once more lets it go."""
+        self.pinned = None if self.pinned is not None else self.answer
         self.buttons["pin"].description = "pin" if self.pinned is None else "unpin"
         scenes = {} if self.pinned is None else self.pinned.scenes
         told = "" if self.pinned is None else f"<h4>Pinned</h4><p>{escape(self.pinned.sentence)}</p>"
@@ -183,8 +184,9 @@ class LivePanel:
         self.code.value = "" if self.code.value else f"<pre>{escape(told)}</pre>"
 
     def _export(self, kind: Any) -> None:  # noqa: ANN401
-        if self.view is not None:
-            where = self.view.save(f"what_if_{self.laboratory.name}", kind)
+        if self.answer is not None:
+            mark = digest(self.laboratory.link(self.state))[:8]  # another state never takes this one's place
+            where = self.answer.save(f"what_if_{self.laboratory.name}_{mark}", kind)
             self._say(f"Written: {where}")
 
     def _export_png(self) -> None:
@@ -203,7 +205,7 @@ class LivePanel:
         self._arrive()
 
     def _arrive(self) -> None:
-        """The controls take the present state's values, and its views are asked for."""
+        """The controls take the present state's values, and its answers are asked for."""
         self._say("")
         self._refresh()
         self.worker.ask((self.state, ""))
@@ -229,38 +231,38 @@ class LivePanel:
     def _known(self) -> dict[str, Control]:
         return {one.name: one for one in self.laboratory.controls(self.state)}
 
-    def _views(self, request: tuple[Any, str], stopped: Stopped) -> Iterator[Answer]:
+    def _answers(self, request: tuple[Any, str], stopped: Stopped) -> Iterator[Answer]:
         state, action = request
         if not action:
             return self.laboratory.answers(state, stopped)
         return self.laboratory.act(action, state, stopped)
 
-    def _shown(self, view: Answer) -> None:
-        if list(view.scenes) != list(self._pictures):
-            self._pictures = {name: look.picture(scene) for name, scene in view.scenes.items()}
+    def _shown(self, answer: Answer) -> None:
+        if list(answer.scenes) != list(self._pictures):
+            self._pictures = {name: look.picture(scene) for name, scene in answer.scenes.items()}
             self.now.children = list(self._pictures.values())
-        for name, scene in view.scenes.items():
+        for name, scene in answer.scenes.items():
             self._pictures[name].value = scene.svg()
-        notes = "".join(f"<br><small>{escape(note)}</small>" for note in view.notes)
-        self.sentence.value = f'<div role="status" aria-live="polite">{escape(view.sentence)}{notes}</div>'
-        self.view = view
+        notes = "".join(f"<br><small>{escape(note)}</small>" for note in answer.notes)
+        self.sentence.value = f'<div role="status" aria-live="polite">{escape(answer.sentence)}{notes}</div>'
+        self.answer = answer
         if self._known() != self._options:  # what was read and trained has controls of its own
             self._refresh()
-        self._tell(view)
+        self._tell(answer)
         self._compare()
 
-    def _tell(self, view: Answer) -> None:
-        doing = view.doing
+    def _tell(self, answer: Answer) -> None:
+        doing = answer.doing
         self.progress.layout.visibility = "hidden" if doing is None else "visible"
         if doing is not None:
             self.progress.max, self.progress.value = max(doing.total, 1), doing.done
         self.doing.value = "" if doing is None else f"{doing.done} of {doing.total} {doing.what}"
 
     def _compare(self) -> None:
-        if self.pinned is None or self.view is None or not self.view.numbers:
+        if self.pinned is None or self.answer is None or not self.answer.numbers:
             self.compared.value = ""
             return
-        table = compare(self.pinned, self.view).to_html(index=False, border=0)
+        table = compare(self.pinned, self.answer).to_html(index=False, border=0)
         self.compared.value = f"<h4>Pinned, now, difference</h4>{table}"
 
     def _failed(self, error: Exception) -> None:
@@ -287,7 +289,7 @@ _BUTTONS = {
     "undo": ("undo", "Back to the state before.", "_undo"),
     "redo": ("redo", "Forward again.", "_redo"),
     "reset": ("reset", "Where this panel began.", "_reset"),
-    "pin": ("pin", "Keep this view beside those to come.", "_pin"),
+    "pin": ("pin", "Keep this beside what comes.", "_pin"),
     "stop": ("stop", "End what is being worked on.", "_stop"),
     "code": ("code", "The Python call and the papermill command that give this state again.", "_show_code"),
     "png": ("save PNG", "Write the pictures as a PNG file.", "_export_png"),

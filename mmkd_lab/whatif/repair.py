@@ -239,9 +239,9 @@ class RepairLaboratory(Laboratory[RepairState]):
             return super().command(state)
         return "# No papermill command: a notebook does not have your data and networks. Use the Python call."
 
-    def twin_scene(self, view: Answer) -> Scene:
+    def twin_scene(self, answer: Answer) -> Scene:
         """The teacher."""
-        return view.scenes["teacher"]
+        return answer.scenes["teacher"]
 
 
 def _ratios(state: RepairState) -> tuple[float, ...]:

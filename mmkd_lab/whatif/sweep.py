@@ -31,9 +31,9 @@ def study(laboratory: Laboratory[Any], over: Mapping[str, Sequence[Any]]) -> Stu
     """The tables of those states in one, and by how much each number differs from first to last."""
     control, values = _control(laboratory, over)
     require(len(values) > 1, control.name, list(values), "must be at least two values")
-    views = [laboratory.settled(state) for state in states(laboratory, over).values()]
+    found = [laboratory.settled(state) for state in states(laboratory, over).values()]
     columns = [said(control, value) if isinstance(value, tuple) else value for value in values]
-    tables = [view.table.assign(**{control.name: one}) for one, view in zip(columns, views, strict=True)]
+    tables = [one.table.assign(**{control.name: at}) for at, one in zip(columns, found, strict=True)]
     ends = f"{said(control, values[0])} to {said(control, values[-1])}"
     name = f"what_if_{laboratory.name}_{control.name}"
     numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
@@ -41,7 +41,7 @@ def study(laboratory: Laboratory[Any], over: Mapping[str, Sequence[Any]]) -> Stu
         name=name,
         title=f"{laboratory.title}: {control.label} from {ends}",
         table=pd.concat(tables, ignore_index=True).assign(study=name),
-        verdict=f"{laboratory.title}, {control.label} from {ends}: {_changes(views[0], views[-1])}.",
+        verdict=f"{laboratory.title}, {control.label} from {ends}: {_changes(found[0], found[-1])}.",
         kind="sweep" if numeric else NO_FIGURE,
         options={"x": control.name, "x_label": control.label} if numeric else {},
         provenance={

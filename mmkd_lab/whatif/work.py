@@ -1,4 +1,4 @@
-"""One thread that makes views: the newest request alone is answered, older ones are dropped.
+"""One thread that makes answers: the newest request alone is answered, older ones are dropped.
 
 A notebook holds several panels, each with a thread of its own. What a person waits for comes first: a thread
 gives way while another, asked later, is at work.
@@ -25,8 +25,8 @@ class Worker(Generic[R]):
     """Answers requests one after the other, off the thread that listens to the browser.
 
     Args:
-        make: the views of a request; asks now and then whether it should end.
-        shown: takes each view whose request is still the newest.
+        make: the answers to a request; asks now and then whether it should end.
+        shown: takes each answer whose request is still the newest.
         failed: takes what went wrong.
         idle: called when nothing is left to do.
     """
@@ -84,10 +84,10 @@ class Worker(Generic[R]):
             return turn != self._turn
 
         try:
-            for view in self._make(request, stopped):
+            for found in self._make(request, stopped):
                 if stopped():
                     return
-                self._shown(view)
+                self._shown(found)
         except Exception as error:  # whatever went wrong is told in the panel
             if not stopped():
                 self._failed(error)

@@ -171,9 +171,9 @@ class WorldLaboratory(Laboratory[WorldState]):
             turns.append(found)
         yield self._view(state, truth, shown, known, turns=turns)
 
-    def twin_scene(self, view: Answer) -> Scene:
+    def twin_scene(self, answer: Answer) -> Scene:
         """The students beside their diagram."""
-        return grid([view.scenes["diagram"], view.scenes["students"]], columns=1)
+        return grid([answer.scenes["diagram"], answer.scenes["students"]], columns=1)
 
     def sentence(self, state: WorldState, truth: Truth) -> str:
         """What the networks of a state say."""

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +55,14 @@ def test_any_number_of_processes_gives_the_same_bits(tmp_path, jobs):
     assert _values(found) == _values(alone)
     here = {one.metrics["process"] for one in found} == {os.getpid()}
     assert here == (jobs == 1 or (jobs == -1 and joblib.cpu_count() == 1))
+
+
+def test_jobs_of_two_threads_do_not_draw_from_each_others_seeds(tmp_path):
+    tasks = [replace(job, work=work.drawn) for job in work.jobs(6, seconds=0.02)]
+    alone = [work.drawn(job.task).metrics for job in tasks]
+    with ThreadPoolExecutor(3) as threads, default_dtype(torch.float32):
+        found = list(threads.map(lambda job: _runner(tmp_path, 1)[0].run([job])[0].metrics, tasks))
+    assert found == alone
 
 
 def test_joblibs_own_configuration_is_all_that_is_needed(tmp_path):

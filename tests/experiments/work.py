@@ -33,6 +33,13 @@ def usual(_: object) -> JobOutcome:
     return JobOutcome({"usual": str(torch.ones(1).dtype)})
 
 
+def drawn(task: Task) -> JobOutcome:
+    """What torch draws from a seed, with a pause in which another thread could draw, too."""
+    torch.manual_seed(task.number)
+    time.sleep(task.seconds)
+    return JobOutcome({"drawn": torch.rand(3).tolist(), "usual": str(torch.ones(1).dtype)})
+
+
 def square(task: Task) -> JobOutcome:
     if task.fails:
         raise LabError("number", task.number, "is one that fails")

@@ -180,10 +180,16 @@ def test_code_and_files(panel, tmp_path, monkeypatch):
     assert "papermill" in panel.code.value
     for kind in ("png", "svg", "csv"):
         panel.buttons[kind].click()
-        assert str(tmp_path / f"what_if_toy.{kind}") in panel.message.value
-        assert (tmp_path / f"what_if_toy.{kind}").stat().st_size > 0
-    assert pd.read_csv(tmp_path / "what_if_toy.csv")["v"].tolist() == [0.5]
-    monkeypatch.setenv("MMKD_LAB_RESULTS", str(tmp_path / "what_if_toy.csv"))
+    written = {path.suffix: path for path in tmp_path.glob("what_if_toy_*")}
+    assert set(written) == {".png", ".svg", ".csv"}
+    assert str(written[".csv"]) in panel.message.value
+    assert pd.read_csv(written[".csv"])["v"].tolist() == [0.5]
+    panel.controls["steps"].value = 2
+    assert panel.wait(30)
+    panel.buttons["csv"].click()
+    assert pd.read_csv(written[".csv"])["v"].tolist() == [0.5]  # another state has a file of its own
+    assert len(list(tmp_path.glob("*.csv"))) == 2
+    monkeypatch.setenv("MMKD_LAB_RESULTS", str(written[".csv"]))
     panel.buttons["csv"].click()
     assert "folder" in panel.message.value
 

@@ -44,6 +44,7 @@ def test_any_walk_of_the_sliders_keeps_the_sum():
         state = replace(state, locked=tuple(n for n in ("alpha", "beta", "gamma") if random.random() < 0.3))
         state = with_share(state, str(random.choice(["alpha", "beta", "gamma"])), float(random.random()))
         assert sum(shares(state)) == pytest.approx(1.0, abs=1e-8)
+        assert whatif.open(whatif.world().link(state)).state == state
         world = state.world()
         assert world.latents == state.latents
         assert world.gamma_union == pytest.approx(state.gamma, abs=1.0 / (world.latents - world.hidden))
