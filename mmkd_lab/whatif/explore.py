@@ -81,7 +81,7 @@ class ExploreLaboratory(Laboratory[ExploreState]):
             controls.append(Control(name, _NAMED.get(name, column), told, kind, chosen))
         arms = tuple((label(arm), arm) for arm in seen.options["arms"])
         if len(arms) > 1:
-            many = "The arms that are shown, beside the reference (Ctrl or Shift for several; none: all)."
+            many = "The arms that are shown, beside the reference; none: all."
             controls.append(Control("arms", "arms", many, "many", arms))
             controls.append(
                 Control("reference", "reference", "The arm that others are compared with.", "choice", arms)
@@ -119,7 +119,7 @@ class ExploreLaboratory(Laboratory[ExploreState]):
         return f"study.explore({', '.join(f'{name}={value!r}' for name, value in given.items())}).show()"
 
     def answers(self, state: ExploreState, stopped: Stopped) -> Iterator[Answer]:
-        """One view, at once."""
+        """One answer, at once."""
         seen = self.cut(state)
         follow = self.value(state, "seed")
         seed = int(follow) if follow else None

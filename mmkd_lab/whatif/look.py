@@ -90,10 +90,8 @@ def lock(control: Control) -> w.ToggleButton:
 
 def hold(button: w.ToggleButton, held: bool) -> None:
     """Let a lock stand open or closed; a word and a sign tell, not the colour alone."""
-    button.value, button.description, button.icon = (
-        held,
-        *(("locked", "lock") if held else ("lock", "unlock")),
-    )
+    button.value = held
+    button.description, button.icon = ("locked", "lock") if held else ("lock", "unlock")
 
 
 def control_widget(control: Control, value: Any) -> Any:  # noqa: ANN401 - one of several kinds

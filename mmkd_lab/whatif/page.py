@@ -68,7 +68,7 @@ def page_states(state: WorldState, steps: PageSteps) -> list[WorldState]:
 def world_page(laboratory: WorldLaboratory, steps: PageSteps | None = None, *, progress: bool = True) -> str:
     """The HTML text of a page that begins at the step nearest to the laboratory's state.
 
-    Trains what is not remembered, about a minute for the steps that are there by default. Raises `LabError`
+    Trains what is not remembered, half a minute for the steps that are there by default. Raises `LabError`
     for steps that are no states.
     """
     steps = PageSteps() if steps is None else steps
@@ -95,7 +95,11 @@ def world_page(laboratory: WorldLaboratory, steps: PageSteps | None = None, *, p
 def _told_of(laboratory: WorldLaboratory, state: WorldState, seeds: int) -> tuple[str, str, str]:
     """The diagram, the students and the sentence of a state."""
     truth, world = TRAINER.truth(state, seeds), state.world()
-    return diagram(world).svg(), students(world, truth).svg(), laboratory.sentence(state, truth)
+    return (
+        diagram(world).svg(),
+        students(world, truth, teacher=state.teacher).svg(),
+        laboratory.sentence(state, truth),
+    )
 
 
 def _nearest(state: WorldState, steps: PageSteps) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class WorldLaboratory(Laboratory[WorldState]):
             Control(
                 "samples",
                 "samples",
-                "How many samples teacher and student are trained on.",
+                "How many samples teacher and student are trained on, each.",
                 "slider",
                 (25, 50, 100, 200, 400, 800, 1600),
             ),
@@ -78,7 +78,12 @@ class WorldLaboratory(Laboratory[WorldState]):
                 "choice",
                 tuple((_TEACHER[one], one) for one in TEACHERS),
             ),
-            Control("labels", "labels", "Whether taught students learn from the labels, too.", "flag"),
+            Control(
+                "labels",
+                "labels",
+                "Whether taught students learn from the true labels, too; no KD always does.",
+                "flag",
+            ),
             Control(
                 "kd",
                 "KD weight",
@@ -144,7 +149,9 @@ class WorldLaboratory(Laboratory[WorldState]):
         world, cells = state.world(), self._cells(state)
         drawn = {"diagram": diagram(world)}
         known = {at: truth for at, cell in cells.items() if (truth := TRAINER.known(cell, MAP_SEEDS))}
-        yield self._view(state, None, {**drawn, "students": students(world, None)}, known)
+        yield self._view(
+            state, None, {**drawn, "students": students(world, None, teacher=state.teacher)}, known
+        )
         truth, shown = None, drawn
         for seeds in (*range(QUICK, state.seeds, STEP), state.seeds):
             if stopped():
@@ -152,7 +159,8 @@ class WorldLaboratory(Laboratory[WorldState]):
             truth = TRAINER.truth(state, seeds)
             if seeds not in (QUICK, state.seeds):
                 continue  # a picture takes a third as long as eight seeds
-            shown = {**drawn, "students": students(world, truth, faint=seeds < state.seeds)}
+            picture = students(world, truth, teacher=state.teacher, faint=seeds < state.seeds)
+            shown = {**drawn, "students": picture}
             view = self._view(state, truth, shown, known, Progress(seeds, state.seeds, "seeds"))
             yield replace(view, settled=seeds == state.seeds)
         assert truth is not None  # there is at least one seed
@@ -177,12 +185,17 @@ class WorldLaboratory(Laboratory[WorldState]):
 
     def sentence(self, state: WorldState, truth: Truth) -> str:
         """What the networks of a state say."""
-        helps = {1: "helps", 0: "is not shown to help or hurt", -1: "hurts"}[truth.gain.side]
-        labels = "" if state.labels else ", without labels,"
+        says = {
+            1: "makes the student better",
+            0: "is not shown to make the student better or worse",
+            -1: "makes the student worse",
+        }[truth.gain.side]
+        who = f"{'A' if state.labels else 'Without labels, a'} teacher that sees {_TEACHER[state.teacher]}"
+        taught, alone = truth.beside.show(signed=True), truth.no_kd.mean()
         return (
-            f"KD from a teacher of {_TEACHER[state.teacher]}{labels} {helps}: {truth.gain.show(signed=True)} "
-            f"points against no KD ({truth.gain.n} paired seeds), {truth.beside.show(signed=True)} against a "
-            f"teacher of b. Teacher {truth.teacher.mean():.1f} %, student {truth.kd.mean():.1f} %."
+            f"{who} {says}: {truth.gain.show(signed=True)} points of accuracy against no KD "
+            f"({truth.gain.n} paired seeds), {taught} against KD from a teacher that sees b. Teacher "
+            f"{truth.teacher.mean():.1f} %, its student {truth.kd.mean():.1f} %, without KD {alone:.1f} %."
         )
 
     def page(self, folder: Path | str | None = None, *, progress: bool = True, **steps: Any) -> Path:  # noqa: ANN401

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 _WIDTH, _HEIGHT = 430.0, 340.0
 _FROM, _TO = 50.0, 100.0  # percent: the axis never moves, so that what moves is the network
 _LEFT, _RIGHT = 120.0, 410.0
-_VERDICT = {1: "helps", 0: "not shown to help or hurt", -1: "hurts"}
+#: What a teacher sees: the view of the world, and its name.
+_SEEN = {"other": ("a", "a"), "both": ("ab", "a + b"), "shared": ("shared", "γ")}
+_VERDICT = {1: " helps", 0: ": no effect shown", -1: " hurts"}
 
 
 def diagram(world: World) -> Scene:
@@ -93,7 +95,7 @@ def _bar(world: World) -> list[Mark]:
         (world.beta * seen, STUDENT, 0.62),
     )
     x, width, top, bottom = 20.0, _WIDTH - 40.0, 286.0, 306.0
-    marks: list[Mark] = [Label(x, 278, "all that decides the label", 11, QUIET)]
+    marks: list[Mark] = [Label(x, 278, "all that decides the label: in a, in both, in b", 11, QUIET)]
     for share, colour, opacity in parts:
         marks.append(Area(_box(x, top, x + width * share, bottom), colour, opacity))
         x += width * share
@@ -102,7 +104,7 @@ def _bar(world: World) -> list[Mark]:
         marks.append(Area(_box(x, top, end, bottom), QUIET, 0.25))
         ticks = np.arange(x + 6, end - 4, 9)
         marks += [Path(((float(at), bottom - 2), (float(at) + 5, top + 2)), QUIET, 0.8) for at in ticks]
-        marks.append(Label(end, 322, f"unobserved {world.unobserved:.0%}", 11, QUIET, "end"))
+        marks.append(Label(end, 322, f"in neither {world.unobserved:.0%} (unobserved)", 11, QUIET, "end"))
     return marks
 
 
@@ -110,14 +112,18 @@ def _box(left: float, top: float, right: float, bottom: float) -> list[Point]:
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
-def students(world: World, truth: Truth | None, *, faint: bool = False) -> Scene:
-    """Teacher and students on a fixed axis, the best that can be reached, and the paired gain below it."""
+def students(world: World, truth: Truth | None, *, teacher: str = "other", faint: bool = False) -> Scene:
+    """Teacher and students on a fixed axis, the best that can be reached, and the paired gain below it.
+
+    `teacher` is what the teacher sees, see `WorldState`.
+    """
     marks: list[Mark] = [*_accuracy_axis()]
+    seen, name = _SEEN[teacher]
     rows = (
-        ("teacher", "teacher", TEACHER, "a"),
+        ("teacher", "teacher", TEACHER, seen),
         ("no KD", "no_kd", style_of("no_kd")[1], "b"),
         ("KD from b", "um_kd", style_of("um_kd")[1], "b"),
-        ("KD", "kd", style_of("cm_kd")[1], "b"),
+        (f"KD from {name}", "kd", style_of("cm_kd")[1], "b"),
     )
     for i, (label, arm, colour, view) in enumerate(rows):
         y = 58.0 + 32.0 * i
@@ -128,10 +134,10 @@ def students(world: World, truth: Truth | None, *, faint: bool = False) -> Scene
             marks += _row(getattr(truth, arm), y, colour, faint=faint, hollow=arm == "teacher")
     title = "Training …"
     if truth is not None:
-        marks += _gain(truth, faint=faint)
-        title = f"KD {_VERDICT[truth.gain.side]} ({truth.gain.n} paired seeds)"
+        marks += _gain(truth, name, faint=faint)
+        title = f"KD from {name}{_VERDICT[truth.gain.side]} ({truth.gain.n} paired seeds)"
     marks.insert(0, Label(12, 24, title, 14, INK, bold=True))
-    told = "" if truth is None else f" KD minus no KD: {truth.gain.show(signed=True)} points."
+    told = "" if truth is None else f" KD from {name} minus no KD: {truth.gain.show(signed=True)} points."
     return Scene(_WIDTH, _HEIGHT, tuple(marks), f"{title}.{told}")
 
 
@@ -145,7 +151,7 @@ def _accuracy_axis() -> list[Mark]:
         x = _across(at)
         marks += [Path(((x, 42), (x, 168)), GRID, 1.0), Label(x, 182, str(at), 11, QUIET, "middle")]
     marks.append(
-        Label(_RIGHT, 197, "test accuracy (%); dashed: the best that can be reached", 11, QUIET, "end")
+        Label(_RIGHT, 197, "test accuracy (%); bar: 95 %; dashed: the best on average", 11, QUIET, "end")
     )
     return marks
 
@@ -164,9 +170,9 @@ def _row(values: np.ndarray, y: float, colour: str, *, faint: bool, hollow: bool
     return marks
 
 
-def _gain(truth: Truth, *, faint: bool) -> list[Mark]:
+def _gain(truth: Truth, name: str, *, faint: bool) -> list[Mark]:
     """KD minus no KD, and minus KD from its own modality, seed by seed."""
-    pairs = (("− no KD", truth.kd - truth.no_kd), ("− KD from b", truth.kd - truth.um_kd))
+    pairs = (("against no KD", truth.kd - truth.no_kd), ("KD from b", truth.kd - truth.um_kd))
     gains = [mean_interval(values) for _, values in pairs]
     ends = [abs(end) for one in gains if one.n > 1 for end in (one.low, one.high)]
     largest = max([*ends, *(float(np.abs(values).max()) for _, values in pairs)])
@@ -176,7 +182,9 @@ def _gain(truth: Truth, *, faint: bool) -> list[Mark]:
     def across(points: float) -> float:
         return middle + (_RIGHT - _LEFT) / 2 * min(max(points / reach, -1.0), 1.0)
 
-    marks: list[Mark] = [Label(12, 222, "KD minus another student, paired (points)", 12, INK, bold=True)]
+    marks: list[Mark] = [
+        Label(12, 222, f"What KD from {name} gains, seed by seed (points)", 12, INK, bold=True)
+    ]
     for at in (-reach, -reach / 2, 0, reach / 2, reach):
         x, label = across(at), f"{at:+g}".replace("-", "−") if at else "0"
         marks.append(Path(((x, 232), (x, 304)), INK if at == 0 else GRID, 1.2 if at == 0 else 1.0))

@@ -98,7 +98,7 @@ def test_a_slider_dragged_by_mouse_moves_all(panel):
     for label in ("α only a", "β only b"):
         expect(panel.at(label)).to_have_text("0.15")
     panel.shows(whatif.world(gamma=0.7))
-    expect(panel.picture("KD helps (32 paired seeds)")).to_be_visible()
+    expect(panel.picture("KD from a helps (32 paired seeds)")).to_be_visible()
 
 
 def test_a_slider_moved_by_keys_keeps_the_focus(panel):
@@ -154,7 +154,7 @@ def test_exported_files_hold_what_is_shown(panel, folder):
     found = {path.suffix: path for path in (folder / "results").glob("what_if_world_????????.*")}
     written = pd.read_csv(found[".csv"])
     pd.testing.assert_frame_equal(written, whatif.world(samples=400).settled().table, check_dtype=False)
-    assert "KD hurts (32 paired seeds)" in found[".svg"].read_text(encoding="utf-8")
+    assert "KD from a hurts (32 paired seeds)" in found[".svg"].read_text(encoding="utf-8")
     assert found[".png"].read_bytes().startswith(b"\x89PNG")
 
 
