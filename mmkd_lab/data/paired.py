@@ -50,6 +50,7 @@ class PairedData:
         vocabularies: name -> the words behind token ids, (N, L) int64, padded at the end with 0.
         captions: name -> N texts as they were written, for pictures; the vocabulary knows fewer words.
         facts: name -> (N,) whole numbers, what is known of each row and given to no network.
+        ids: N texts, what you call each sample: a table of outputs may go by them instead of the index.
 
     Raises:
         LabError: unequal lengths, no modality, values that are not finite in single precision, labels out of
@@ -70,6 +71,7 @@ class PairedData:
     vocabularies: Mapping[str, Vocabulary] = field(default_factory=dict)
     captions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     facts: Mapping[str, Tensor] = field(default_factory=dict)
+    ids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         given = {one.name: getattr(self, one.name) for one in fields(self)}
@@ -128,6 +130,8 @@ class PairedData:
         told: list[object] = [self.name, self.classes, self.task]
         if self.vocabularies:
             told.append({name: known.digest for name, known in self.vocabularies.items()})
+        if self.ids:
+            told.append(self.ids)
         head = np.frombuffer(canonical(told).encode(), dtype=np.uint8)
         return digest_arrays([("head", head), *((name, _array(t)) for name, t in arrays)])
 
@@ -212,7 +216,8 @@ class PairedData:
         found = self._changed(lambda kind, x: slot[x][slot[x] >= 0] if kind == "splits" else x[positions])
         found["splits"] = {name: where for name, where in found["splits"].items() if len(where)}
         captions = {name: tuple(said[i] for i in positions) for name, said in self.captions.items()}
-        return replace(self, **found, captions=captions)
+        ids = tuple(self.ids[i] for i in positions) if self.ids else ()
+        return replace(self, **found, captions=captions, ids=ids)
 
     def __repr__(self) -> str:
         sizes = {name: "×".join(map(str, shape)) or "1" for name, shape in self.shapes.items()}

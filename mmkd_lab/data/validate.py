@@ -29,6 +29,7 @@ def normalise(given: Mapping[str, object]) -> dict[str, object]:
     for name in ("modalities", "splits", "sources", "recipe", "vocabularies", "captions", "facts"):
         found[name] = dict(mapping(name, given[name], "a mapping of names"))
     found["classes"] = tuple(map(_class_name, flat("classes", given["classes"], "a list of class names")))
+    found["ids"] = tuple(map(str, flat("ids", given["ids"], "a list of texts")))
     found["target"] = target = _target(given["target"], given["task"])
     kinds: dict[str, Callable[[str, object], Tensor]]
     kinds = {"modalities": as_tensor, "splits": partial(_positions, n=len(target))}
@@ -71,6 +72,9 @@ def validate(data: PairedData) -> None:
     distinct = len(torch.unique(data.sample_index))
     shown = f"{distinct} distinct numbers for {n} samples"
     require(distinct == n, "index", shown, "must be unique per sample")
+    shown = f"{len(set(data.ids))} distinct texts, {len(data.ids)} in all"
+    fits = not data.ids or len(data.ids) == len(set(data.ids)) == n
+    require(fits, "ids", shown, f"must be one text per sample ({n} in all), no two alike")
     _validate_splits(data)
     for name, known in data.vocabularies.items():
         one_of("vocabularies", name, list(data.modalities))

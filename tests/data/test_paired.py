@@ -49,6 +49,7 @@ def full(**changes):
         "vocabularies": {"t": known},
         "captions": {"t": said},
         "index": torch.arange(N) + 100,
+        "ids": tuple(f"s{i}" for i in range(N)),
     }
     return toy(**{**given, **changes})
 
@@ -104,6 +105,7 @@ def test_select_keeps_each_sample_whole():
     assert part.sources["a"].tolist() == [63, 0, 21, 77, 70]
     assert torch.equal(part.modalities["t"], data.modalities["t"][kept])
     assert [part.caption("t", i) for i in range(5)] == [data.caption("t", i) for i in kept.tolist()]
+    assert part.ids == tuple(f"s{i}" for i in kept.tolist())
     assert sorted(part.splits) == ["test", "train"]
     assert set(part.sample_index[part.splits["test"]].tolist()) == {109, 110, 111}
 
@@ -120,11 +122,18 @@ def test_the_fingerprint_sees_every_part():
         {"sources": {"a": torch.arange(N)}},
         {"facts": {"kind": torch.arange(N) % 4}},
         {"facts": {}},
+        {"ids": tuple(f"t{i}" for i in range(N))},
         {"modalities": {"a": torch.arange(N * 3.0).reshape(N, 3) + 1e-6, "t": first}},
         {"vocabularies": {"t": Vocabulary.of(["two", "one"])}},
         {"splits": {"train": torch.arange(6), "val": torch.arange(6, 8)}},
     ]
-    assert len({full().fingerprint, *(full(**change).fingerprint for change in changed)}) == 12
+    assert len({full().fingerprint, *(full(**change).fingerprint for change in changed)}) == 13
+
+
+@pytest.mark.parametrize("ids", [("a",) * N, [f"s{i}" for i in range(N - 1)]])
+def test_ids_are_one_text_a_sample(ids):
+    with pytest.raises(LabError, match=r"^ids = .* must be one text per sample \(12 in all\), no two alike"):
+        toy(ids=ids)
 
 
 @pytest.mark.parametrize("part", ["a", "target", "train", "kind"])
