@@ -6,6 +6,7 @@ Pictures are SVG in `HTML` widgets: no output area is used, which notebooks that
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from html import escape
@@ -54,6 +55,7 @@ class LivePanel:
         self.answer: Answer | None = None
         self.pinned: Answer | None = None
         self._quiet = False
+        self._moving = threading.RLock()  # the browser's messages and the answers both move controls
         self._pictures: dict[str, w.HTML] = {}
         self._make_outputs()
         self.controls: dict[str, Any] = {}
@@ -141,17 +143,15 @@ class LivePanel:
     # What a person does.
 
     def _moved(self, name: str, change: dict[str, Any]) -> None:
-        if not self._quiet:
-            self._guarded(lambda: self._go(self.laboratory.change(self.state, name, change["new"]), name))
+        self._heard(lambda: self._go(self.laboratory.change(self.state, name, change["new"]), name))
 
     def _locked(self) -> None:
-        if not self._quiet:
-            held = tuple(name for name, lock in self.locks.items() if lock.value)
-            self._guarded(lambda: self._go(self.laboratory.change(self.state, "locked", held), ""))
+        held = tuple(name for name, lock in self.locks.items() if lock.value)
+        self._heard(lambda: self._go(self.laboratory.change(self.state, "locked", held), ""))
 
     def _opened(self, link: str) -> None:
-        if not self._quiet and link.strip():
-            self._guarded(lambda: self._go(self.laboratory.restore(link), ""))
+        if link.strip():
+            self._heard(lambda: self._go(self.laboratory.restore(link), ""))
 
     def _undo(self) -> None:
         self.history.step(-1)
@@ -211,6 +211,10 @@ class LivePanel:
         self.worker.ask((self.state, ""))
 
     def _refresh(self) -> None:
+        with self._moving:
+            self._take_state()
+
+    def _take_state(self) -> None:
         self._quiet = True
         try:
             if self._known() != self._options:
@@ -272,6 +276,12 @@ class LivePanel:
 
     def _idle(self) -> None:
         self.progress.layout.visibility, self.doing.value = "hidden", ""
+
+    def _heard(self, does: Callable[[], None]) -> None:
+        """Do what a control asks for, unless the panel itself has moved it."""
+        with self._moving:
+            if not self._quiet:
+                self._guarded(does)
 
     def _guarded(self, does: Callable[[], None]) -> None:
         try:

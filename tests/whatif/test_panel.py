@@ -211,6 +211,43 @@ def test_work_can_be_stopped_and_is_dropped_when_the_state_moves_on(panel):
     assert "It is 0.8." in panel.sentence.value
 
 
+class Late(Toy):
+    """Learns while it works that it has one more control, and is slow to say where its controls stand."""
+
+    def __init__(self):
+        super().__init__()
+        self.known, self.asked, self.told = False, threading.Event(), threading.Event()
+
+    def controls(self, state):
+        return [*super().controls(state), *([Control("more", "more", "?", "flag")] if self.known else [])]
+
+    def value(self, state, name):
+        if self.known and threading.current_thread().name == "mmkd_lab what if":
+            self.asked.set()
+            assert self.told.wait(60)
+        return False if name == "more" else super().value(state, name)
+
+    def act(self, action, state, stopped):
+        self.known = True
+        yield self._view(state, 1)
+
+
+def test_a_control_that_is_moved_while_an_answer_makes_controls_anew_is_heard():
+    laboratory = Late()
+    panel = LivePanel(laboratory)
+    assert panel.wait(60)
+    slider = panel.controls["height"]
+    panel.actions["work"].click()
+    assert laboratory.asked.wait(60)  # the answer's thread is moving controls
+    person = threading.Thread(target=lambda: setattr(slider, "value", 0.25))
+    person.start()
+    person.join(0.3)
+    laboratory.told.set()
+    person.join(60)
+    assert panel.wait(60)
+    assert panel.state.height == panel.controls["height"].value == 0.25
+
+
 def test_every_control_has_a_label_and_says_what_it_does():
     for laboratory in (Toy(), whatif.world(samples=25, seeds=8)):
         panel = LivePanel(laboratory)
