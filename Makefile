@@ -15,7 +15,7 @@ OLDEST := $(VENV)-oldest
 PUBLIC := tests/house/test_package.py::test_what_is_public_is_documented_and_easy_to_call
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab app test lint check test-oldest gpu clean
+.PHONY: help setup run lab app test lint check test-oldest gpu docs dist clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,15 +49,25 @@ test-oldest: $(OLDEST)/.ready  ## a short suite with the oldest releases that py
 	$(OLDEST)/bin/python -m pytest tests/core tests/cli $(PUBLIC) -p tests.surroundings \
 	  -m "not browser and not kernel" -W default $(ARGS)
 
+docs: $(VENV)/.docs  ## build the site; the page is docs/_build/html/index.html
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html $(ARGS)
+
+dist:  ## build the wheel and the sdist, and try them in an environment of their own
+	$(PYTHON) tools/dist.py $(ARGS)
+
 gpu: $(READY)  ## measure on an NVIDIA GPU, and check it against the CPU
 	$(BIN)/python benchmarks/gpu.py $(ARGS)
 
 clean:  ## remove the environments and all caches; runs and data stay
-	rm -rf $(VENV) $(OLDEST) .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
+	rm -rf $(VENV) $(OLDEST) $(VENV)-dist docs/_build docs/api docs/figures docs/tutorials docs/site .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
 	find mmkd_lab tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.lock pyproject.toml tools/setup.py
 	$(PYTHON) tools/setup.py --venv $(VENV)
+	@touch $@
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/python -m pip install -q --constraint requirements.lock --no-build-isolation -e '.[docs]'
 	@touch $@
 
 $(OLDEST)/.ready: pyproject.toml tools/setup.py

@@ -39,7 +39,7 @@ from mmkd_lab.core.check import LabError
 from mmkd_lab.data import PairedData, archives, content
 from mmkd_lab.data.datasets import mfeat, nlvr, ravdess_wav
 from mmkd_lab.data.manifest import DataFile
-from mmkd_lab.distill import read_outputs
+from mmkd_lab.distill import read_answers
 from mmkd_lab.experiments import store
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.models import NetSpec
@@ -261,7 +261,7 @@ def _tables(folder: Path) -> dict[str, Reader]:
     columns = {f"{name}.npy": _npy(table[name].to_numpy()) for name in table}
 
     def read(path: Path) -> object:
-        return read_outputs(path, data).arrays()
+        return read_answers(path, data, values="logits").outputs.arrays()
 
     return {
         "teacher's CSV": Reader(folder / "said.csv", read),

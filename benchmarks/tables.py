@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import judged
 import pandas as pd
 
 from mmkd_lab.core.stats import Interval
@@ -192,6 +193,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "msd_teacher_dropout": msd("teacher dropout"),
     "msd_removals": msd(" by "),
     "msd_transformer": msd("transformer"),
+    "forecast": lambda: markdown(*judged.rivals()),
+    "forecast_sets": lambda: markdown(*judged.sets()),
+    "forecast_arms": lambda: markdown(*judged.arms()),
 }
 
 

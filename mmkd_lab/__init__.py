@@ -1,8 +1,8 @@
 """mmkd_lab: the laboratory for multimodal knowledge distillation.
 
 The stage is the namespace: `mmkd_lab.data`, `.models`, `.distill`, `.training`, `.attribution`, `.shares`,
-`.plotting`, `.experiments`, `.study`, `.whatif`. A stage is loaded when it is first used, so that importing
-the package costs little.
+`.plotting`, `.experiments`, `.forecast`, `.study`, `.whatif`. A stage is loaded when it is first used, so
+that importing the package costs little.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ FLOORS = (
     "shares",
     "plotting",
     "experiments",
+    "forecast",
     "study",
     "whatif",
     "cli",

@@ -26,6 +26,7 @@ FIRST = (
     "03_modality_focusing",
     "01_failure_cases",
     "04_kd_vs_msd",
+    "06_your_own",
     "00_start_here",
     "02_modality_venn_diagram",
 )

@@ -23,6 +23,7 @@ from mmkd_lab.attribution.rankings import (
     register_ranking,
     truth_of,
 )
+from mmkd_lab.attribution.repaired import RepairedTeacher, load_repaired, repair
 from mmkd_lab.attribution.saliency import DISTANCES, closed_form, minmax, top_k_precision, weight_magnitude
 from mmkd_lab.attribution.tables import Attribution, Intervals
 from mmkd_lab.attribution.within import MAP_METHODS, Maps, within_modality
@@ -49,6 +50,7 @@ __all__ = [
     "Occlusion",
     "Ranking",
     "RankingContext",
+    "RepairedTeacher",
     "align",
     "align_linear",
     "by_channel",
@@ -58,8 +60,10 @@ __all__ = [
     "feature_masks",
     "grid",
     "kept_channels",
+    "load_repaired",
     "minmax",
     "register_ranking",
+    "repair",
     "top_k_precision",
     "truth_of",
     "weight_magnitude",

@@ -7,7 +7,7 @@ logits together. It pushes the teacher onto directions that the student can expr
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
@@ -24,8 +24,12 @@ from mmkd_lab.core.check import LabError, require, whole
 from mmkd_lab.core.config import Count, Fraction, NonNegative, Positive, config
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.distill.losses.ce import CrossEntropy
+from mmkd_lab.distill.method import Outputs
 
 Floats = npt.NDArray[np.float64]
+#: (B, K) logits -> what the labels make of them.
+Labels = Callable[[Tensor], Tensor]
 
 
 @config
@@ -43,14 +47,20 @@ class Alignment:
         weights = self.ce_teacher + self.ce_student + self.agreement
         require(weights > 0, "ce_teacher, ce_student, agreement", "all 0", "must not all be 0")
 
-    def __call__(self, teacher: Tensor, student: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """(B, K), (B, K) logits and (B,) classes -> 'ce_teacher', 'ce_student', 'agreement', and 'loss'."""
+    def __call__(
+        self, teacher: Tensor, student: Tensor, target: Tensor, *, labels: Labels | None = None
+    ) -> dict[str, Tensor]:
+        """(B, K), (B, K) logits and (B,) classes -> 'ce_teacher', 'ce_student', 'agreement', and 'loss'.
+
+        `labels` gives the labels' term of (B, K) logits, where it is not the cross-entropy of classes.
+        """
+        term = labels or (lambda logits: F.cross_entropy(logits, target))
         fits = teacher.shape == student.shape and teacher.ndim == 2
         shown = f"{tuple(teacher.shape)} and {tuple(student.shape)}"
         require(fits, "logits", shown, "teacher and student must both give (batch, classes)")
         terms = {
-            "ce_teacher": F.cross_entropy(teacher, target),
-            "ce_student": F.cross_entropy(student, target),
+            "ce_teacher": term(teacher),
+            "ce_student": term(student),
             "agreement": F.mse_loss(teacher, student),
         }
         loss = torch.stack([getattr(self, name) * term for name, term in terms.items()]).sum()
@@ -87,17 +97,25 @@ class Aligned:
 
 
 def align(
-    teacher: nn.Module, student: nn.Module, data: PairedData, *, joint: Joint | None = None, seed: int = 0
+    teacher: nn.Module,
+    student: nn.Module,
+    data: PairedData,
+    *,
+    joint: Joint | None = None,
+    labels: CrossEntropy | None = None,
+    seed: int = 0,
 ) -> Aligned:
     """Train copies of two untrained networks jointly on the training split, each in its own precision.
 
     Both take {modality: (B, ...)}, of which they may read different ones, and give (B, K). The order of the
-    samples and dropout come from `seed`. Raises `LabError` for one network given twice, a task other
-    than single-label, a batch of one sample where a network normalises by batch, a loss that is not finite.
+    samples and dropout come from `seed`; `labels` is the term that reads the labels, as the data's task has
+    it when None. Raises `LabError` for one network given twice, a dense task, a batch of one sample where a
+    network normalises by batch, a loss that is not finite.
     """
     joint = joint or Joint()
     require(teacher is not student, "student", "the teacher", "must be a network of its own")
-    require(data.task is Task.SINGLE_LABEL, "data", data.task.value, "must be single-label data")
+    require(data.task is not Task.DENSE, "data", data.task.value, "must have one answer a sample")
+    labels = labels or CrossEntropy(data.task)
     nets = nn.ModuleList([copy.deepcopy(teacher), copy.deepcopy(student)]).train()
     optimiser = torch.optim.SGD(nets.parameters(), lr=joint.lr, momentum=joint.momentum)
     positions = data.positions("train")
@@ -110,7 +128,7 @@ def align(
         total: dict[str, Tensor] = {}
         with _seeded(nets, seed, epoch):
             for batch in torch.split(order, size):
-                found = _step(nets, data, batch, joint, optimiser)
+                found = _step(nets, data, batch, joint, optimiser, labels)
                 total = {name: total.get(name, 0) + term * len(batch) for name, term in found.items()}
         means = {name: float(term) / len(positions) for name, term in total.items()}
         rule = f"must stay finite (epoch {epoch})"
@@ -130,7 +148,12 @@ def _seeded(nets: nn.Module, seed: int, epoch: int) -> Iterator[None]:
 
 
 def _step(
-    nets: nn.ModuleList, data: PairedData, batch: Tensor, joint: Joint, optimiser: torch.optim.Optimizer
+    nets: nn.ModuleList,
+    data: PairedData,
+    batch: Tensor,
+    joint: Joint,
+    optimiser: torch.optim.Optimizer,
+    labels: CrossEntropy,
 ) -> dict[str, Tensor]:
     try:
         z = [net(batch_of(net, data, batch)) for net in nets]
@@ -141,7 +164,16 @@ def _step(
         rule = f"leaves a batch of one sample, which a network refuses: {error}"
         way_out = "Choose another, or None for all samples at once."
         raise LabError("batch_size", joint.batch_size, rule, way_out) from error
-    found = joint.objective(z[0], z[1], data.target[batch].to(z[0].device))
+    target = data.target[batch].to(z[0].device)
+    if data.unit is not None:  # numbers are compared in deviations from the training mean
+        shift, scale = (part.to(z[0]) for part in data.unit)
+        z, target = [(one - shift) / scale for one in z], (target.to(shift) - shift) / scale
+    counts = None if data.weight is None else data.weight[batch].to(z[0])[None]
+
+    def term(logits: Tensor) -> Tensor:
+        return labels(Outputs(logits[None], counts=counts), target[None], None, {})[labels.name][0]
+
+    found = joint.objective(z[0], z[1], target, labels=term)
     optimiser.zero_grad()
     torch.autograd.backward(found["loss"])
     optimiser.step()

@@ -88,6 +88,13 @@ class Editor:
         head = None if self._head is None else full(self._head.weight.detach()).cpu().numpy()
         return Edited(logits, kept, head)
 
+    def edit(self, channels: Channels, *, replace: Stand = "mean") -> tuple[Tensor, Tensor]:
+        """What is replaced where these channels alone are kept, and by what: they broadcast to one sample."""
+        with evaluating(self.net):
+            passed, _ = self._cut.read(self._inputs("train"), batch_size=BATCH)
+        gone = self._gone(channels, passed).movedim(1, self._axis(passed))[0]
+        return gone, _stand(passed, replace)
+
     def held(self, split: str, *, replace: Stand = "mean") -> Held:
         """A split's activations at the cut, kept: asking without other channels then runs the rest alone."""
         one_of("replace", replace, get_args(Stand))
@@ -122,7 +129,9 @@ class Editor:
             target=data.target.cpu(),
             splits={name: where.cpu() for name, where in data.splits.items()},
             classes=data.classes,
+            task=data.task,
             index=data.sample_index.cpu(),
+            weight=data.weight,
         )
         spec = NetSpec(encoder="linear", standardise=False, modalities=("features",))
         untrained = Replicas.build(spec, reduced, seeds=[stream], device="cpu")

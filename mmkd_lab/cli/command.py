@@ -1,4 +1,4 @@
-"""The command line: `mmkd-lab list | run | sweep | data | doctor`."""
+"""The command line: `mmkd-lab list | run | sweep | diagnose | data | atlas | doctor`."""
 
 from __future__ import annotations
 
@@ -43,6 +43,19 @@ DIR/sweep_NOTEBOOK/index.html, the table of all results sweep.csv beside it.
 Exit status: 0 when every combination is done, 1 when one failed, 2 for wrong input.
 """
 
+_DIAGNOSE = """\
+a file of settings, in TOML; paths are relative to it:
+  data = "av_digits"                     # or "my_data.py:load"
+  student = "speech"
+  teacher = "image"
+  teacher_model = "nets.py:teacher"      # a function, a module, or a table of answers
+  budget = "5 min"
+  [parameters]                           # of the dataset
+  speech_snr_db = -10
+
+Written are DIR/NAME.html, the page, and the study beside it. The same command goes on where time ran out.
+"""
+
 _DATA = """\
 examples:
   mmkd-lab data list                          what there is, its licence and parameters
@@ -50,6 +63,16 @@ examples:
   mmkd-lab data get av_mnist --mirror DIR     take the files from a folder instead
   mmkd-lab data verify av_mnist               check what is here
   mmkd-lab data where av_mnist                print where its files are
+"""
+
+
+_ATLAS = """\
+examples:
+  mmkd-lab atlas                                                  write atlas.html
+  mmkd-lab atlas --add av_digits --student speech                 train the arms of a pair, and add it
+  mmkd-lab atlas --add my_data.py:load --student b --teacher a
+
+What you add is kept in a file of your own; the atlas that comes with the lab is never written.
 """
 
 
@@ -95,6 +118,13 @@ def _parser() -> argparse.ArgumentParser:
     text = "another folder of notebooks than the lab's own"
     for one in (listing, running, sweeping):
         one.add_argument("--notebooks", type=Path, metavar="DIR", help=text)
+    text = "Say what one pair of modalities tells and shares, and what to do: one page."
+    diagnosing = _add(commands, "diagnose", _diagnose, text, _DIAGNOSE)
+    diagnosing.add_argument("config", type=Path, metavar="CONFIG", help="a TOML file of settings")
+    diagnosing.add_argument("--budget", metavar="TIME", help="such as '30 s' or '5 min'; default: the file's")
+    text = "folder for the page; default: runs/diagnosis"
+    diagnosing.add_argument("--out", type=Path, default=Path("runs/diagnosis"), metavar="DIR", help=text)
+    diagnosing.add_argument("--quiet", action="store_true", help="show no progress")
     data = _add(commands, "data", None, "Show, download, check and find datasets.", _DATA)
     actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)
     _add(actions, "list", _data_list, "Show the datasets and the parameters of mmkd_lab.data.load.")
@@ -108,6 +138,15 @@ def _parser() -> argparse.ArgumentParser:
         text = "a folder with the files as they are published; default: MMKD_LAB_MIRROR if set"
         action.add_argument("--mirror", type=Path, metavar="DIR", help=text)
         action.set_defaults(action=name)
+    text = "Write a page to browse the atlas of crossmodal distillation; add a pair of yours."
+    browsing = _add(commands, "atlas", _atlas, text, _ATLAS)
+    text = "the page; default: atlas.html"
+    browsing.add_argument("--out", type=Path, default=Path("atlas.html"), metavar="FILE", help=text)
+    text = "a dataset of `mmkd-lab data list`, or path/to/file.py:function"
+    browsing.add_argument("--add", metavar="NAME", help=text)
+    browsing.add_argument("--student", metavar="MODALITY", help="what the student sees")
+    text = "what the teacher sees; may be left out where there are two modalities"
+    browsing.add_argument("--teacher", metavar="MODALITY", help=text)
     text = "Show versions, devices, threads, memory and data; what is missing and how to get it."
     _add(commands, "doctor", _doctor, text)
     return parser
@@ -147,6 +186,10 @@ def _list(options: argparse.Namespace) -> int:
     for notebook in discover(options.notebooks):
         parameters = [(f"{one.name}: {one.kind} = {one.default!r}", one.help) for one in notebook.parameters]
         blocks.append("\n".join([f"{notebook.name}  {notebook.title}", *_columns(parameters)]))
+    if options.notebooks is None:
+        from mmkd_lab.data import DATASETS
+
+        blocks.append(f"-p dataset takes {', '.join(DATASETS)}, or path/to/file.py:function")
     print("\n\n".join(blocks))
     return DONE
 
@@ -167,6 +210,15 @@ def _sweep(options: argparse.Namespace) -> int:
     from mmkd_lab.cli.grid import sweep
 
     return _report(sweep(options.name, _given(options), **_running(options)))
+
+
+def _diagnose(options: argparse.Namespace) -> int:
+    from mmkd_lab.cli.diagnose import diagnose
+
+    found = diagnose(options.config, budget=options.budget, progress=not options.quiet)
+    print(found.verdict)
+    print(found.save(options.out).with_suffix(".html"))
+    return DONE
 
 
 def _given(options: argparse.Namespace) -> dict[str, str]:
@@ -195,8 +247,11 @@ def _data_list(_: argparse.Namespace) -> int:
     blocks = []
     for entry in catalogue():
         source = f"mmkd-lab data get {entry.name}" if entry.files else "ready to use"
-        head = f"{entry.name}  ({' + '.join(entry.modalities)}; {source})"
-        parameters = [(f"{one.name} = {one.default!r}", one.help) for one in entry.parameters]
+        head = f"{entry.name}  ({' + '.join(entry.modalities) or 'from outside'}; {source})"
+        try:
+            parameters = [(f"{one.name} = {one.default!r}", one.help) for one in entry.parameters]
+        except LabError as error:  # a package that cannot be imported
+            parameters = [(str(error), "")]
         lines = [head, f"    {entry.summary}", f"    {entry.licence}", *_columns(parameters)]
         blocks.append("\n".join(lines))
     print("\n\n".join(blocks))
@@ -213,6 +268,22 @@ def _data(options: argparse.Namespace) -> int:
         act = data.get if options.action == "get" else data.verify
         lines = [str(path) for path in act(options.name, mirror=options.mirror)]
     print("\n".join(lines))
+    return DONE
+
+
+def _atlas(options: argparse.Namespace) -> int:
+    from mmkd_lab.forecast.page import write_page
+    from mmkd_lab.forecast.records import add, atlas
+
+    if options.add is None:
+        given = options.student or options.teacher
+        require(given is None, "--student", given, "goes with --add NAME")
+    else:
+        from mmkd_lab.forecast.measure import measured
+
+        require(options.student is not None, "--student", None, "must be given with --add")
+        print(add(measured(options.add, student=options.student, teacher=options.teacher)))
+    print(write_page(atlas(yours=True), options.out))
     return DONE
 
 

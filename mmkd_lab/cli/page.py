@@ -6,7 +6,6 @@ import base64
 import binascii
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,37 +19,16 @@ from mmkd_lab.cli.parameters import load_cells, source_of
 from mmkd_lab.cli.record import SILENCE, STATES, Outcome, Run, duration, memory
 from mmkd_lab.core.atomic import write_text
 from mmkd_lab.core.stats import mean_interval
+from mmkd_lab.plotting.report import LARGEST_SVG, Picture, Shown, environment, flat_facts
 
 if TYPE_CHECKING:
     import pandas as pd
     from jinja2 import Template
 
-_LARGEST_SVG = 3_000_000
 _LARGEST_FRAME = 4_000_000
-_WIDE = 1300  # pixels
 _TIDY = ("study", "dataset", "arm", "role", "seed", "split", "metric", "value")
 _UNITS = {"accuracy": "accuracy (%)", "nll": "nll (nats)"}
 _MOST_ROWS, _MOST_COLUMNS = 8, 24
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure: a data address, a caption, the file to open; a `wide` one is scrolled on a phone."""
-
-    source: str
-    caption: str
-    link: str | None
-    wide: bool
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A table on the page: heads, lines of cells, how many rows in all, which columns are numbers."""
-
-    heads: tuple[str, ...]
-    lines: tuple[tuple[str, ...], ...]
-    total: int
-    numeric: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -131,22 +109,12 @@ def _origin(study: StudyFile) -> str:
     return ", ".join(f"{name} {value}" for name, value in study.facts if name.rpartition(".")[2] in words)
 
 
-def _unbroken(text: str) -> str:
-    """No line break inside an interval in square brackets."""
-    return re.sub(r"\[[^\]]*\]", lambda found: found[0].replace(" ", "\u00a0"), text)
-
-
 @cache
 def _template() -> Template:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    loader = FileSystemLoader(Path(__file__).parent / "templates")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters["duration"], environment.filters["memory"] = duration, memory
-    environment.filters["anchor"] = lambda study, notebook: quote(f"{notebook}/{study}")
-    environment.filters["unbroken"] = _unbroken
-    return environment.get_template("index.html.j2")
+    found = environment(Path(__file__).parent / "templates")
+    found.filters["duration"], found.filters["memory"] = duration, memory
+    found.filters["anchor"] = lambda study, notebook: quote(f"{notebook}/{study}")
+    return found.get_template("index.html.j2")
 
 
 def gather(folder: Path, name: str, *, sanitize: bool = False) -> Report:
@@ -195,7 +163,7 @@ def table_file(path: Path, folder: Path, sha256: object = None) -> TableFile:
             raise ValueError("it is not the table that the study was saved with")
         table = pd.read_csv(path, dtype=str, keep_default_na=False).fillna("")
         first = table.iloc[:_MOST_ROWS, :_MOST_COLUMNS].map(_short)
-        return TableFile(path.name, link, _summary(table), _shown(first, len(table)))
+        return TableFile(path.name, link, _summary(table), Shown.of(first, len(table)))
     except (ValueError, OSError) as error:
         return TableFile(path.name, link, problem=f"cannot be shown: {error}")
 
@@ -224,7 +192,7 @@ def _summary(table: pd.DataFrame) -> Shown | None:
         )
     lines.sort(key=lambda line: "teacher" not in line)  # teachers first
     heads = [*keys, *(_UNITS.get(metric, metric) for metric in metrics), "n"]
-    return _shown(pd.DataFrame(lines, columns=heads), len(lines))
+    return Shown.of(pd.DataFrame(lines, columns=heads))
 
 
 def _interval(values: list[float], metric: str) -> str:
@@ -239,12 +207,6 @@ def _short(cell: str, digits: int = 6, longer: int = 8) -> str:
         return cell
 
 
-def _shown(table: pd.DataFrame, total: int) -> Shown:
-    numeric = [table[name].map(lambda cell: cell[:1] in "+-−.0123456789").all() for name in table]
-    lines = tuple(table.itertuples(index=False, name=None))
-    return Shown(tuple(map(str, table)), lines, total, tuple(map(bool, numeric)))
-
-
 def _study(path: Path, folder: Path) -> StudyFile:
     head = json.loads(path.read_text(encoding="utf-8"))
     title, table = str(head.get("title", path.stem)), path.with_suffix(".csv")
@@ -255,25 +217,14 @@ def _study(path: Path, folder: Path) -> StudyFile:
         verdict=str(head["verdict"]),
         picture=next((_picture(one.read_bytes(), title, one, folder) for one in _best_of(files)), None),
         table=table_file(table, folder, head.get("csv_sha256")) if table.is_file() else None,
-        facts=tuple(_flat(head.get("provenance", {}))),
+        facts=tuple(flat_facts(head.get("provenance", {}))),
     )
-
-
-def _flat(value: object, path: str = "") -> Iterator[tuple[str, str]]:
-    """Nested mappings as `a.b` and text."""
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from _flat(item, f"{path}.{name}" if path else str(name))
-    elif isinstance(value, float):
-        yield path, f"{value:.6g}"
-    else:
-        yield path, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _best_of(paths: Sequence[Path]) -> list[Path]:
     """One file a figure: the SVG unless it is very large, else the PNG."""
     png, svg = ({path.stem: path for path in paths if path.suffix == suffix} for suffix in (".png", ".svg"))
-    small = {stem: path for stem, path in svg.items() if path.stat().st_size <= _LARGEST_SVG}
+    small = {stem: path for stem, path in svg.items() if path.stat().st_size <= LARGEST_SVG}
     return list({**svg, **png, **small}.values())
 
 
@@ -299,8 +250,4 @@ def _images(cell: Mapping[str, Any]) -> Iterator[bytes]:
 
 
 def _picture(content: bytes, caption: str, path: Path | None = None, folder: Path | None = None) -> Picture:
-    png = content.startswith(b"\x89PNG")
-    address = f"data:image/{'png' if png else 'svg+xml'};base64,{base64.b64encode(content).decode()}"
-    link = link_to(path, folder) if path and folder else None
-    wide = not png or int.from_bytes(content[16:20], "big") > _WIDE  # the width stands in a PNG's head
-    return Picture(address, caption, link, wide)
+    return Picture.of(content, caption, link_to(path, folder) if path and folder else None)

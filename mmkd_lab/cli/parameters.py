@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import AfterValidator, Field, TypeAdapter
 
-from mmkd_lab.core.check import DamagedFile, LabError, reading
+from mmkd_lab.core.check import DamagedFile, LabError, reading, require
 from mmkd_lab.core.check import path as checked_path
 from mmkd_lab.core.config import Flag, Plain
 
@@ -60,7 +60,7 @@ class NotebookParameter:
         With `as_text` the value is what stands on a command line: lists are written `1,2,3` or `[1, 2, 3]`;
         true, yes, on, 1 and false, no, off, 0 are truth values. Raises `ValueError`.
         """
-        for read in _readings(_placed(str(value))) if as_text else (value,):
+        for read in _readings(str(value)) if as_text else (value,):
             with suppress(ValueError, RecursionError, OverflowError):
                 return self.adapter.validate_python(read)
         raise ValueError(value)
@@ -148,7 +148,9 @@ def check(
             raise LabError(str(name), value, f"{where} has no parameter {str(name)!r}", way_out)
         parameter = known[name]
         try:
-            checked[name] = parameter.admit(value, as_text=as_text)
+            checked[name] = parameter.admit(_placed(name, value), as_text=as_text)
+        except LabError:
+            raise
         except ValueError:
             rule = f"parameter {name!r} of {where} must be {parameter.rule}"
             raise LabError(name, value, rule, f"It is declared as {parameter}") from None
@@ -214,8 +216,14 @@ def _readings(text: str) -> Iterator[object]:
     yield words[:-1] if words[-1] == "" else words
 
 
-def _placed(text: str) -> str:
-    """`file.py:function` with the file's whole path, since a notebook runs in its own folder."""
-    file, colon, function = text.rpartition(":")
-    is_file = function.isidentifier() and file.endswith(".py") and Path(file).is_file()
-    return f"{Path(file).absolute()}{colon}{function}" if is_file else text
+def _placed(name: str, value: object) -> object:
+    """`file.py:function` with the file's whole path, since a notebook runs in its own folder.
+
+    Raises `LabError` where there is no such file.
+    """
+    file, colon, function = str(value).rpartition(":")
+    if not (isinstance(value, str) and function.isidentifier() and file.endswith(".py")):
+        return value
+    whole = Path(file).absolute()
+    require(whole.is_file(), name, value, f"must name a file that is there, and {whole} is not")
+    return f"{whole}{colon}{function}"

@@ -1,4 +1,4 @@
-"""Paired datasets: one container, one registry, one file a dataset.
+"""Paired datasets: one container, one registry, one file a dataset, and data of your own in one line.
 
 Listing and downloading need no torch; the rest is loaded when it is first used.
 """
@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 
 from mmkd_lab.data.download import get, verify
 from mmkd_lab.data.files import where
-from mmkd_lab.data.registry import DATASETS, Entry, catalogue, load, register_dataset
+from mmkd_lab.data.registry import DATASETS, Entry, catalogue, load, register
 
 if TYPE_CHECKING:
     from mmkd_lab.data.datasets import gaussian, shapes_vl
+    from mmkd_lab.data.own.arrays import from_arrays
+    from mmkd_lab.data.own.dataset import from_dataset
+    from mmkd_lab.data.own.folder import from_folder
+    from mmkd_lab.data.own.frame import from_dataframe
     from mmkd_lab.data.paired import PairedData, Task
     from mmkd_lab.data.text import Vocabulary
 
@@ -24,16 +28,24 @@ __all__ = [
     "Task",
     "Vocabulary",
     "catalogue",
+    "from_arrays",
+    "from_dataframe",
+    "from_dataset",
+    "from_folder",
     "gaussian",
     "get",
     "load",
-    "register_dataset",
+    "register",
     "shapes_vl",
     "verify",
     "where",
 ]
 
-_LAZY = {"PairedData": "paired", "Task": "paired", "Vocabulary": "text"}
+_LAZY = {
+    **{"PairedData": "paired", "Task": "paired", "Vocabulary": "text"},
+    **{"from_arrays": "own.arrays", "from_dataframe": "own.frame", "from_folder": "own.folder"},
+    "from_dataset": "own.dataset",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -132,14 +132,14 @@ def read_npz(path: Path, *, size: int | None = None) -> Arrays:
         stated = sum(info.file_size for info in infos)
         if stated > most + _HEADER * len(infos):
             raise DamagedFile(str(path), f"{stated} bytes", rule)
-        found = {info.filename.removesuffix(".npy"): _read_npy(archive.read(info)) for info in infos}
+        found = {info.filename.removesuffix(".npy"): read_npy(archive.read(info)) for info in infos}
     held = sum(array.nbytes for array in found.values())
     if (size is not None and held != size) or len(found) < len(infos):
         raise DamagedFile(str(path), f"{held} bytes", rule)
     return found
 
 
-def _read_npy(content: bytes) -> npt.NDArray[np.generic]:
+def read_npy(content: bytes) -> npt.NDArray[np.generic]:
     """One array, once its header agrees with the bytes that follow. Raises `ValueError` and others."""
     file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)

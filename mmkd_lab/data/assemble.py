@@ -37,8 +37,14 @@ def consecutive(sizes: Sequence[int]) -> dict[str, Rows]:
     return {name: np.arange(ends[i], ends[i + 1]) for i, name in enumerate(SPLITS)}
 
 
-def words_of(said: Sequence[str], train: Rows, *, min_count: int) -> dict[str, Any]:
-    """`vocabularies` and `captions` of a text fitted on its training rows, and `ids` as long as these."""
+def words_of(
+    said: Sequence[str], train: Rows, *, min_count: int, modality: str = "text", longest: int | None = None
+) -> dict[str, Any]:
+    """`vocabularies` and `captions` of a text fitted on its training rows, and `ids` as long as these.
+
+    With `longest` no text has more words than that.
+    """
     vocabulary = Vocabulary.fit([said[i] for i in train], min_count=min_count)
-    ids = vocabulary.encode(said, length=max(len(words(said[i])) for i in train))
-    return {"ids": ids, "vocabularies": {"text": vocabulary}, "captions": {"text": tuple(said)}}
+    length = max(1, *(len(words(said[i])) for i in train))
+    ids = vocabulary.encode(said, length=length if longest is None else min(length, longest))
+    return {"ids": ids, "vocabularies": {modality: vocabulary}, "captions": {modality: tuple(said)}}

@@ -72,11 +72,15 @@ class Entry:
         return tuple(Parameter(n, None if value in none else value, told.get(n, "")) for n, value in found)
 
     def function(self) -> Builder:
-        """The builder itself, imported if need be."""
+        """The builder itself, imported if need be. Raises `LabError` where that is not to be had."""
         if not isinstance(self.builder, str):
             return self.builder
         module, _, name = self.builder.partition(":")
-        function: Builder = getattr(import_module(module), name)
+        try:
+            function: Builder = getattr(import_module(module), name)
+        except Exception as error:  # whatever a package of somebody else's raises
+            rule = f"cannot be had from {self.builder!r}: {type(error).__name__}: {error}"
+            raise LabError("dataset", self.name, rule, "Repair or remove that package.") from error
         return function
 
     def build(self, **given: object) -> PairedData:
@@ -93,11 +97,11 @@ class Entry:
         return of_type("dataset", made, PairedData, f"a PairedData, made by {self.name!r}")
 
 
-#: Every dataset by its name, the lab's own first.
-DATASETS: Registry[Entry] = Registry("dataset", home=["mmkd_lab.data.datasets"])
+#: Every dataset by its name, the lab's own first, then those of installed packages.
+DATASETS: Registry[Entry] = Registry("dataset", home=["mmkd_lab.data.datasets", "mmkd_lab.data.outside"])
 
 
-def register_dataset(name: str, entry: Entry | Builder | None = None) -> Any:  # noqa: ANN401 - see below
+def register(name: str, entry: Entry | Builder | None = None) -> Any:  # noqa: ANN401 - see below
     """Make a dataset known by name: `data.load(name, ...)` and `data.catalogue()` then have it.
 
     `entry` is a function whose keywords are the dataset's parameters and that returns a `PairedData`, or an
@@ -105,7 +109,7 @@ def register_dataset(name: str, entry: Entry | Builder | None = None) -> Any:  #
     registered again. Raises `LabError` for a name of the lab's own, or an entry of another kind.
     """
     if entry is None:
-        return lambda function: register_dataset(name, function) and function
+        return lambda function: register(name, function) and function
     if not isinstance(entry, Entry):
         if not callable(entry):
             raise LabError("entry", entry, "must be a function that returns a PairedData, or an Entry")
@@ -121,11 +125,18 @@ def catalogue() -> list[Entry]:
 def load(name: str, **parameters: object) -> PairedData:
     """Build a dataset. `data.catalogue()` lists the names, their parameters and the defaults.
 
+    'path/to/file.py:function' is a dataset, too: the file is run, and the function's keywords are its
+    parameters.
+
     Raises:
         LabError: an unknown name or parameter (the known ones are listed), or a wrong value.
         DamagedFile: a file it needs is missing, truncated or not what it should be.
     """
-    return DATASETS[name].build(**parameters)
+    if not (isinstance(name, str) and ".py:" in name):
+        return DATASETS[name].build(**parameters)
+    from mmkd_lab.data.from_file import function_in
+
+    return Entry("", function_in(name), name=name).build(**parameters)
 
 
 def _told(made: type | Builder) -> dict[str, str]:

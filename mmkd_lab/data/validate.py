@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from mmkd_lab.core.check import LabError, flat, listing, mapping, of_type, one_of, require
+from mmkd_lab.core.complaints import Complaints
+from mmkd_lab.data.on_demand import MappedFile, OnDemand, Values
 from mmkd_lab.data.task import SPLITS, Task
 from mmkd_lab.data.text import PAD, Vocabulary
 
@@ -26,20 +28,33 @@ _ROWS = 4096  # rows checked at a time, so that a check never doubles the memory
 def normalise(given: Mapping[str, object]) -> dict[str, object]:
     """The fields of `PairedData` in the types it keeps: tensors, whole numbers as int64, positions."""
     found: dict[str, Any] = dict(given)
-    for name in ("modalities", "splits", "sources", "recipe", "vocabularies", "captions", "facts"):
+    for name in ("modalities", "splits", "sources", "recipe", "vocabularies", "captions", "facts", "present"):
         found[name] = dict(mapping(name, given[name], "a mapping of names"))
     found["classes"] = tuple(map(_class_name, flat("classes", given["classes"], "a list of class names")))
     found["ids"] = tuple(map(str, flat("ids", given["ids"], "a list of texts")))
     found["target"] = target = _target(given["target"], given["task"])
-    kinds: dict[str, Callable[[str, object], Tensor]]
-    kinds = {"modalities": as_tensor, "splits": partial(_positions, n=len(target))}
+    kinds: dict[str, Callable[[str, object], Values]]
+    kinds = {"modalities": _values, "splits": partial(_positions, n=len(target))}
     for kind in ("modalities", "splits", "sources", "facts"):
         convert = kinds.get(kind, _numbers)
         found[kind] = {name: convert(f"{kind}[{name!r}]", x) for name, x in found[kind].items()}
+    there = {name: as_tensor(f"present[{name!r}]", x) for name, x in found["present"].items()}
+    whole = {
+        n for n, x in there.items() if x.dtype == torch.bool and x.shape == (len(target),) and bool(x.all())
+    }
+    found["present"] = {name: x for name, x in there.items() if name not in whole & set(found["modalities"])}
     index = torch.arange(len(target), device=target.device) if given["index"] is None else given["index"]
     found["index"] = _numbers("index", index)
     found["group"] = None if given["group"] is None else _numbers("group", given["group"])
+    found["weight"] = None if given["weight"] is None else as_tensor("weight", given["weight"]).double()
     return found
+
+
+def _values(argument: str, value: object) -> Values:
+    """Rows as they are, also those of a mapped file; a tensor of anything else, see `as_tensor`."""
+    if (file := MappedFile.of(value)) is not None:
+        return OnDemand(file, file.name)
+    return value if isinstance(value, OnDemand) else as_tensor(argument, value)
 
 
 def as_tensor(argument: str, value: object) -> Tensor:
@@ -61,7 +76,8 @@ def validate(data: PairedData) -> None:
     n = len(data.target)
     require(n > 0, "target", tuple(data.target.shape), "must hold at least one sample")
     for name, values in data.modalities.items():
-        _validate_modality(f"modalities[{name!r}]", values, n)
+        validate_modality(f"modalities[{name!r}]", values, n)
+    _validate_present(data)
     _validate_target(data)
     rows = {"index": data.sample_index} | ({} if data.group is None else {"group": data.group})
     for kind in ("sources", "facts"):
@@ -76,10 +92,19 @@ def validate(data: PairedData) -> None:
     fits = not data.ids or len(data.ids) == len(set(data.ids)) == n
     require(fits, "ids", shown, f"must be one text per sample ({n} in all), no two alike")
     _validate_splits(data)
+    if data.weight is not None:
+        shape, rule = tuple(data.weight.shape), f"must be ({n},), one number per sample"
+        require(shape == (n,), "weight", shape, rule)
+        fine = bool((data.weight.isfinite() & (data.weight >= 0)).all())
+        require(fine, "weight", "negative or infinite numbers, or NaN", "must be at least 0")
+        total = float(data.weight[data.splits["train"]].sum()) if "train" in data.splits else 1.0
+        require(total > 0, "weight", "0 for all training samples", "must leave something to learn from")
     for name, known in data.vocabularies.items():
         one_of("vocabularies", name, list(data.modalities))
         of_type(f"vocabularies[{name!r}]", known, Vocabulary, "a Vocabulary")
-        _validate_text(f"modalities[{name!r}]", data.modalities[name], len(known))
+        there = data.present.get(name)
+        ids = data.modalities[name]
+        _validate_text(f"modalities[{name!r}]", ids if there is None else ids[there], len(known))
     for name, said in data.captions.items():
         one_of("captions", name, list(data.modalities))
         of_type(f"captions[{name!r}]", said, tuple, "a tuple of texts")
@@ -111,6 +136,9 @@ def _class_name(value: object) -> str:
 def _target(value: object, task: object) -> Tensor:
     target = as_tensor("target", value)
     require(target.ndim >= 1, "target", tuple(target.shape), "must hold one row per sample")
+    if task is Task.REGRESSION:
+        wide = target if target.is_floating_point() else target.to(torch.float64)
+        return wide[:, None] if wide.ndim == 1 else wide
     if target.is_floating_point() or target.is_complex():
         return target
     if task is Task.MULTI_LABEL:
@@ -142,11 +170,13 @@ def _validate_names(data: PairedData) -> None:
         require(named, "modalities", name, "must have text for the name of every modality")
     of_type("task", data.task, Task, f"one of {listing([str(task) for task in Task])}")
     k = len(data.classes)
-    require(k >= 2, "classes", data.classes, "must name at least two classes")
+    least, what = (1, "one output") if data.task is Task.REGRESSION else (2, "two classes")
+    require(k >= least, "classes", data.classes, f"must name at least {what}")
     require(len(set(data.classes)) == k, "classes", data.classes, "must not name a class twice")
 
 
-def _validate_modality(argument: str, values: Tensor, n: int) -> None:
+def validate_modality(argument: str, values: Values, n: int) -> None:
+    """Raise `LabError` unless `values` are n rows that a network can read."""
     shape = tuple(values.shape)
     rule, way_out = (
         f"must hold one row per sample ({n} by the target)",
@@ -154,6 +184,9 @@ def _validate_modality(argument: str, values: Tensor, n: int) -> None:
     )
     require(values.ndim >= 1 and len(values) == n, argument, shape, rule, way_out)
     require(values.numel() > 0, argument, shape, "must not be empty")
+    if isinstance(values, OnDemand):
+        values.digest()  # reads all of it, once, and refuses what is not finite
+        return
     plain = values.dtype != torch.bool and not values.is_complex()
     require(plain, argument, values.dtype, "must be floating point, or integer token ids")
     require(values.layout == torch.strided, argument, values.layout, "must be dense", "Use .to_dense().")
@@ -169,9 +202,30 @@ def _validate_modality(argument: str, values: Tensor, n: int) -> None:
         raise LabError(argument, shown, rule, "Drop, repair or rescale these samples first.")
 
 
+def _validate_present(data: PairedData) -> None:
+    n = len(data.target)
+    for name, there in data.present.items():
+        one_of("present", name, list(data.modalities))
+        at, shown = f"present[{name!r}]", f"{there.dtype} {tuple(there.shape)}"
+        require(there.dtype == torch.bool and there.shape == (n,), at, shown, f"must be a mask, bool ({n},)")
+        known = bool(there[data.splits["train"]].any()) if "train" in data.splits else bool(there.any())
+        require(known, at, "no training sample", "must be there for one at least", "Leave the modality out.")
+    empty = (~data.seen()).nonzero().flatten().tolist() if data.present else []
+    shown, way_out = f"{len(empty)} samples without any, first {empty[:1]}", "Drop these samples."
+    require(not empty, "present", shown, "must leave every sample a modality", way_out)
+
+
 def _validate_target(data: PairedData) -> None:
     target, k = data.target, len(data.classes)
     shown = f"{target.dtype} {tuple(target.shape)}"
+    if data.task is Task.REGRESSION:
+        fine = target.ndim == 2 and target.shape[1] == k and target.dtype in _FLOATS
+        way_out = "classes are the names of the outputs."
+        require(fine, "target", shown, f"must be numbers (N,) or (N, {k}) for a regression", way_out)
+        bad = (~target.isfinite().all(dim=1)).nonzero().flatten().tolist()
+        shown = f"{len(bad)} rows with NaN or infinite values, first row {bad[0]}" if bad else ""
+        require(not bad, "target", shown, "must be finite", "Drop or repair these samples first.")
+        return
     if data.task is Task.MULTI_LABEL:
         fine = target.ndim == 2 and target.shape[1] == k and target.is_floating_point()
         require(fine, "target", shown, f"must be numbers (N, {k}) for a multi-label task")
@@ -185,7 +239,7 @@ def _validate_target(data: PairedData) -> None:
 
 
 def _validate_splits(data: PairedData) -> None:
-    n, sides = len(data.target), dict[int, str]()
+    n, sides, wrong = len(data.target), dict[int, str](), Complaints()
     require(len(data.splits) > 0, "splits", dict(data.splits), "must hold at least one split")
     for name, where in data.splits.items():
         one_of("splits", name, SPLITS)
@@ -197,7 +251,14 @@ def _validate_splits(data: PairedData) -> None:
                 "every class must occur in every split",
                 "Use more samples, or stratify the split.",
             )
-            require(not absent, f"splits[{name!r}]", f"no sample of {listing(absent)}", rule, way_out)
+            with wrong:
+                require(not absent, f"splits[{name!r}]", f"no sample of {listing(absent)}", rule, way_out)
+        if data.task is Task.REGRESSION:
+            low, high = data.target[where].aminmax(dim=0)
+            flat = [label for label, alone in zip(data.classes, low == high, strict=True) if alone]
+            rule = f"{listing(flat)} must vary in every split, or nothing of it can be explained"
+            with wrong:
+                require(not flat, f"splits[{name!r}]", f"{len(where)} samples", rule)
         for member in [] if data.group is None else torch.unique(data.group[where]).tolist():
             first = sides.setdefault(member, name)
             rule = f"must stand on one side of a split; this one is in both {first!r} and {name!r}"
@@ -205,16 +266,19 @@ def _validate_splits(data: PairedData) -> None:
             require(first == name, "group", member, rule, way_out)
     used = torch.cat(list(data.splits.values()))
     twice = len(used) - len(torch.unique(used))
-    require(twice == 0, "splits", f"{twice} samples used more than once", "splits must not share samples")
+    with wrong:
+        require(twice == 0, "splits", f"{twice} samples used more than once", "splits must not share samples")
+    wrong.tell()
 
 
-def _validate_text(argument: str, ids: Tensor, size: int) -> None:
+def _validate_text(argument: str, ids: Values, size: int) -> None:
     kind = f"{ids.dtype} {tuple(ids.shape)}"
     rule, way_out = (
         "must be int64 (N, L), the ids of its words, as it has a vocabulary",
         "See Vocabulary.encode.",
     )
-    require(ids.dtype == torch.int64 and ids.ndim == 2, argument, kind, rule, way_out)
+    if not isinstance(ids, Tensor) or ids.dtype != torch.int64 or ids.ndim != 2:
+        raise LabError(argument, kind, rule, way_out)
     _within(argument, ids, "ids of its vocabulary", 0, size - 1)
     said = ids != PAD
     empty = int((~said[:, 0]).sum())

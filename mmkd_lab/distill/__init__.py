@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmkd_lab.distill.answers import Answers, read_answers, simulate_answers, soft_label_logits
 from mmkd_lab.distill.arms import ARMS, Arm, Strength, TeacherKind, Term, check_arms, register_arm
 from mmkd_lab.distill.distance import Distance
 from mmkd_lab.distill.distillation import Distillation, labels_only
@@ -11,7 +12,6 @@ from mmkd_lab.distill.losses.kd import KD, kd_divergence
 from mmkd_lab.distill.losses.msd import Msd
 from mmkd_lab.distill.losses.multi_teacher import mix_teachers, trust
 from mmkd_lab.distill.method import HEAD, METHODS, Context, Method, Needs, Outputs, register_method
-from mmkd_lab.distill.offline import read_outputs, soft_label_logits
 from mmkd_lab.distill.reliability import (
     UnreliableTeacher,
     calibration_error,
@@ -30,6 +30,7 @@ __all__ = [
     "HEAD",
     "KD",
     "METHODS",
+    "Answers",
     "Arm",
     "Context",
     "CrossEntropy",
@@ -57,11 +58,12 @@ __all__ = [
     "mix_teachers",
     "msd_views",
     "needed_views",
-    "read_outputs",
+    "read_answers",
     "register_arm",
     "register_method",
     "reliability",
     "saliency",
+    "simulate_answers",
     "soft_label_logits",
     "trust",
     "warn_unreliable",

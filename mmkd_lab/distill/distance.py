@@ -32,7 +32,8 @@ class Distance:
             (Huang et al. 2022, DIST).
         temperature: T, above 0.
         task: single label: softmax over K. Multi-label: K independent sigmoids, their divergences summed.
-            Dense: softmax over K at every position, meaned over positions.
+            Dense: softmax over K at every position, meaned over positions. Regression: see `divergence`; it
+            has no 'dist', whose outputs are a law over classes.
 
     It is 0 where both agree, and no gradient reaches the teacher. With two classes (or labels) a sample's
     correlation over classes is 1 or -1 and has no gradient: 'dist' learns from that over samples alone. A
@@ -43,6 +44,10 @@ class Distance:
     kind: DistanceKind = "kl"
     temperature: Positive = 1.0
     task: Task = Task.SINGLE_LABEL
+
+    def __post_init__(self) -> None:
+        fits = self.kind != "dist" or self.task is not Task.REGRESSION
+        require(fits, "distance", self.kind, "compares laws over classes, and a regression has none")
 
     def each(self, student: Tensor, teacher: Tensor) -> Tensor:
         """The distance of every sample: logits (..., B, K), for a dense task (..., B, K, H, W), -> (..., B);
@@ -92,8 +97,18 @@ class Distance:
 
 def divergence(student: Tensor, teacher: Tensor, classes: int, *, temperature: float, task: Task) -> Tensor:
     """KL(teacher ‖ student) of the outputs softened by T, in nats, without the factor T²; the axis `classes`
-    is summed, for labels from logits, so that a probability near 0 or 1 loses nothing."""
+    is summed, for labels from logits, so that a probability near 0 or 1 loses nothing.
+
+    In a regression each output is the mean of a Gaussian of deviation T, in units of the target's deviation
+    in
+    training: KL(N(t, T²) ‖ N(s, T²)) = (t - s)² / 2T². T² times that is half the squared difference, whatever
+    T: as for classes at a high T, where KD matches logits (Hinton et al. 2015, section 2.1), and beside
+    labels of the same unit variance, (1 - rho) ½(s - y)² + rho ½(s - t)² fits the mixture (1 - rho) y + rho
+    t.
+    """
     s, t = student / temperature, teacher / temperature
+    if task is Task.REGRESSION:
+        return (s - t).square().sum(dim=classes) / 2
     if temperature > torch.finfo(s.dtype).eps ** -0.25:  # above it rounding, times T², would reach sqrt(eps)
         if task is Task.MULTI_LABEL:
             pair = (torch.stack([x, torch.zeros_like(x)], dim=-1) for x in (s, t))

@@ -31,6 +31,10 @@ _FOR_EXAMPLE = "For example [(0.5, CrossEntropy(task)), (0.5, KD(4.0, 'kl', task
 class Distillation:
     """loss = sum_j weight_j · method_j, for R replicas at once.
 
+    Where a teacher has not answered for a sample, the terms that read it are 0 there, in value and gradient,
+    and their mean is still over the whole batch: an answered sample counts as in a complete table, another
+    keeps its other terms alone.
+
     Args:
         terms: pairs (weight, method); a weight is a number, or (R,) one per replica.
         removal: how the student loses what a view does not keep; needed by methods that compare views, and
@@ -92,6 +96,11 @@ class Distillation:
         return None if self.learning is None else self.learning[1].learned
 
     @property
+    def labels(self) -> CrossEntropy | None:
+        """The term that reads the labels, if there is one."""
+        return next((method for _, method in self.terms if isinstance(method, CrossEntropy)), None)
+
+    @property
     def replicas(self) -> int | None:
         """R when a weight is given per replica, None when all fit any number."""
         return next((len(weight) for weight, _ in self.terms if isinstance(weight, Tensor)), None)
@@ -124,11 +133,13 @@ class Distillation:
         require(known, "teacher", None, "must be given, since a term compares with it")
         terms: Tensors = {}
         loss: Tensor | None = None
+        compared = _where_answered(student, teacher)
         for name, (weight, method) in zip(self.names, self.terms, strict=True):
             at = f"{name}."
             own = {key.removeprefix(at): value for key, value in parameters.items() if key.startswith(at)}
+            mine, theirs = compared if method.needs.teacher else (student, teacher)
             # A method that needs no teacher may get none.
-            found = method(student, target, teacher, own)  # type: ignore[arg-type]
+            found = method(mine, target, theirs, own)  # type: ignore[arg-type]
             terms |= {name + key.removeprefix(method.name): value for key, value in found.items()}
             value = found[method.name]
             weighted = (weight.to(value.device) if isinstance(weight, Tensor) else weight) * value
@@ -158,9 +169,22 @@ class Distillation:
         return {"terms": terms, "removal": None if self.removal is None else self.removal.name}
 
 
-def labels_only(task: Task = Task.SINGLE_LABEL) -> Distillation:
+def _where_answered(student: Outputs, teacher: Outputs | None) -> tuple[Outputs, Outputs | None]:
+    """Both sides, in agreement and without a gradient where the teacher has not answered."""
+    if teacher is None or teacher.answered is None:
+        return student, teacher
+    mine, theirs = student.logits, teacher.logits
+    there = teacher.answered.reshape(*teacher.answered.shape, *[1] * (mine.ndim - 2))
+    still = mine.detach()
+    said = torch.where(there, theirs.to(still), still)
+    return replace(student, logits=torch.where(there, mine, still)), replace(teacher, logits=said)
+
+
+def labels_only(
+    task: Task = Task.SINGLE_LABEL, *, class_weights: tuple[float, ...] | None = None
+) -> Distillation:
     """The loss of a network that learns from the labels alone."""
-    return Distillation(((1.0, CrossEntropy(task)),))
+    return Distillation(((1.0, CrossEntropy(task, class_weights)),))
 
 
 def _pair(pair: object) -> tuple[Weight, Method]:

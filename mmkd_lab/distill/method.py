@@ -45,6 +45,8 @@ Convention = Literal["kl", "released"]
 Open = Annotated[T, WrapValidator(lambda value, check: None if value is None else check(value))]
 OPEN: Any = None
 
+#: The tasks whose outputs are laws over classes.
+CLASSES = (Task.SINGLE_LABEL, Task.MULTI_LABEL, Task.DENSE)
 #: Terms by name, each (R,), or parameters by name, each (R, ...); and the features' lengths by layer.
 Tensors = dict[str, Tensor]
 Widths = Mapping[str, int]
@@ -57,8 +59,9 @@ class Outputs:
     `logits` (R, B, K), for a dense task (R, B, K, H, W), of the full input, and {view: the same} under other
     `views`; `features` {layer: (R, B, F)} of the full input, `HEAD` being what the head reads, and
     `view_features` {view: (R, B, F)} what it reads under other views; on the teacher's side `weights`
-    {view: (R, B)}, of each sample; on the student's `epoch`, from 1, None outside training. Its methods raise
-    `LabError` for what nobody computed.
+    {view: (R, B)}, of each sample, and `answered` (R, B) bool, None where it answered for all; on the
+    student's `epoch`, from 1, None outside training, and `counts` (R, B), how much each label counts, None
+    where all count alike. Its methods raise `LabError` for what nobody computed.
     """
 
     logits: Tensor
@@ -67,6 +70,8 @@ class Outputs:
     view_features: Mapping[View, Tensor] = field(default_factory=dict)
     weights: Mapping[View, Tensor] = field(default_factory=dict)
     epoch: int | None = None
+    answered: Tensor | None = None
+    counts: Tensor | None = None
 
     def under(self, view: View) -> Tensor:
         """The logits under a view."""
@@ -92,10 +97,12 @@ def known(argument: str, name: Any, named: Mapping[Any, Tensor]) -> Tensor:  # n
 def changed(change: Callable[[list[Tensor]], Tensor], *several: Any) -> dict[str, Any]:  # noqa: ANN401
     """The fields of an `Outputs` or `TeacherOutputs` after the same change of every tensor: `change` is given
     that tensor of each of `several`, which hold the same views and layers."""
-    named = {
+    named: dict[str, Any] = {
         name: {key: change([getattr(one, name)[key] for one in several]) for key in getattr(several[0], name)}
         for name in ("views", "features", "view_features", "weights")
     }
+    if getattr(several[0], "answered", None) is not None:
+        named["answered"] = change([one.answered for one in several])
     return {"logits": change([one.logits for one in several]), **named}
 
 
@@ -124,7 +131,7 @@ class Context:
     Terms on outputs take its task, temperature and convention, modality-specific ones its views (see
     `msd_views`), and how these are weighed or learn to be. The student reads `modalities`; `removal` names
     what removes the rest. `gate` {view: (R,) in [0, 1]} is what the teacher's unreliability leaves of a
-    view's weights, `others` are the outputs of further teachers.
+    view's weights, `class_weights` are of the labels, `others` are the outputs of further teachers.
     """
 
     task: Task = Task.SINGLE_LABEL
@@ -135,6 +142,7 @@ class Context:
     removal: str = "zeros"
     weighting: Weighting | None = None
     learned: LearnedWeights | None = None
+    class_weights: tuple[float, ...] | None = None
     data: PairedData | None = None
     gate: Mapping[View, Tensor] | None = None
     others: Sequence[TeacherOutputs] = ()
@@ -145,9 +153,13 @@ class Method:
 
     It is called with what R students and their teachers say and returns its terms by name, each (R,); the one
     under its own `name` is trained on, the others are parts to look at. No gradient may reach the teacher.
+
+    `by_sample` says that each term is a mean over samples, every one by itself, of what is 0 where both
+    sides' logits agree. Only such a method can be had of a teacher that has not answered for every sample.
     """
 
     name: ClassVar[str]
+    by_sample: ClassVar[bool] = False
     tasks: ClassVar[tuple[Task, ...]] = tuple(Task)
 
     @property

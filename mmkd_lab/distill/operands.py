@@ -19,8 +19,8 @@ _NOTHING = 1e-6
 
 def logits_pair(student: Tensor, teacher: Tensor, task: Task) -> tuple[Tensor, Tensor, int]:
     """(student, teacher without gradient, class axis), both in single precision or better. Raises `LabError`
-    unless both are (..., B, K), dense (..., B, K, H, W), of one shape, with a sample and two classes at
-    least."""
+    unless both are (..., B, K), dense (..., B, K, H, W), of one shape, with a sample and two classes (one
+    output of a regression) at least."""
     for name, values in (("student", student), ("teacher", teacher)):
         of_type(name, values, Tensor, "a torch tensor of logits")
     shape = tuple(student.shape)
@@ -28,8 +28,9 @@ def logits_pair(student: Tensor, teacher: Tensor, task: Task) -> tuple[Tensor, T
     require(student.shape == teacher.shape, "teacher", tuple(teacher.shape), rule)
     axes, wanted = (4, "(..., B, K, H, W)") if task is Task.DENSE else (2, "(..., B, K)")
     lead = student.ndim - axes
-    fits = lead >= 0 and shape[lead] > 0 and shape[lead + 1] >= 2
-    rule = f"must be {wanted} for a {task.value} task, with at least one sample and two classes"
+    least, what = (1, "one output") if task is Task.REGRESSION else (2, "two classes")
+    fits = lead >= 0 and shape[lead] > 0 and shape[lead + 1] >= least
+    rule = f"must be {wanted} for a {task.value} task, with at least one sample and {what}"
     require(fits, "student", shape, rule)
     return widened(student), widened(teacher.detach()), lead + 1
 

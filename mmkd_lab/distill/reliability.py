@@ -6,6 +6,7 @@ A teacher trained on complete inputs alone has never seen a masked one; what it 
 from __future__ import annotations
 
 import warnings
+from math import nan
 from typing import TYPE_CHECKING
 
 import torch
@@ -41,10 +42,10 @@ def reliability(teacher: TeacherOutputs, data: PairedData, *, split: str = "val"
     """One row per teacher and view, the full input first, on samples the teacher was not trained on.
 
     Columns: replica, view, accuracy (percent; multi-label: micro F1, since where labels are rare, saying none
-    is right nearly always), chance (the same of the best answer that is always the same), entropy (nats, mean
-    over samples; over labels too for multi-label, over positions if dense), calibration (expected calibration
-    error, points), n, split. Raises `LabError` for an unknown split, or samples the teacher was not asked
-    about.
+    is right nearly always; regression: R2, with chance 0 and no entropy or calibration), chance (the same of
+    the best answer that is always the same), entropy (nats, mean over samples; over labels too for
+    multi-label, over positions if dense), calibration (expected calibration error, points), n, split. Raises
+    `LabError` for an unknown split, or samples the teacher was not asked about.
     """
     import pandas as pd
 
@@ -52,15 +53,17 @@ def reliability(teacher: TeacherOutputs, data: PairedData, *, split: str = "val"
     positions = data.positions(split)
     said = teacher.rows(data.sample_index[positions].to(teacher.index.device))
     target = data.target[positions].to(teacher.index.device)
-    tables = []
+    tables, numbers = [], data.task is Task.REGRESSION
     for view, logits in {View.full(data.modalities): said.logits, **said.views}.items():
         columns = {
             "replica": range(len(teacher)),
             "view": view.label,
             "accuracy": _accuracy(logits, target, data.task).cpu().numpy(),
             "chance": _chance(target, data),
-            "entropy": _entropy(logits, data.task).cpu().numpy(),
-            "calibration": calibration_error(logits, target, task=data.task).cpu().numpy(),
+            "entropy": nan if numbers else _entropy(logits, data.task).cpu().numpy(),
+            "calibration": nan
+            if numbers
+            else calibration_error(logits, target, task=data.task).cpu().numpy(),
             "n": len(positions),
             "split": split,
         }
@@ -155,12 +158,17 @@ def _accuracy(logits: Tensor, target: Tensor, task: Task) -> Tensor:
         return 100.0 * 2 * hits / (said.double().sum((-2, -1)) + there.double().sum()).clamp(min=1)
     if task is Task.SINGLE_LABEL:
         return 100.0 * (logits.argmax(-1) == target).double().mean(-1)
+    if task is Task.REGRESSION:
+        left, spread = (logits - target).square().sum(1), (target - target.mean(0)).square().sum(0)
+        return 100.0 * (1 - left / spread).double().mean(-1)
     known = target >= 0
     right = (logits.argmax(2) == target) & known
     return 100.0 * right.flatten(1).double().sum(1) / known.sum().clamp(min=1)
 
 
 def _chance(target: Tensor, data: PairedData) -> float:
+    if data.task is Task.REGRESSION:
+        return 0.0
     if data.task is Task.MULTI_LABEL:
         counts, _ = (target > 0.5).double().sum(0).sort(descending=True)
         said = len(target) * torch.arange(1, len(counts) + 1, device=counts.device)

@@ -53,8 +53,10 @@ def saliency(
             'logit' mean absolute difference of logits, 'loss' CE(y, T') - CE(y, T) in nats (may be negative),
             'correctness' right before minus right after (multi-label: share of the labels).
         credit: see above.
-        task: multi-label sums over the labels (means, for 'logit' and 'correctness'); dense: positions' mean.
-        data: where 'loss' and 'correctness' find the labels of the teacher's samples.
+        task: multi-label sums over the labels (means, for 'logit' and 'correctness'); dense: positions' mean;
+            regression: Gaussians of variance 1 about the outputs, which has no 'js' and no 'correctness'.
+        data: where 'loss' and 'correctness' find the labels of the teacher's samples, and a regression its
+            unit.
 
     Raises `LabError` for an unknown delta or credit, fewer than two modalities, a view the teacher was not
     asked about, labels that are needed and absent.
@@ -64,6 +66,10 @@ def saliency(
     if delta in ("loss", "correctness"):
         way_out = f"delta={delta!r} needs its labels."
         target = teacher.targets(of_type("data", data, PairedData, "the dataset", way_out))
+    if task is Task.REGRESSION:
+        own = of_type("data", data, PairedData, "the dataset", "A regression needs its unit.")
+        teacher = teacher.bare(own)
+        target = None if target is None else _bare(target, own)
     everything = View.full(names)
     values = {everything: teacher.logits.new_zeros(teacher.logits.shape[:2])}
     for view in needed_views(names, credit=credit):
@@ -106,6 +112,8 @@ def difference(
     full, other = (x.float() if x.device.type == "mps" else x.double() for x in (full, other))
     if task is Task.DENSE:
         full, other = full.movedim(2, -1), other.movedim(2, -1)
+    if task is Task.REGRESSION:
+        return _apart(full, other, delta, target).float()
     if delta in ("loss", "correctness"):
         labels = of_type("target", target, Tensor, "the labels", f"delta={delta!r} compares with them.")
         measure = _loss if delta == "loss" else _wrong
@@ -115,6 +123,29 @@ def difference(
     else:
         each = _divergence(_logs(full, task), _logs(other, task), delta)
     return (each if each.ndim == 2 else each.flatten(2).mean(-1)).float()
+
+
+def _bare(target: Tensor, data: PairedData) -> Tensor:
+    assert data.unit is not None
+    shift, scale = (part.to(target.device) for part in data.unit)
+    return (target.double() - shift) / scale
+
+
+def _apart(full: Tensor, other: Tensor, delta: Delta, target: Tensor | None) -> Tensor:
+    """Of Gaussians of variance 1 about the outputs: KL, total variation and NLL in closed form."""
+    squared = (full - other).square().sum(-1)
+    if delta == "kl":
+        return squared / 2
+    if delta == "tv":
+        return torch.erf((squared / 8).sqrt())
+    if delta == "logit":
+        return (full - other).abs().mean(-1)
+    rule = (
+        "has no closed form for a regression" if delta == "js" else "is of classes, and a regression has none"
+    )
+    if delta != "loss" or target is None:
+        raise LabError("delta", delta, rule, "Use 'kl', 'tv', 'logit' or 'loss'.")
+    return ((other - target).square().sum(-1) - (full - target).square().sum(-1)) / 2
 
 
 def _logs(logits: Tensor, task: Task) -> Tensor:

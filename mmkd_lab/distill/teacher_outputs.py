@@ -37,9 +37,11 @@ class TeacherOutputs:
         removal: the name of the operator that removed what a view does not keep. The student must lose it in
             the same way, or the two are not asked the same question.
         identity: the classes, modalities and data that they are of; None where nobody knows.
+        partial: whether samples of the data may lack, as in a table of answers; then without views, features
+            and weights. Methods that say so (`Method.by_sample`) learn from the answers that there are.
 
     Raises `LabError` for an index that is not int64 or names a sample twice, tensors whose replicas, samples
-    or classes differ from the logits', NaN or infinite values, negative weights.
+    or classes differ from the logits', NaN or infinite values, negative weights, views of partial outputs.
     """
 
     index: Tensor
@@ -50,6 +52,7 @@ class TeacherOutputs:
     weights: Mapping[View, Tensor] = field(default_factory=dict)
     removal: str = "zeros"
     identity: Identity | None = None
+    partial: bool = False
 
     def __post_init__(self) -> None:
         _validate(self)
@@ -70,20 +73,44 @@ class TeacherOutputs:
         r = position("r", r, len(self), of="a teacher of these outputs")
         return self._with(**changed(lambda values: values[0][r : r + 1], self))
 
-    def rows(self, sample_index: Tensor) -> Outputs:
+    def rows(self, sample_index: Tensor, *, lacking: bool = False) -> Outputs:
         """What they say about these samples: sample_index is (B,) for all teachers, or (R, B) one each.
+        With `lacking` there may be samples that they have not answered for: 0 in the place of an answer, and
+        `answered` says where.
+
         Raises `LabError` for a sample the teachers have never seen, or the wrong number of rows."""
         fits = sample_index.ndim == 1 or (sample_index.ndim == 2 and len(sample_index) == len(self))
         fits = fits and sample_index.dtype == torch.int64
         shown = f"{sample_index.dtype} {tuple(sample_index.shape)}"
         require(fits, "sample_index", shown, f"must be int64, (B,) or ({len(self)}, B)")
-        slot, unknown = _slots(self.index, sample_index.to(self.index.device))
+        wanted = sample_index.to(self.index.device)
+        slot, unknown = _slots(self.index, wanted)
         shown = f"{len(unknown)} unknown, first {int(unknown[0])}" if len(unknown) else ""
-        require(not shown, "sample_index", shown, "must name samples the teacher was asked about", _ASK_AGAIN)
-        if slot.ndim == 1:
-            return Outputs(**changed(lambda values: values[0][:, slot], self))
+        require(
+            lacking or not shown,
+            "sample_index",
+            shown,
+            "must name samples the teacher was asked about",
+            _ASK_AGAIN,
+        )
+        at = slot if slot.ndim == 2 else slot.expand(len(self), -1)
         each = torch.arange(len(self), device=slot.device)[:, None]
-        return Outputs(**changed(lambda values: values[0][each, slot], self))
+        found = Outputs(**changed(lambda values: values[0][each, at], self))
+        if not lacking:
+            return found
+        there = (self.index[slot] == wanted).expand(at.shape)
+        wide = there.reshape(*there.shape, *[1] * (self.logits.ndim - 2))
+        return replace(found, logits=torch.where(wide, found.logits, 0.0), answered=there)
+
+    def answering(self, where: Tensor) -> TeacherOutputs:
+        """The logits of some samples, (N,) bool in the order of `index`, and nothing of the others."""
+        return TeacherOutputs(
+            self.index[where],
+            self.logits[:, where],
+            removal=self.removal,
+            identity=self.identity,
+            partial=True,
+        )
 
     def only(
         self, *, views: Sequence[View] = (), layers: Sequence[str] = (), view_features: Sequence[View] = ()
@@ -127,7 +154,7 @@ class TeacherOutputs:
 
     def for_data(self, data: PairedData, *, split: str = "train") -> TeacherOutputs:
         """The same in the order of the data's classes, if it can serve this data. Raises `LabError` for
-        outputs of other data or other classes, or without a sample of the split."""
+        outputs of other data or other classes, or that lack a sample of the split (partial: all)."""
         known, found = self.identity, self
         if known is not None:
             rule = f"must be of the data {data.name}, {data.fingerprint}"
@@ -146,9 +173,31 @@ class TeacherOutputs:
         require(found.num_classes == data.num_classes, "teacher", shown, rule)
         _, missing = _slots(self.index, data.sample_index[data.positions(split)].to(self.index.device))
         shown = f"{len(missing)} samples missing, first {int(missing[0])}" if len(missing) else ""
-        rule = f"must hold the outputs for every sample of {data.name} in {split!r}"
-        require(not shown, "teacher", shown, rule, _ASK_AGAIN)
+        some = self.partial and len(missing) < len(data.positions(split))
+        rule = (
+            f"must hold the outputs for {'a' if self.partial else 'every'} sample of {data.name} in {split!r}"
+        )
+        require(some or not shown, "teacher", shown, rule, "" if self.partial else _ASK_AGAIN)
         return found
+
+    def bare(self, data: PairedData) -> TeacherOutputs:
+        """What they say of a regression in deviations from the training mean, as losses compare it; of other
+        tasks, and without their unit, the same."""
+        if data.unit is None:
+            return self
+        shift, scale = (part.to(self.logits.device) for part in data.unit)
+
+        def change(values: Tensor) -> Tensor:
+            return ((values.double() - shift) / scale).to(values.dtype)
+
+        views = {view: change(values) for view, values in self.views.items()}
+        return self._with(logits=change(self.logits), views=views)
+
+    def coverage(self, data: PairedData) -> dict[str, tuple[int, int]]:
+        """{split: (samples that the teachers answered for, samples)}."""
+        every = {split: data.sample_index[where].cpu() for split, where in data.splits.items()}
+        known = self.index.cpu()
+        return {split: (int(torch.isin(one, known).sum()), len(one)) for split, one in every.items()}
 
     def targets(self, data: PairedData) -> Tensor:
         """The labels of the teachers' samples, (N, ...) in the order of `index`. Raises `LabError` for a
@@ -167,7 +216,8 @@ class TeacherOutputs:
         """Everything as named arrays, to be stored; see `from_arrays`."""
         kept = {view.label: sorted(view.kept) for view in (*self.views, *self.view_features, *self.weights)}
         identity = None if self.identity is None else asdict(self.identity)
-        about = json.dumps({"removal": self.removal, "identity": identity, "kept": kept}).encode()
+        told = {"removal": self.removal, "identity": identity, "kept": kept}
+        about = json.dumps(told | ({"partial": True} if self.partial else {})).encode()
         named = {"index": self.index, "logits": self.logits}
         for kind in _KINDS:
             for name, values in getattr(self, kind).items():
@@ -188,7 +238,14 @@ class TeacherOutputs:
         known = about["identity"]
         if known is not None:
             known = Identity(tuple(known["classes"]), tuple(known["modalities"]), known["fingerprint"])
-        return cls(tensors["index"], tensors["logits"], **named, removal=about["removal"], identity=known)
+        return cls(
+            tensors["index"],
+            tensors["logits"],
+            **named,
+            removal=about["removal"],
+            identity=known,
+            partial="partial" in about,
+        )
 
     def _holds(self) -> str:
         named = [f"{kind} {[getattr(one, 'label', one) for one in getattr(self, kind)]}" for kind in _KINDS]
@@ -225,6 +282,8 @@ def _validate(one: TeacherOutputs) -> None:
     require(fits, "logits", f"{logits.dtype} {tuple(logits.shape)}", rule)
     rule = "must be finite, in single precision too"
     require(bool(logits.float().isfinite().all()), "logits", "NaN or infinite values", rule)
+    held = [kind for kind in _KINDS if one.partial and getattr(one, kind)]
+    require(not held, "partial", held, "must hold logits alone")
     for kind in _KINDS:
         wanted = tuple(logits.shape) if kind == "views" else tuple(logits.shape[:2])
         for name, values in getattr(one, kind).items():

@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mmkd_lab.experiments.result import Study
     from mmkd_lab.experiments.store import ResultStore
+    from mmkd_lab.experiments.students import TrainedStudent, load_student
 
-__all__ = ["ResultStore", "Study"]
+__all__ = ["ResultStore", "Study", "TrainedStudent", "load_student"]
 
-_HOME = {"ResultStore": "store", "Study": "result"}
+_HOME = {
+    "ResultStore": "store",
+    "Study": "result",
+    "TrainedStudent": "students",
+    "load_student": "students",
+}
 
 
 def __getattr__(name: str) -> object:

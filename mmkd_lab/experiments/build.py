@@ -14,12 +14,22 @@ from mmkd_lab.data.task import META
 from mmkd_lab.distill import ARMS, msd_views
 from mmkd_lab.experiments.cannot import cannot_be_had
 from mmkd_lab.experiments.config import MSD_OPTIONS, Config, splits_needed
-from mmkd_lab.experiments.experiment import Experiment, chosen_arms, other_modality, recipes, sources
+from mmkd_lab.experiments.experiment import (
+    Experiment,
+    Names,
+    chosen_arms,
+    recipes,
+    roles,
+    sources,
+    twins,
+)
 from mmkd_lab.experiments.profiles import MULTIMODAL, PROFILES, Profile
 from mmkd_lab.experiments.report import load_data
 from mmkd_lab.models import View
 from mmkd_lab.models.removal import removal_named
 from mmkd_lab.training.device import resolve
+from mmkd_lab.training.metrics import METRICS
+from mmkd_lab.training.recipe import Recipe
 
 #: (asked for, the study's own, those that are needed).
 Chosen = tuple[Sequence[str] | None, Sequence[str], Sequence[str]]
@@ -29,8 +39,8 @@ def crossmodal(
     study: str,
     dataset: object,
     *,
-    student: str,
-    teacher: str | None,
+    student: Names,
+    teacher: Names | None,
     arms: Chosen,
     seeds: Iterable[int] | None,
     models: tuple[object, object],
@@ -38,7 +48,7 @@ def crossmodal(
     known: Sequence[str],
     probe: bool = False,
 ) -> Experiment:
-    """An experiment whose student reads one modality; arguments as in `study.failure_cases`.
+    """An experiment whose students and teachers read what is named; arguments as in `study.failure_cases`.
 
     Args:
         arms: see `Chosen`.
@@ -50,8 +60,8 @@ def crossmodal(
     config = Config.of(study, known, options)
     profile = PROFILES[config.profile]
     data = load_data(dataset, profile)
-    other = other_modality(data, student, teacher)
-    reads = {"student": (student,), "other": (other,), "all": tuple(data.modalities)}
+    mine, theirs = roles(data, student, teacher)
+    reads = {"student": mine, "other": theirs, "all": tuple(data.modalities)}
     kept = "val" if "val" in data.splits else "train"
     return _built(
         study, data, reads, arms, seeds, models, config, profile, fixed="other", probe=kept if probe else None
@@ -73,7 +83,7 @@ def multimodal(
     data = load_data(dataset, profile)
     names = list(data.modalities)
     require(len(names) >= 2, "dataset", names, "must have at least two modalities", "MSD compares views.")
-    one_of("task of dataset", data.task, (Task.SINGLE_LABEL, Task.MULTI_LABEL))
+    one_of("task of dataset", data.task, (Task.SINGLE_LABEL, Task.MULTI_LABEL, Task.REGRESSION))
     known = data if META in data.splits else set_aside(data, share=config.meta_share)
     every = tuple(sorted(names))
     reads = dict.fromkeys(("student", "all"), every)
@@ -81,6 +91,10 @@ def multimodal(
     views = tuple(dict.fromkeys([*alone, *msd_views(every, kind=config.aux)]))
     found = _built(study, known, reads, arms, seeds, models, config, profile, fixed="all", views=views)
     _can_remove(found)
+    for argument, source in _teachers(found):
+        whole = source.kind != "table" or not source.outputs.partial
+        rule = "must answer for every sample here, where views of a sample are compared"
+        require(whole, argument, "a table that lacks samples", rule, "See study.failure_cases.")
     return found
 
 
@@ -104,6 +118,7 @@ def _built(
         {"recipe": student_recipe, "teacher_recipe": teacher_recipe},
         *(["val"] if fixed == "all" else []),
     )
+    _known_metrics(data, config, {"recipe": student_recipe, "teacher_recipe": teacher_recipe})
     asked, default, needed = arms
     names = list(default) if asked is None else check.flat("arms", asked, "a list of arms")
     kinds = [ARMS[str(name)].teacher for name in names if str(name) in ARMS]
@@ -116,6 +131,9 @@ def _built(
     require(
         student.kind != "table", "student_model", "a table", "must be a network: a table cannot be taught"
     )
+    table = config.teacher_sees == "same" and any(one.kind == "table" for one in teachers.values())
+    rule = "cannot be had of a table of answers, which has none about an augmented sample"
+    require(not table, "teacher_sees", config.teacher_sees, rule, "Use 'clean'.")
     found = Experiment(
         study=study,
         data=data,
@@ -141,8 +159,9 @@ def _built(
         student=student,
         teachers=teachers,
         recipe=student_recipe,
-        removal=config.removal,
+        config=config,
     )
+    cannot = {**twins(everything.arms, reads), **cannot}
     chosen, left_out = chosen_arms(asked, default, cannot, data, *needed)
     kept = {one.teacher.sees for one in chosen if one.teacher is not None}
     return replace(
@@ -151,6 +170,15 @@ def _built(
         left_out=left_out,
         teachers={sees: source for sees, source in teachers.items() if sees in kept},
     )
+
+
+def _known_metrics(data: PairedData, config: Config, recipes: Mapping[str, Recipe]) -> None:
+    known = [name for name, one in METRICS.items() if data.task in one.tasks]
+    parts = [f"{name} ({part})" for name in known for part in ("complete", "incomplete") if data.present]
+    told = {"metric": config.metric} | {f"{k}.select_metric": r.select_metric for k, r in recipes.items()}
+    for argument, name in told.items():
+        if name is not None:
+            one_of(argument, name, [*known, *parts] if argument == "metric" else known)
 
 
 def _can_remove(experiment: Experiment) -> None:

@@ -9,6 +9,8 @@ import torch
 from mmkd_lab.core.check import LabError
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill import ARMS, HEAD, Arm, Distillation
+from mmkd_lab.experiments.config import Config
+from mmkd_lab.training.job import not_live
 from mmkd_lab.training.pruning import prunable_range
 from mmkd_lab.training.recipe import Recipe
 from mmkd_lab.training.replicas import Replicas
@@ -24,7 +26,7 @@ def cannot_be_had(
     student: Source,
     teachers: Mapping[str, Source],
     recipe: Recipe,
-    removal: str,
+    config: Config,
 ) -> dict[str, str]:
     """{arm: why} of those among `names` that would fail once the teachers are trained.
 
@@ -34,7 +36,7 @@ def cannot_be_had(
         data: the samples.
         student, teachers: where networks come from.
         recipe: the students'.
-        removal: the name of the operator.
+        config: the experiment's.
     """
     small = student.replicas([0], device=torch.device("cpu"), recipe=recipe)
     found = {}
@@ -42,10 +44,11 @@ def cannot_be_had(
         arm, loss = ARMS[name], losses[name]
         found[name] = (
             _task(arm, loss, data.task)
-            or _drop(arm, recipe, removal)
+            or _drop(arm, recipe, config.removal)
+            or _live(arm, loss, config)
             or _teacher(arm, loss, teachers, data)
-            or _learned(loss, small, recipe)
-            or _pruned(arm, small, teachers, recipe)
+            or _learned(loss, small, recipe, data.task)
+            or _pruned(arm, small, teachers, recipe, data.task)
             or _layers(loss, small)
         )
     return {name: why for name, why in found.items() if why}
@@ -58,6 +61,14 @@ def _task(arm: Arm, loss: Distillation, task: Task) -> str:
         if task not in method.tasks:
             return f"its method {method.name!r} is not for a {task.value} task"
     return ""
+
+
+def _live(arm: Arm, loss: Distillation, config: Config) -> str:
+    if config.teacher_sees == "clean" or not loss.needs_teacher or arm.teacher is None:
+        return ""
+    if arm.teacher.training != "alone" or arm.teacher.beside == "each":
+        return "its teacher is edited, or one of several, and cannot be asked in every step"
+    return not_live(loss)
 
 
 def _drop(arm: Arm, recipe: Recipe, removal: str) -> str:
@@ -83,7 +94,10 @@ def _teacher(arm: Arm, loss: Distillation, teachers: Mapping[str, Source], data:
     lacks = [view.label for view in loss.needs.views if view not in said.views]
     lacks += [layer for layer in loss.needs.teacher_layers if layer not in said.features]
     lacks += ["features under views"] if loss.needs.view_features and not said.view_features else []
-    return f"the table of its teacher's outputs lacks {', '.join(lacks)}" if lacks else ""
+    if lacks:
+        return f"the table of its teacher's outputs lacks {', '.join(lacks)}"
+    whole = [one.name for _, one in loss.terms if one.needs.teacher and not one.by_sample and said.partial]
+    return f"its teacher has not answered for every sample, as {whole[0]!r} needs" if whole else ""
 
 
 def _each(source: Source, data: PairedData) -> str:
@@ -98,9 +112,11 @@ def _each(source: Source, data: PairedData) -> str:
     return ""
 
 
-def _learned(loss: Distillation, small: Replicas, recipe: Recipe) -> str:
+def _learned(loss: Distillation, small: Replicas, recipe: Recipe, task: Task) -> str:
     if loss.learned is None:
         return ""
+    if task is Task.REGRESSION and loss.learned.level == "instance":
+        return "its weights are learned from probabilities of classes, which a regression has not"
     if recipe.precision == "16-mixed":
         return f"learned weights compare gradients, which precision {recipe.precision!r} scales"
     if obstacles(small.net):
@@ -108,9 +124,11 @@ def _learned(loss: Distillation, small: Replicas, recipe: Recipe) -> str:
     return ""
 
 
-def _pruned(arm: Arm, small: Replicas, teachers: Mapping[str, Source], recipe: Recipe) -> str:
+def _pruned(arm: Arm, small: Replicas, teachers: Mapping[str, Source], recipe: Recipe, task: Task) -> str:
     if arm.start != "pruned" or "all" not in teachers:
         return ""
+    if task is Task.REGRESSION:
+        return "its search goes by the cross-entropy of classes"
     if recipe.modality_dropout:
         return "its search sees whole samples, and the recipe has modality dropout"
     if recipe.precision == "16-mixed":

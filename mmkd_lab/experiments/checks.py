@@ -19,12 +19,15 @@ from torch import Tensor
 from mmkd_lab.core.stats import mean_interval
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.experiments.claims import joined, label
+from mmkd_lab.experiments.doubt import remark
 from mmkd_lab.experiments.experiment import Experiment
+from mmkd_lab.experiments.lacking import lacking
 from mmkd_lab.experiments.lessons import Teacher
+from mmkd_lab.experiments.plain import too_large
 from mmkd_lab.experiments.plan import Plan
 from mmkd_lab.experiments.store import Result
-from mmkd_lab.experiments.table import teacher_scores
-from mmkd_lab.training.metrics import score
+from mmkd_lab.experiments.table import teacher_said, teacher_scores
+from mmkd_lab.training.metrics import cost_of, first_of, score
 from mmkd_lab.training.recipe import Recipe
 
 #: Validation and test agree within so many standard errors but once in 400; some twenty rows are looked at.
@@ -67,11 +70,13 @@ class Facts:
         chance: {split: the score of the best constant answer}, percent.
         sizes: {split: samples}.
         plain: {classifier: {split: score}} of plain classifiers on the student's input, see `plain.plain`.
+        counted: whether a score is a share of samples, whose sampling error is known; R2 is none.
     """
 
     chance: dict[str, float]
     sizes: dict[str, int]
     plain: dict[str, dict[str, float]] = field(default_factory=dict)
+    counted: bool = True
 
 
 Check = Callable[[Sequence[Network], Facts], str | None]
@@ -113,7 +118,7 @@ def memorised(some: Sequence[Network], facts: Facts) -> str | None:
 def splits_apart(some: Sequence[Network], facts: Facts) -> str | None:
     """Validation and test differ by more than their sampling errors."""
     val, test = _mean(some, "val"), _mean(some, "test")
-    if val is None or test is None:
+    if val is None or test is None or not facts.counted:
         return None
     error = sqrt(_error(val, facts.sizes["val"]) ** 2 + _error(test, facts.sizes["test"]) ** 2)
     return f"{val:.1f} and {test:.1f}" if abs(val - test) > _ERRORS * error else None
@@ -160,13 +165,16 @@ CHECKS: dict[str, Check] = {
 class Checked:
     """The checks of a study: its students and teachers by arm, and what they are held against.
 
-    `raised` says where a recipe's floor of steps was reached by more epochs.
+    `raised` says where a recipe's floor of steps was reached by more epochs and what there was no room for,
+    `partial` whose teachers lack training samples, `told` what else there is to know of tables of answers.
     """
 
     students: dict[str, list[Network]]
     teachers: dict[str, list[Network]]
     facts: Facts
     raised: list[str] = field(default_factory=list)
+    partial: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
 
     @property
     def notes(self) -> list[str]:
@@ -178,7 +186,7 @@ class Checked:
             found = {who: said for who, some in groups.items() if (said := check(some, self.facts))}
             if found:
                 told.append(f"{says}: {joined([f'{who} ({said})' for who, said in found.items()])}.")
-        return told
+        return [*self.told, *told]
 
     @property
     def caution(self) -> str:
@@ -189,10 +197,10 @@ class Checked:
 
     @property
     def beside(self) -> str:
-        """What stands behind a verdict: the caution, and that there are notes."""
-        n = len(self.notes)
+        """What stands behind a verdict: what teachers lack, the caution, and that there are notes."""
+        n = len(self.notes) - len(self.told)
         see = f" {n} check{'s' * (n > 1)} of these networks found something: see provenance['notes']."
-        return self.caution + see * bool(n)
+        return "".join(f" {one}" for one in self.partial) + self.caution + see * bool(n)
 
 
 def checked(
@@ -225,7 +233,7 @@ def checked(
             continue
         alone = teacher.kind.training == "alone"
         trained = plan.networks.get((teacher.kind.sees, teacher.seed)) if alone else None
-        said = spoken.rows(data.sample_index[data.positions("test")].cpu()).logits[0]
+        said = teacher_said(spoken, data, "test")[0][0]
         one = _network(scores, said, trained, experiment.teacher_recipe, data)
         same = experiment.modalities[teacher.kind.sees] == experiment.modalities["student"]
         one = replace(one, same_input=same and teacher.kind.ranking is None)
@@ -236,7 +244,10 @@ def checked(
     }
     chance = {split: _first(_constant(data, split), data, split) for split in data.splits}
     sizes = {split: len(where) for split, where in data.splits.items()}
-    return Checked(of_students, of_teachers, Facts(chance, sizes, found), _raised(experiment))
+    facts = Facts(chance, sizes, found, data.task is not Task.REGRESSION)
+    partial, told = _answered(experiment)
+    told += [*lacking(experiment), *remark(plan.doubted)]
+    return Checked(of_students, of_teachers, facts, [*_raised(experiment), *too_large(plan)], partial, told)
 
 
 _Groups = dict[str, list[Network]]
@@ -252,11 +263,11 @@ def _network(
     losses: dict[int, float] = {}
     if trained is not None:
         history = pd.DataFrame(trained.metrics["history"])
-        looks = history[(history["split"] == "val") & (history["metric"] == "nll")]
+        looks = history[(history["split"] == "val") & (history["metric"] == cost_of(data.task))]
         losses = dict(zip(looks["epoch"].astype(int), looks["value"].astype(float), strict=True))
     per_epoch, total = recipe.length(len(data.positions("train")))
     labels = int(said.argmax(-1).bincount().count_nonzero()) if data.task is Task.SINGLE_LABEL else None
-    first = {split: float(next(iter(named.values()))) for split, named in scores.items()}
+    first = {split: float(named[first_of(data.task)]) for split, named in scores.items()}
     return Network(first, labels, losses, ceil(total / per_epoch))
 
 
@@ -267,14 +278,35 @@ def _first(logits: Tensor, data: PairedData, split: str) -> float:
 
 
 def _constant(data: PairedData, split: str) -> Tensor:
-    """Logits (N, K, ...) of the training split's most common class; of all labels where there are several."""
+    """Logits (N, K, ...) of the training split's most common class; of all labels where there are several; in
+    a regression the training mean."""
     target, train = data.target[data.positions(split)].cpu(), data.target[data.positions("train")].cpu()
     if data.task is Task.MULTI_LABEL:
         return torch.ones(target.shape)
+    if data.task is Task.REGRESSION:
+        return train.double().mean(0).expand(target.shape)
     common = int(train[train >= 0].bincount(minlength=data.num_classes).argmax())
     found = torch.zeros(len(target), data.num_classes, *target.shape[1:])
     found[:, common] = 1.0
     return found
+
+
+def _answered(experiment: Experiment) -> tuple[list[str], list[str]]:
+    """What a verdict must tell of teachers that lack training samples, and notes on all that are tables."""
+    partial, told = list[str](), list[str]()
+    for sees, source in experiment.teachers.items():
+        if source.kind != "table":
+            continue
+        who = f"The {' + '.join(experiment.modalities[sees])} teacher is a table with answers for"
+        covers = source.outputs.coverage(experiment.data)
+        parts = [f"{many:,} of {samples:,} {split}" for split, (many, samples) in covers.items()]
+        if source.outputs.partial:
+            partial.append(f"{who} {parts[list(covers).index('train')]} samples.")
+        if any(many < samples for many, samples in covers.values()):
+            how = "a sample without one is not distilled, and the teacher's scores are over the others"
+            told.append(f"{who} {joined(parts)} samples: {how}.")
+        told += () if source.answers is None else source.answers.notes
+    return partial, told
 
 
 def _raised(experiment: Experiment) -> list[str]:

@@ -16,6 +16,7 @@ from mmkd_lab.core.check import one_of
 from mmkd_lab.core.stats import Interval
 from mmkd_lab.distill import ARMS
 from mmkd_lab.experiments.summary import difference, primary_metric, select
+from mmkd_lab.training.metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Claim:
         role: whose networks are compared, 'student' or 'teacher'; 'number' where more is not better.
         where: where it holds, in words: 'on the full input', 'at 75 % removed', or nothing.
         names: what sentences call an arm, where not by its label.
+        higher: whether more is better.
     """
 
     treated: str
@@ -36,11 +38,12 @@ class Claim:
     role: str = "student"
     where: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
+    higher: bool = True
 
     @property
     def side(self) -> int:
         """1 where treated is shown to be better, -1 where worse, 0 where neither is shown."""
-        return self.found.side
+        return self.found.side if self.higher else -self.found.side
 
     def name(self, arm: str) -> str:
         """What sentences call an arm."""
@@ -84,7 +87,7 @@ def claim(
     Args:
         table: tidy, see `summary.COLUMNS`.
         treated, control, role, where, names: see `Claim`.
-        metric: the table's first, or accuracy, when None; one of which more is better.
+        metric: the table's first, or accuracy, when None.
         split: whose rows.
         at: {column: value, or several}, for columns that the table has beside the usual ones.
 
@@ -100,7 +103,24 @@ def claim(
             one_of(column, one, list(dict.fromkeys(part[column])))
         part = part[part[column].isin(values)]
     found = difference(part, treated, control, role=role, metric=metric, split=split)
-    return Claim(treated, control, found, role, where, names or {})
+    return Claim(treated, control, found, role, where, names or {}, more_is_better(metric))
+
+
+def more_is_better(metric: str) -> bool:
+    """Of a metric's name; of one that nobody registered, yes."""
+    name = metric.partition(" (")[0]
+    return name not in METRICS or METRICS[name].higher
+
+
+def called(metric: str) -> str:
+    """What sentences call a metric."""
+    return "R² in percent" if metric == "r2" else metric.replace("_", " ")
+
+
+def unit_of(metric: str) -> str:
+    """The unit of a difference of this metric: 'points', 'nats', ..."""
+    name = metric.partition(" (")[0]
+    return METRICS[name].unit if name in METRICS else "points"
 
 
 def ordered(claims: Sequence[Claim]) -> list[Claim]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Annotated, Any, Literal
 
@@ -14,6 +14,7 @@ from mmkd_lab.core.config import Count, Flag, Fraction, Natural, NonNegative, Po
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.learned import LearnedWeights
 from mmkd_lab.distill.weights import Weighting
+from mmkd_lab.training.reading import Augment
 from mmkd_lab.training.recipe import Recipe
 
 #: What a student of a repaired teacher learns from.
@@ -42,7 +43,15 @@ class Config:
         kd_weight: rho of (1 - rho) CE + rho T² KL, where it is not tuned.
         temperature: T of every term on outputs.
         convention: 'kl', or 'released' for the divergence divided by the number of classes.
+        class_weight: how much the labels of each class count in the loss, for teachers and students alike:
+            'balanced', {class: weight}, or None; see `distill.losses.ce.class_weights`.
+        metric: that of verdict, title and figure, by its name; None for the task's first (accuracy, macro F1,
+            R2). `Recipe.select_metric` is that which selects epochs.
         device: 'auto' or a torch device.
+        augment: what students see of a training sample instead, anew in every epoch: a function of one
+            sample and a generator, see `training.Augment`. Teachers are trained without.
+        teacher_sees: the 'clean' sample, about which a teacher is asked once; or the 'same' as its student,
+            about which it is asked in every step.
         ratios: shares of a teacher's channels to remove.
         losses: 'ce + kd', 'kd alone', or both: what students of repaired teachers learn from.
         layer: a layer of the teacher, by the name that its module gives it; None for the input of its head.
@@ -74,7 +83,11 @@ class Config:
     kd_weight: Fraction = 0.5
     temperature: Positive = 4.0
     convention: Literal["kl", "released"] = "kl"
+    class_weight: Literal["balanced"] | dict[str, float] | None = None
+    metric: str | None = None
     device: str = "auto"
+    augment: Callable[..., Any] | None = None
+    teacher_sees: Literal["clean", "same"] = "clean"
     ratios: tuple[Share, ...] = (0.25, 0.5, 0.75)
     losses: tuple[Loss, ...] = LOSSES
     layer: str | None = None
@@ -105,6 +118,9 @@ class Config:
         rule = f"must be that of msd_instance, {listing(BY_SAMPLE)}"
         require(self.weighting.scheme in BY_SAMPLE, "weighting.scheme", self.weighting.scheme, rule, OTHERS)
         one_of("weighting.control", self.weighting.control, ("none",))
+        known = self.augment is not None or self.teacher_sees == "clean"
+        rule = "must be 'clean' where nothing is augmented"
+        require(known, "teacher_sees", self.teacher_sees, rule, "Give augment=.")
         head = self.replace != "retrain" or self.layer is None
         rule = "is not what the head reads, and 'retrain' trains a new head"
         require(head, "layer", self.layer, rule, "Use layer=None, or replace by 'mean' or 'zeros'.")
@@ -125,11 +141,16 @@ class Config:
     def describe(self, *names: str) -> dict[str, Any]:
         """These fields, and those that every study has, as plain values for provenance."""
         plain: dict[str, Any] = asdict(self)
+        if self.augment is not None:
+            plain["augment"] = Augment(self.augment).describe()["source"]
         chosen = [f.name for f in fields(self) if f.name in (*_COMMON, *names)]
         return {name: plain[name] for name in chosen if name not in ("recipe", "teacher_recipe", "device")}
 
 
-_COMMON = ("profile", "recipe", "teacher_recipe", "kd_weight", "temperature", "convention", "device")
+_COMMON = (
+    *("profile", "recipe", "teacher_recipe", "kd_weight", "temperature", "convention", "class_weight"),
+    *("metric", "device", "augment", "teacher_sees"),
+)
 #: The options that only some studies know.
 REPAIR_OPTIONS = ("ratios", "losses", "layer", "side", "axis", "replace", "draws", "truth", "joint")
 MSD_OPTIONS = (

@@ -8,13 +8,15 @@ from functools import cached_property
 
 import torch
 
-from mmkd_lab.core.check import LabError, listing, one_of, require
+from mmkd_lab.core.check import LabError, flat, listing, one_of, require
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill import Arm, Context, Distillation, Strength, check_arms, msd_views
+from mmkd_lab.distill.losses.ce import class_weights
 from mmkd_lab.experiments.config import Config
 from mmkd_lab.experiments.profiles import Profile
 from mmkd_lab.models import View
 from mmkd_lab.models.removal import Removal, removal_named
+from mmkd_lab.training.reading import Augment
 from mmkd_lab.training.recipe import Recipe
 from mmkd_lab.training.sources import Source, source_of
 
@@ -67,6 +69,10 @@ class Experiment:
         """All that the student reads."""
         return View.full(self.modalities["student"])
 
+    def seen_by(self, sees: str) -> str:
+        """The modalities of a kind of teacher, or that of one that is named by it."""
+        return " + ".join(self.modalities.get(sees, (sees,)))
+
     @property
     def looked_at(self) -> tuple[View, ...]:
         """The views of the table, the full one first."""
@@ -75,6 +81,11 @@ class Experiment:
     def removal(self) -> Removal:
         """A fresh operator: a permutation goes on in its stream, and no fit may depend on another."""
         return removal_named(self.config.removal, self.data)
+
+    @cached_property
+    def class_weights(self) -> tuple[float, ...] | None:
+        """Those of the labels, for every network."""
+        return class_weights(self.config.class_weight, self.data)
 
     @cached_property
     def context(self) -> Context:
@@ -89,7 +100,18 @@ class Experiment:
             removal=self.config.removal,
             weighting=self.config.weighting,
             learned=self.config.learned,
+            class_weights=self.class_weights,
             data=self.data,
+        )
+
+    @cached_property
+    def augment(self) -> Augment | None:
+        """What every student sees of its samples: under one seed the same, whichever arms there are."""
+        if self.config.augment is None:
+            return None
+        alone = self.config.teacher_sees == "clean"
+        return Augment(
+            self.config.augment, self.modalities["student"] if alone else tuple(self.data.modalities)
         )
 
     def loss(self, arm: Arm, strengths: Mapping[str, float]) -> Distillation:
@@ -132,20 +154,52 @@ def chosen_arms(
     return arms, dict(cannot) if asked is None else {}
 
 
-def other_modality(data: PairedData, student: str, teacher: str | None) -> str:
-    """The teacher's modality where there are only two, or the one that was named."""
-    names = list(data.modalities)
+#: One modality by its name, several as names or as 'a + b'.
+Names = str | Sequence[str]
+
+
+def roles(data: PairedData, student: Names, teacher: Names | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the student and its teacher read: any modalities, in the order named, and not the same ones.
+
+    Where no teacher is named it is the one modality that the student does not read.
+    """
+    known = list(data.modalities)
     rule = "must have at least two modalities, one for the student and another for its teacher"
-    require(len(names) >= 2, "dataset", names, rule)
-    one_of("student", student, names)
-    if teacher is not None:
-        one_of("teacher", teacher, names)
-        require(teacher != student, "teacher", teacher, "must be another modality than the student's")
-        return teacher
-    others = [name for name in names if name != student]
-    if len(others) > 1:
-        raise LabError("teacher", None, f"must be named when there are several: {listing(others)}")
-    return others[0]
+    require(len(known) >= 2, "dataset", known, rule)
+    mine = read_by("student", student, known)
+    others = [name for name in known if name not in mine]
+    if teacher is None and len(others) != 1:
+        rule = f"must be named when there are several: {listing(others)}" if others else "must be named"
+        raise LabError("teacher", None, rule)
+    theirs = tuple(others) if teacher is None else read_by("teacher", teacher, known)
+    differ, rule = set(mine) != set(theirs), "must be another modality than the student's, or several"
+    require(differ, "teacher", " + ".join(theirs), rule)
+    return mine, theirs
+
+
+def read_by(argument: str, given: Names, known: Sequence[str]) -> tuple[str, ...]:
+    """The modalities that were named, each once."""
+    apart: object = given
+    if isinstance(given, str):
+        apart = [given] if given in known else [one.strip() for one in given.split("+")]
+    names = [str(one) for one in flat(argument, apart, "modalities, as 'a' or ('a', 'b')")]
+    for name in names:
+        one_of(argument, name, known)
+    require(0 < len(set(names)) == len(names), argument, names, "must name a modality, none twice")
+    return tuple(names)
+
+
+def twins(arms: Sequence[Arm], modalities: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """{arm: why not} of those that would train as one before them: their teachers see the same modalities."""
+    seen, found = dict[tuple[frozenset[str], str], str](), dict[str, str]()
+    for arm in (one for one in arms if one.teacher is not None):
+        kind = arm.teacher
+        assert kind is not None
+        way = replace(arm, teacher=replace(kind, sees="all")).behaviour
+        first = seen.setdefault((frozenset(modalities[kind.sees]), way), arm.name)
+        if first != arm.name:
+            found[arm.name] = f"its teacher sees what that of {first!r} sees, so that both train alike"
+    return found
 
 
 def sources(

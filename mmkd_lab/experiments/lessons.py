@@ -40,6 +40,12 @@ class Student:
     teacher: Teacher | None
 
 
+def said_in(result: Result) -> TeacherOutputs:
+    """What a teacher says, out of the result of asking it."""
+    said = {name: one for name, one in result.tensors.items() if not name.startswith("probe/")}
+    return TeacherOutputs.from_arrays(said)
+
+
 def teachers_of(
     arms: Sequence[Arm], seeds: Sequence[int], ratios: Sequence[float] = (), draws: int = 1
 ) -> dict[str, list[Teacher]]:

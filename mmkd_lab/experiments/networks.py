@@ -14,10 +14,12 @@ from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill import Context, Distillation, TeacherOutputs, labels_only
 from mmkd_lab.experiments.jobs import Arrays, JobOutcome
+from mmkd_lab.experiments.scoring import scored
 from mmkd_lab.models import View
 from mmkd_lab.models.removal import Removal
 from mmkd_lab.training import TrainingResult, fit, prune, teacher_outputs
-from mmkd_lab.training.metrics import score
+from mmkd_lab.training.checkpoint import described
+from mmkd_lab.training.reading import Augment
 from mmkd_lab.training.recipe import Recipe
 from mmkd_lab.training.replicas import Replicas
 from mmkd_lab.training.sources import Source
@@ -45,6 +47,7 @@ class NetworkTask:
         seed: of its weights and of its order of samples.
         device: where.
         removal: how `recipe.modality_dropout` removes, or None.
+        class_weights: of the labels, or None.
     """
 
     source: Source
@@ -53,6 +56,7 @@ class NetworkTask:
     seed: int
     device: torch.device
     removal: Removal | None = None
+    class_weights: tuple[float, ...] | None = None
 
 
 def train_network(task: NetworkTask) -> JobOutcome:
@@ -62,9 +66,10 @@ def train_network(task: NetworkTask) -> JobOutcome:
     fitted = fit(
         untrained,
         task.data,
-        labels_only(task.data.task),
+        labels_only(task.data.task, class_weights=task.class_weights),
         task.recipe,
         dropout_removal=dropout,
+        absent=task.removal,
         progress=False,
     )
     return JobOutcome(_facts(fitted), state_of(fitted.replicas))
@@ -155,7 +160,9 @@ class StudentTask:
         removal: how modalities go.
         probe: the split on which its features are kept, or None.
         pruned_from: the teacher that it is pruned from, its state and its source.
-        keep: whether its own network is kept, too; see `state_of`.
+        keep: whether its own network is kept, too; see `state_of`. What is left of a pruned one never is.
+        augment: what it sees of its samples instead, or None.
+        live: its teacher where that is asked in every step: source, state and recipe.
     """
 
     source: Source
@@ -171,16 +178,22 @@ class StudentTask:
     probe: str | None = None
     pruned_from: tuple[Source, Arrays, Recipe] | None = None
     keep: bool = False
+    augment: Augment | None = None
+    live: tuple[Source, Arrays | None, Recipe] | None = None
 
 
 def train_student(task: StudentTask) -> JobOutcome:
     """Its outputs under every view, on all splits but train; its scores on all; its weights of samples."""
-    taught = None
-    if task.teacher is not None:
+    taught, live = None, None
+    if task.live is not None:
+        source, state, recipe = task.live
+        live = loaded(source, state, teacher_seed(task.seed), task.device, recipe)
+    elif task.teacher is not None:
         taught = task.loss.prepare(task.teacher, task.context, seed=task.seed)
     before = _clock(task.device)
     untrained, searched = _start(task)
-    samples = len(task.data.positions("train"))
+    train = task.data.positions("train")
+    samples = int(task.data.seen(untrained.modalities)[train].sum())
     if task.loss.learned is not None:  # torch loads what looking ahead needs at first use: no part of a step
         short = replace(task.recipe, epochs=None, min_steps=None, steps=1, modality_dropout=0.0)
         fit(untrained, task.data, task.loss.to(task.device), short, teacher=taught, progress=False)
@@ -190,13 +203,18 @@ def train_student(task: StudentTask) -> JobOutcome:
         task.data,
         task.loss.to(task.device),
         task.recipe,
-        teacher=taught,
+        teacher=live or taught,
+        augment=task.augment,
         dropout_removal=task.removal if task.recipe.modality_dropout else None,
+        absent=task.removal,
         progress=False,
     )
     steps = searched + sum(steps_run(fitted, task.recipe, samples))
     facts = {**_facts(fitted), "seconds": (_clock(task.device) - before) / steps}
-    return JobOutcome({**facts, "scores": _scores(fitted.replicas, task.data)}, _kept(task, fitted, taught))
+    if _keeps(task):
+        facts["network"] = described(fitted.replicas)
+    scores = _scores(fitted.replicas, task.data, task.removal)
+    return JobOutcome({**facts, "scores": scores}, _kept(task, fitted, taught))
 
 
 def _start(task: StudentTask) -> tuple[Replicas, int]:
@@ -210,13 +228,17 @@ def _start(task: StudentTask) -> tuple[Replicas, int]:
     return left, task.recipe.length(len(task.data.positions("train")))[1]
 
 
+def _keeps(task: StudentTask) -> bool:
+    return task.keep and task.pruned_from is None
+
+
 def _kept(task: StudentTask, fitted: TrainingResult, taught: TeacherOutputs | None) -> dict[str, np.ndarray]:
     network = fitted.replicas
-    kept = state_of(network) if task.keep else {}
+    kept = state_of(network) if _keeps(task) else {}
     for split in (one for one in task.data.splits if one == task.probe or one not in ("train", "meta")):
         for view in task.views:
             seen = None if view == task.views[0] else view
-            removal = None if seen is None else task.removal
+            removal = None if seen is None and not task.data.present else task.removal
             said = network.predict(task.data, split=split, view=seen, removal=removal)
             kept[f"logits/{split}/{view.label}"] = said[0].numpy()
     if task.probe is not None:
@@ -282,13 +304,12 @@ def _facts(fitted: TrainingResult) -> dict[str, object]:
     }
 
 
-def _scores(network: Replicas, data: PairedData) -> dict[str, dict[str, float]]:
-    found = {}
-    for split in data.splits:
-        target = data.target[data.positions(split)].cpu()
-        named = score(network.predict(data, split=split), target, task=data.task)
-        found[split] = {metric: float(value[0]) for metric, value in named.items()}
-    return found
+def _scores(network: Replicas, data: PairedData, removal: Removal) -> dict[str, dict[str, float]]:
+    how = {"removal": removal} if data.present else {}
+    return {
+        split: scored(network.predict(data, split=split, **how), data, where)  # type: ignore[arg-type]
+        for split, where in data.splits.items()
+    }
 
 
 def _clock(device: torch.device) -> float:

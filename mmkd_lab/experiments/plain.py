@@ -13,53 +13,92 @@ import torch
 from torch import Tensor
 
 from mmkd_lab.data.paired import PairedData, Task
-from mmkd_lab.data.text import PAD
+from mmkd_lab.experiments.columns import MOST, Floats, standardised, width
+from mmkd_lab.experiments.doubt import doubted
 from mmkd_lab.experiments.jobs import Job, JobOutcome
 from mmkd_lab.experiments.plan import Plan
+from mmkd_lab.experiments.runner import Runner
 from mmkd_lab.experiments.store import key
-from mmkd_lab.training.inputs import vocabulary
-from mmkd_lab.training.metrics import score
+from mmkd_lab.training.metrics import cost_of, goodness, score
 
-#: The classifiers.
-LINEAR, KERNEL = "logistic regression", "an RBF SVM"
-#: scikit-learn's C of each, the strongest penalty first.
-STRENGTHS = {LINEAR: (1e-4, 1e-3, 1e-2, 1e-1), KERNEL: (1e-1, 1.0, 1e1, 1e2)}
-#: Numbers that the training inputs, or a kernel, may have: half a gigabyte in double precision.
-MOST = 2**26
+#: The classifiers, and what is there for a regression.
+LINEAR, KERNEL, RIDGE = "logistic regression", "an RBF SVM", "ridge regression"
+#: scikit-learn's C of each, the strongest penalty first; of ridge 1 / alpha, per training sample.
+STRENGTHS = {
+    LINEAR: (1e-4, 1e-3, 1e-2, 1e-1),
+    KERNEL: (1e-1, 1.0, 1e1, 1e2),
+    RIDGE: (0.1, 1.0, 1e1, 1e2, 1e3),
+}
 
-Floats = npt.NDArray[np.float64]
+Where = Mapping[str, npt.NDArray[np.int64]]
+Weights = Callable[[npt.NDArray[Any]], Floats | None]
 #: {split: (N, K) logits}
 Said = dict[str, Floats]
 
 
 @dataclass(frozen=True)
 class PlainTask:
-    """Fit classifiers: which, of what, on which modalities."""
+    """Fit classifiers: which, of what, on which modalities, with which weights of the classes."""
 
     classifiers: tuple[str, ...]
     data: PairedData
     modalities: tuple[str, ...]
+    weights: tuple[float, ...] | None = None
 
 
 def plain(plan: Plan) -> dict[str, dict[str, Tensor]]:
     """{classifier: {split: (N, K) logits}} on all that the student reads; those of support vectors are 1 for
     the class they name and 0 for the others.
 
-    Those alone that can be had: none for a dense task, several labels that are not 0 or 1, or one that is
-    never or always there in training, more than `MOST` numbers; no support vectors for several labels, or
-    more than `MOST` pairs of a training sample and any other.
+    Those alone that can be had: in a regression ridge; none for a dense task, several labels that are not 0
+    or 1, or one that is never or always there in training, more than `MOST` numbers; no support vectors for
+    several labels, or more than `MOST` pairs of a training sample and any other.
     """
-    data, names = plan.experiment.data, plan.experiment.modalities["student"]
-    chosen = tuple(one for one, serves in ((LINEAR, _serves), (KERNEL, _pairs)) if serves(data, names))
+    experiment = plan.experiment
+    how = {"weights": experiment.class_weights, "plan": plan}
+    return classified(plan.runner, experiment.data, experiment.modalities["student"], **how)  # type: ignore[arg-type]
+
+
+def classified(
+    runner: Runner,
+    data: PairedData,
+    names: tuple[str, ...],
+    *,
+    weights: tuple[float, ...] | None = None,
+    plan: Plan | None = None,
+) -> dict[str, dict[str, Tensor]]:
+    """The same of any modalities, with weights of the classes; a plan is told what labels are doubted."""
+    every = ((LINEAR, _serves), (KERNEL, _pairs), (RIDGE, _numbers))
+    chosen = tuple(one for one, serves in every if serves(data, names))
     if not chosen:
         return {}
     told = {"classifiers": list(chosen), "data": data.fingerprint, "modalities": list(names)}
-    made = key(role="plain", strengths=STRENGTHS, **told)
-    (found,) = plan.runner.run([Job(made, fit_plain, PlainTask(chosen, data, names), "plain classifiers")])
+    made = key(role="plain", strengths=STRENGTHS, weights=weights, **told)
+    task = PlainTask(chosen, data, names, weights)
+    (found,) = runner.run([Job(made, fit_plain, task, "plain classifiers")])
+    if plan is not None and found.metrics["doubted"] is not None:
+        plan.doubted = tuple(found.metrics["doubted"])
     return {
         one: {split: torch.from_numpy(np.array(found.tensors[f"{one}/{split}"])) for split in data.splits}
         for one in chosen
     }
+
+
+def line(others: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor] | None:
+    """Of what `plain` gave, the classifier that is a line among the students: the linear one."""
+    return others.get(LINEAR, others.get(RIDGE))
+
+
+def too_large(plan: Plan) -> list[str]:
+    """A sentence where not even logistic regression is fitted, for what the student reads is too much."""
+    data, names = plan.experiment.data, plan.experiment.modalities["student"]
+    numbers = len(data.positions("train")) * width(data, names)
+    if data.task is Task.DENSE or numbers <= MOST:
+        return []
+    return [
+        f"No plain classifier is fitted beside the networks: the training split has {numbers:,} numbers, and "
+        f"{MOST:,} is the most that it is given."
+    ]
 
 
 def fit_plain(task: PlainTask) -> JobOutcome:
@@ -69,14 +108,31 @@ def fit_plain(task: PlainTask) -> JobOutcome:
 
     data, strength, said = task.data, dict[str, float](), Said()
     where = {split: one.cpu().numpy() for split, one in data.splits.items()}
-    inputs = np.concatenate([_columns(data, name) for name in task.modalities], axis=1)
-    x, target = _standardised(inputs, where), data.target.cpu().numpy()
+    train = data.positions("train")
+    where["fit"] = train[data.seen(task.modalities)[train]].cpu().numpy()
+    x, target = columns(data, task.modalities), data.target.cpu().numpy()
     with threadpool_limits(1):  # on busy cores the threads of so small a problem mostly wait for each other
         for one in task.classifiers:
-            fitted = (_linear if one == LINEAR else _kernel)(x, where, target)
+            fitted = {LINEAR: _linear, KERNEL: _kernel, RIDGE: _ridge}[one](x, where, target, _weights(task))
             strength[one], found = _best(fitted, STRENGTHS[one], data)
             said |= {f"{one}/{split}": logits for split, logits in found.items()}
-    return JobOutcome({"strength": strength}, said)
+        doubt = doubted(task.data, strength[LINEAR]) if LINEAR in strength else None
+    return JobOutcome({"strength": strength, "doubted": doubt}, said)
+
+
+def _weights(task: PlainTask) -> Weights:
+    """From the labels of the training samples to their weights, as networks have them; None for ones."""
+    own = task.data.weight
+    train = task.data.positions("train")
+    counts = None if own is None else own[train[task.data.seen(task.modalities)[train]]].cpu().numpy()
+
+    def of(labels: npt.NDArray[Any]) -> Floats | None:
+        if task.weights is None or not np.issubdtype(labels.dtype, np.integer):
+            return counts
+        mine: Floats = np.array(task.weights)[labels]
+        return mine if counts is None else mine * counts
+
+    return of
 
 
 def _best(
@@ -88,18 +144,21 @@ def _best(
     for strength in strengths:
         said = fitted(strength)
         named = score(torch.from_numpy(said["val"])[None], target, task=data.task)
-        found.append(((-float(next(iter(named.values()))), float(named["nll"])), strength, said))
+        found.append(((-float(goodness(named)), float(named[cost_of(data.task)])), strength, said))
     return min(found, key=lambda one: one[0])[1:]
 
 
+def _numbers(data: PairedData, names: tuple[str, ...]) -> bool:
+    return data.task is Task.REGRESSION and width(data, names) * len(data.positions("train")) <= MOST
+
+
 def _serves(data: PairedData, names: tuple[str, ...]) -> bool:
-    sizes, target = vocabulary(data), data.target[data.positions("train")]
-    width = sum(sizes.get(name) or data.modalities[name][0].numel() for name in names)
+    target = data.target[data.positions("train")]
     fits = data.task is Task.SINGLE_LABEL
     if data.task is Task.MULTI_LABEL:
         there = target.double().mean(0)
         fits = bool(((target == 0) | (target == 1)).all() and ((there > 0) & (there < 1)).all())
-    return fits and len(target) * width <= MOST
+    return fits and len(target) * width(data, names) <= MOST
 
 
 def _pairs(data: PairedData, names: tuple[str, ...]) -> bool:
@@ -107,65 +166,72 @@ def _pairs(data: PairedData, names: tuple[str, ...]) -> bool:
     return fits and len(data.positions("train")) * len(data.target) <= MOST
 
 
-def _columns(data: PairedData, name: str) -> Floats:
-    """A modality as a matrix: values flattened, texts as how often each word occurs."""
-    values = data.modalities[name].cpu()
-    if (size := vocabulary(data).get(name)) is None:
-        found: Floats = values.double().flatten(1).numpy()
-        return found
-    ids, counts = values.flatten(1), torch.zeros(len(values), size, dtype=torch.float64)
-    counted: Floats = counts.scatter_add_(1, ids, (ids != PAD).double()).numpy()
-    return counted
+def columns(data: PairedData, names: Sequence[str]) -> Floats:
+    """(N, D): modalities as they are given to classifiers, each column standardised on the training split."""
+    return np.concatenate([standardised(data, name) for name in names], axis=1)
 
 
-def _standardised(inputs: Floats, where: Mapping[str, npt.NDArray[np.int64]]) -> Floats:
-    """Each column with the mean and deviation of the training split."""
-    train = inputs[where["train"]]
-    deviation = train.std(axis=0)
-    found: Floats = (inputs - train.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
-    return found
-
-
-def _linear(
-    x: Floats, where: Mapping[str, npt.NDArray[np.int64]], target: npt.NDArray[Any]
-) -> Callable[[float], Said]:
+def _linear(x: Floats, where: Where, target: npt.NDArray[Any], weights: Weights) -> Callable[[float], Said]:
     """Logistic regression by its strength: where there are more columns than training samples, in the space
     that these span, outside which no weight is learned."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    if x.shape[1] > len(where["train"]):
-        x = x @ np.linalg.qr(x[where["train"]].T)[0]
-    labels, several = target[where["train"]], target.ndim > 1
+    if x.shape[1] > len(where["fit"]):
+        x = x @ np.linalg.qr(x[where["fit"]].T)[0]
+    labels, several = target[where["fit"]], target.ndim > 1
 
     def fitted(strength: float) -> Said:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             fits = [
-                LogisticRegression(C=strength, tol=1e-7, max_iter=1000).fit(x[where["train"]], one)
+                LogisticRegression(C=strength, tol=1e-7, max_iter=1000).fit(
+                    x[where["fit"]], one, sample_weight=weights(one)
+                )
                 for one in (labels.T if several else [labels])
             ]
         said = np.stack([one.decision_function(x) for one in fits], axis=1)
         if not several:
             said = said[:, 0]
             said = said if said.ndim > 1 else np.stack([np.zeros_like(said), said], axis=1)
-        return {split: np.ascontiguousarray(said[at]) for split, at in where.items()}
+        return {split: np.ascontiguousarray(said[at]) for split, at in where.items() if split != "fit"}
 
     return fitted
 
 
-def _kernel(
-    x: Floats, where: Mapping[str, npt.NDArray[np.int64]], target: npt.NDArray[Any]
-) -> Callable[[float], Said]:
+def _ridge(x: Floats, where: Where, target: npt.NDArray[Any], weights: Weights) -> Callable[[float], Said]:
+    """Ridge regression by its strength, the penalty being n / strength for n training samples."""
+    from sklearn.linear_model import Ridge
+
+    train = where["fit"]
+
+    def fitted(strength: float) -> Said:
+        fit = Ridge(alpha=len(train) / strength).fit(
+            x[train], target[train], sample_weight=weights(target[train])
+        )
+        return {
+            split: fit.predict(x[at]).reshape(len(at), -1) for split, at in where.items() if split != "fit"
+        }
+
+    return fitted
+
+
+def _kernel(x: Floats, where: Where, target: npt.NDArray[Any], weights: Weights) -> Callable[[float], Said]:
     """Support vectors by their strength, at scikit-learn's own width of the kernel, which is made once."""
     from sklearn.metrics.pairwise import rbf_kernel
     from sklearn.svm import SVC
 
-    train = where["train"]
+    train = where["fit"]
     near = rbf_kernel(x, x[train], gamma=1 / (x.shape[1] * x[train].var() or 1.0))
 
     def fitted(strength: float) -> Said:
-        fit = SVC(C=strength, kernel="precomputed").fit(near[train], target[train])
-        return {split: np.eye(target.max() + 1)[fit.predict(near[at])] for split, at in where.items()}
+        fit = SVC(C=strength, kernel="precomputed").fit(
+            near[train], target[train], sample_weight=weights(target[train])
+        )
+        return {
+            split: np.eye(target.max() + 1)[fit.predict(near[at])]
+            for split, at in where.items()
+            if split != "fit"
+        }
 
     return fitted

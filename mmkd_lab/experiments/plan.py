@@ -14,10 +14,11 @@ import torch
 
 from mmkd_lab.attribution import ChannelSaliency
 from mmkd_lab.distill import TeacherOutputs
+from mmkd_lab.distill.losses.ce import CrossEntropy
 from mmkd_lab.experiments import repairs
 from mmkd_lab.experiments.experiment import Experiment
-from mmkd_lab.experiments.jobs import Job
-from mmkd_lab.experiments.lessons import Student, Taught, Teacher, asks_of
+from mmkd_lab.experiments.jobs import Arrays, Job
+from mmkd_lab.experiments.lessons import Student, Taught, Teacher, asks_of, said_in
 from mmkd_lab.experiments.networks import (
     Asks,
     NetworkTask,
@@ -43,7 +44,8 @@ class Plan:
         taught: what the teachers say that have been asked.
         pairs: the jointly trained pairs, {(agreement, seed): pair}.
         rankings: the saliency of their teachers' channels, likewise.
-        keep: whether a student's own network is kept with what it says.
+        trained: the students so far, with their results.
+        doubted: how many training labels a plain classifier contradicts, of how many; see `doubt.doubted`.
     """
 
     experiment: Experiment
@@ -53,7 +55,8 @@ class Plan:
     pairs: dict[tuple[bool, int], repairs.Pair] = field(default_factory=dict)
     rankings: dict[tuple[bool, int], ChannelSaliency] = field(default_factory=dict)
     gates: dict[int, Mapping[View, torch.Tensor]] = field(default_factory=dict)
-    keep: bool = False
+    trained: list[tuple[Student, Result]] = field(default_factory=list)
+    doubted: tuple[int, int] | None = None
 
     def teach(self, teachers: Iterable[Teacher]) -> None:
         """Have these teachers trained, edited and asked, as far as they have not been."""
@@ -63,7 +66,9 @@ class Plan:
 
     def students(self, wanted: Sequence[Student]) -> list[Result]:
         """The results of students whose teachers have been asked."""
-        return self.runner.run([self._student_job(one) for one in wanted])
+        results = self.runner.run([self._student_job(one) for one in wanted])
+        self.trained += zip(wanted, results, strict=True)
+        return results
 
     def features(self, sees: Sequence[str], seed: int) -> list[Result]:
         """Teachers of some kinds, trained, with what their heads read on the experiment's probe split."""
@@ -133,8 +138,9 @@ class Plan:
             seed=stream,
             removal=experiment.config.removal if recipe.modality_dropout else None,
         )
-        task = NetworkTask(source, experiment.data, recipe, stream, experiment.device, experiment.removal())
-        return Job(made, train_network, task, f"teacher of {_sees(experiment, sees)}, seed {seed}")
+        weights, how = experiment.class_weights, (recipe, stream, experiment.device)
+        task = NetworkTask(source, experiment.data, *how, experiment.removal(), weights)
+        return Job(made, train_network, task, f"teacher of {experiment.seen_by(sees)}, seed {seed}")
 
     def _ask(self, wanted: Sequence[tuple[str, int]], asks: Asks) -> list[Taught]:
         tables = {
@@ -150,34 +156,18 @@ class Plan:
                 found.append(Taught(said, said.digest()))
             else:
                 result = next(rest)
-                found.append(Taught(self._outputs(result), result.key.digest, result))
+                found.append(Taught(said_in(result), result.key.digest, result))
         return found
 
     def _outputs_job(self, sees: str, seed: int, asks: Asks) -> Job:
         experiment, source, recipe = self.experiment, self._source(sees), self._recipe(sees)
         network = self.networks.get((sees, seed))
-        made = self._key(
-            "outputs",
-            source,
-            recipe,
-            network=None if network is None else network.key.digest,
-            asks=asks.describe(),
-        )
-        task = OutputsTask(
-            source,
-            experiment.data,
-            recipe,
-            asks,
-            experiment.removal(),
-            experiment.device,
-            None if network is None else network.tensors,
-            teacher_seed(seed),
-        )
-        return Job(made, ask_teacher, task, f"asking the teacher of {_sees(experiment, sees)}, seed {seed}")
-
-    def _outputs(self, result: Result) -> TeacherOutputs:
-        said = {name: one for name, one in result.tensors.items() if not name.startswith("probe/")}
-        return TeacherOutputs.from_arrays(said)
+        kept = None if network is None else network.key.digest
+        made = self._key("outputs", source, recipe, network=kept, asks=asks.describe())
+        state = None if network is None else network.tensors
+        how = (asks, experiment.removal(), experiment.device, state, teacher_seed(seed))
+        task = OutputsTask(source, experiment.data, recipe, *how)
+        return Job(made, ask_teacher, task, f"asking the teacher of {experiment.seen_by(sees)}, seed {seed}")
 
     # Teachers that are trained jointly with a student, and edited.
 
@@ -199,7 +189,7 @@ class Plan:
             self.rankings[one] = repairs.saliency_of(result)
         edits = [self._edit_job(teacher, (agreed[teacher], teacher.seed)) for teacher in wanted]
         for teacher, result in zip(wanted, self.runner.run(edits), strict=True):
-            self.taught[teacher] = Taught(self._outputs(result), result.key.digest, result)
+            self.taught[teacher] = Taught(said_in(result), result.key.digest, result)
 
     @cached_property
     def _pair_keys(self) -> dict[tuple[bool, int], Key]:
@@ -221,15 +211,9 @@ class Plan:
             joint=joint.as_dict(),
             seed=seed,
         )
-        task = repairs.PairTask(
-            teacher,
-            experiment.student,
-            experiment.data,
-            joint,
-            seed,
-            experiment.teacher_recipe,
-            experiment.device,
-        )
+        labels = CrossEntropy(experiment.data.task, experiment.class_weights)
+        how = (joint, seed, experiment.teacher_recipe, experiment.device, labels)
+        task = repairs.PairTask(teacher, experiment.student, experiment.data, *how)
         return Job(
             made, repairs.train_pair, task, f"{'aligned' if agrees else 'unaligned'} pair, seed {seed}"
         )
@@ -268,17 +252,15 @@ class Plan:
         recipe = replace(recipe, modality_dropout=drop) if drop else recipe
         taught = None if student.teacher is None else self.taught[student.teacher]
         gate = self.gates.get(student.seed)
-        context = replace(
-            experiment.context,
-            gate=gate,
-            others=tuple(self._beside.get(student.teacher, ())) if student.teacher else (),
-        )
+        others = tuple(self._beside.get(student.teacher, ())) if student.teacher else ()
+        context = replace(experiment.context, gate=gate, others=others)
         probe = experiment.probe if not loss.needs_teacher else None
         pruned = None
         if arm.start == "pruned":
             assert student.teacher is not None
             large = self.networks["all", student.teacher.seed]
             pruned = (experiment.teachers["all"], large.tensors, experiment.teacher_recipe)
+        live, augment = self._live(student) if loss.needs_teacher else None, experiment.augment
         made = self._key(
             "student",
             experiment.student,
@@ -291,7 +273,8 @@ class Plan:
             probe=probe,
             removal=experiment.config.removal if len(experiment.looked_at) > 1 or drop else None,
             seed=student.seed,
-            keep=self.keep,
+            keep=student.seed in experiment.seeds,
+            augment=None if augment is None else [augment.describe(), live is not None],
         )
         task = StudentTask(
             experiment.student,
@@ -306,22 +289,29 @@ class Plan:
             experiment.removal(),
             probe,
             pruned,
-            self.keep,
+            student.seed in experiment.seeds,
+            augment,
+            live,
         )
         return Job(made, train_student, task, f"student {arm.name}, seed {student.seed}")
 
+    def _live(self, student: Student) -> tuple[Source, Arrays | None, Recipe] | None:
+        """The network of a student's teacher, where it is asked in every step."""
+        if student.teacher is None or self.experiment.config.teacher_sees == "clean":
+            return None
+        sees = student.teacher.kind.sees
+        network = self.networks.get((sees, student.teacher.seed))
+        return self._source(sees), None if network is None else network.tensors, self._recipe(sees)
+
     def _key(self, role: str, source: Source, recipe: Recipe, **parts: object) -> Key:
-        experiment = self.experiment
         return key(
             role=role,
-            data=experiment.data.fingerprint,
+            data=self.experiment.data.fingerprint,
             model=source.describe(),
             recipe=recipe.as_dict(),
-            device=experiment.device.type,
+            device=self.experiment.device.type,
             torch=torch.__version__.split("+")[0],
+            class_weights=self.experiment.class_weights,
+            absent=self.experiment.config.removal if self.experiment.data.present else None,
             **parts,
         )
-
-
-def _sees(experiment: Experiment, sees: str) -> str:
-    return " + ".join(experiment.modalities.get(sees, (sees,)))

@@ -27,6 +27,7 @@ from mmkd_lab.core.check import LabError, require
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill import TeacherOutputs
+from mmkd_lab.distill.losses.ce import CrossEntropy
 from mmkd_lab.distill.teacher_outputs import identity_of
 from mmkd_lab.experiments.experiment import Experiment
 from mmkd_lab.experiments.jobs import Arrays, JobOutcome
@@ -47,6 +48,7 @@ class PairTask:
         seed: the study's.
         recipe: of the precision.
         device: where.
+        labels: the term that reads the labels; None for that of the task.
     """
 
     teacher: Source
@@ -56,6 +58,7 @@ class PairTask:
     seed: int
     recipe: Recipe
     device: torch.device
+    labels: CrossEntropy | None = None
 
 
 def train_pair(task: PairTask) -> JobOutcome:
@@ -65,7 +68,7 @@ def train_pair(task: PairTask) -> JobOutcome:
         loaded(source, None, stream, task.device, task.recipe).module()
         for source, stream in zip((task.teacher, task.student), streams, strict=True)
     ]
-    trained = align(nets[0], nets[1], task.data, joint=task.joint, seed=streams[1])
+    trained = align(nets[0], nets[1], task.data, joint=task.joint, labels=task.labels, seed=streams[1])
     return JobOutcome(
         {"role": "aligned pair"},
         {
@@ -222,7 +225,14 @@ def untrained(experiment: Experiment) -> tuple[nn.Module, nn.Module, dict[str, t
 def tried(experiment: Experiment) -> Experiment:
     """Whatever is wrong with the channels is found on untrained networks, before hours of training."""
     data, config = experiment.data, experiment.config
-    require(data.task is Task.SINGLE_LABEL, "dataset", data.task.value, "must be single-label data")
+    require(
+        data.task is not Task.DENSE, "dataset", "dense", "must have one answer a sample: maps share no head"
+    )
+    rule, way_out = (
+        "must have every modality of every sample, since a pair is trained on both",
+        ("Take the complete ones: data.select(data.seen(whole=True).nonzero().flatten())."),
+    )
+    require(not data.present, "dataset", list(data.present), rule, way_out)
     edited = [one for one in experiment.arms if one.teacher is not None and one.teacher.training != "alone"]
     if not edited:
         return experiment

@@ -6,7 +6,7 @@ Saved as four files in one folder, the JSON last:
     <name>.svg   the figure
     <name>.png   the figure
     <name>.json  {"format": 1, "name", "title", "verdict", "kind", "options", "provenance", "columns",
-                  "csv_sha256"}
+                  "csv_sha256", "students"}
 
 `kind` names the figure (see `plotting.FIGURES`), 'none' that there is none; `options` are the keyword
 arguments that its function gets besides the table and the title, so that a loaded study draws the same
@@ -45,7 +45,9 @@ from mmkd_lab.core.fingerprint import canonical, digest
 from mmkd_lab.core.places import results_folder
 from mmkd_lab.core.registry import Registry
 from mmkd_lab.experiments import summary
+from mmkd_lab.experiments.exports import NO_FIGURE, Exports
 from mmkd_lab.experiments.shown import compact_table, image
+from mmkd_lab.experiments.students import Students
 
 if TYPE_CHECKING:
     from mmkd_lab.plotting.canvas import LabFigure
@@ -54,12 +56,11 @@ if TYPE_CHECKING:
 FORMAT = 1
 #: What opens a study as a panel: it belongs to a floor above, and enters by this door.
 EXPLORERS: Registry[Callable[..., Any]] = Registry("explorer", home=["mmkd_lab.whatif.explore"])
-#: The kind of a study that is a table alone.
-NO_FIGURE = "none"
 #: Entries of provenance that say when and where a study ran, and what it found; all others determine it.
 FOUND = (
     *("seconds", "versions", "device", "threads", "holds_for", "networks", "notes"),
     *("tuning", "strengths", "reliability", "unreliable", "student_parameters"),  # of KD against MSD
+    *("section_seconds", "left_out_sections"),  # of a diagnosis
     *("channels", "living_removed", "errors", "undefined", "largest_distance_from_published"),
 )
 
@@ -69,7 +70,7 @@ _WAY_OUT = "Run the study again and save it anew"
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class Study(Exports):
     """The outcome of a study.
 
     Args:
@@ -81,6 +82,7 @@ class Study:
         kind: which figure is drawn, a name in `plotting.FIGURES`; 'none' for none.
         options: keyword arguments for the plot function, plain JSON values.
         provenance: parameters, seeds, versions, data fingerprint, device, seconds; plain JSON values.
+        students: where the trained students are kept, see `student`.
 
     Raises:
         LabError: a name unfit for a file, an unknown kind, an empty verdict, a table that is not tidy, or
@@ -94,6 +96,7 @@ class Study:
     kind: str = "arms"
     options: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    students: Students = field(default_factory=Students)
 
     def __post_init__(self) -> None:
         validate_name(self.name)
@@ -180,7 +183,8 @@ class Study:
         table = _read_table(stem.with_name(f"{name}.csv"), head["csv_sha256"], head["columns"])
         keys = ("name", "title", "verdict", "kind", "options", "provenance")
         try:
-            return cls(table=table, **{key: head[key] for key in keys})
+            kept = Students.read(head.get("students", ()))
+            return cls(table=table, students=kept, **{key: head[key] for key in keys})
         except LabError as error:
             rule = f"{error.argument} {error.rule}"
             raise DamagedFile(str(where), error.value, rule, _WAY_OUT) from error
@@ -221,6 +225,7 @@ class Study:
             "provenance": dict(self.provenance),
             "columns": {str(name): _kind(self.table[name]) for name in self.table.columns},
             "csv_sha256": hashlib.sha256(table).hexdigest(),
+            "students": [dict(one) for one in self.students.entries],
         }
         return json.dumps(head, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -17,6 +17,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -127,6 +128,22 @@ class ResultStore:
             if self.damaged == "recompute":
                 return None
             raise
+
+    def named(self, digest: str) -> Result | None:
+        """The entry of a key of which the digest alone is known, as a saved study knows its networks.
+
+        None when it is not stored; errors as `get`'s, and `LabError` for what is no digest.
+        """
+        sound = isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) is not None
+        require(sound, "digest", digest, "must be 64 hex digits")
+        path = self.root / digest[:2] / f"{digest}.json"
+        with reading(path, "must be the JSON of a stored entry", _way_out(path)):
+            content = _content(path)
+            if content is None:
+                return None
+            stated = Key(canonical(json.loads(content)["key"]))
+            require(stated.digest == digest, "key", stated.text, "is stored under a key that is not its own")
+        return self.get(stated)
 
     def put(self, key: Key, metrics: Mapping[str, Any], tensors: Arrays | None = None) -> Result:
         """Store an entry and return what is stored: this one, or the one an earlier writer has put.

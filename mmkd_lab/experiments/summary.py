@@ -9,6 +9,7 @@ import pandas as pd
 
 from mmkd_lab.core.check import LabError, listing, one_of, require
 from mmkd_lab.core.stats import Interval, mean_interval, paired_interval
+from mmkd_lab.training.metrics import METRICS
 
 #: The columns every study's table has; any other column is a sweep (alpha, gamma, ...).
 COLUMNS = ("study", "dataset", "arm", "role", "seed", "split", "metric", "value")
@@ -43,9 +44,11 @@ def _validate_numbers(table: pd.DataFrame) -> None:
 
 
 def primary_metric(table: pd.DataFrame) -> str:
-    """The metric a study is about: accuracy where there is one, else the first in the table."""
+    """The metric a study is about: accuracy where there is one, else the table's first in the order in which
+    metrics were registered."""
     found = list(dict.fromkeys(table["metric"]))
-    return "accuracy" if "accuracy" in found else str(found[0])
+    known = next((name for name in METRICS if name in found), found[0])
+    return "accuracy" if "accuracy" in found else str(known)
 
 
 def summarise(table: pd.DataFrame, *, metric: str | None = None, split: str = "test") -> pd.DataFrame:

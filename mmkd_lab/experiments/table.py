@@ -14,6 +14,7 @@ from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill import TeacherOutputs, calibration_error, effective_sample_size
 from mmkd_lab.distill.saliency import difference
 from mmkd_lab.experiments.networks import SAMPLE_WEIGHTS
+from mmkd_lab.experiments.scoring import scored
 from mmkd_lab.experiments.store import Result
 from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.models import View
@@ -58,9 +59,7 @@ class Table:
     def baseline(self, linear: Mapping[str, Tensor] | None, seed: int, *at: object) -> None:
         """The rows of logistic regression, which has no seed of its own, beside the first of the students."""
         for split, logits in (linear or {}).items():
-            target = self.data.target[self.data.positions(split)].cpu()
-            named = score(logits[None], target, task=self.data.task)
-            mine = {metric: float(value[0]) for metric, value in named.items()}
+            mine = scored(logits[None], self.data, self.data.positions(split))
             self.add(LINEAR, BASELINE, seed, split, mine, *at)
 
     def frame(self) -> pd.DataFrame:
@@ -69,17 +68,23 @@ class Table:
 
 
 def teacher_scores(teacher: TeacherOutputs, data: PairedData) -> dict[str, dict[str, float]]:
-    """{split: {metric: value}} of one teacher (R = 1), on the splits whose samples it knows."""
+    """{split: {metric: value}} of one teacher (R = 1), over the samples of each split that it has answered
+    for; where these are not all, 'answered' is their share in percent."""
     found = {}
-    for split in data.splits:
-        index = data.sample_index[data.positions(split)].cpu()
-        if not bool(torch.isin(index, teacher.index.cpu()).all()):
-            continue
-        named = score(
-            teacher.rows(index).logits.cpu(), data.target[data.positions(split)].cpu(), task=data.task
-        )
-        found[split] = {metric: float(value[0]) for metric, value in named.items()}
+    for split, (many, samples) in teacher.coverage(data).items():
+        if many:
+            where = data.positions(split)
+            there = torch.isin(data.sample_index[where].cpu(), teacher.index.cpu())
+            found[split] = scored(teacher_said(teacher, data, split)[0], data, where[there])
+            found[split] |= {"answered": 100.0 * many / samples} if many < samples else {}
     return found
+
+
+def teacher_said(teacher: TeacherOutputs, data: PairedData, split: str) -> tuple[Tensor, Tensor]:
+    """(1, n, K) logits and the labels of the n samples of a split that a teacher has answered for."""
+    index = data.sample_index[data.positions(split)].to(teacher.index.device)
+    there = torch.isin(index, teacher.index)
+    return teacher.rows(index[there]).logits.cpu(), data.target[data.positions(split)].cpu()[there.cpu()]
 
 
 def said_by_student(result: Result, splits: Sequence[str], views: Sequence[View]) -> Said:
@@ -109,9 +114,14 @@ def metrics(logits: Tensor, target: Tensor, task: Task, teacher: Tensor | None) 
 
     The task's own (see `training.metrics.score`); ece: expected calibration error, points; js: mean
     Jensen-Shannon divergence from the teacher, nats; agreement: same decision as the teacher, percent; w1:
-    Wasserstein-1 distance of the two distributions of `densities`, in probability.
+    Wasserstein-1 distance of the two distributions of `densities`, in probability. In a regression instead
+    apart: root mean squared difference from the teacher, in the unit of the target, the mean over outputs.
     """
     named = {name: float(value[0]) for name, value in score(logits[None], target, task=task).items()}
+    if task is Task.REGRESSION:
+        if teacher is not None:
+            named["apart"] = float((logits - teacher).square().mean(0).sqrt().mean())
+        return named
     named["ece"] = float(calibration_error(logits[None], target, task=task)[0])
     if teacher is None:
         return named
@@ -131,8 +141,10 @@ def densities(logits: Tensor, target: Tensor, task: Task) -> Tensor:
     """The one number per sample whose density is drawn: logits (..., N, K) -> (..., N).
 
     Two classes: the probability of the second. More: the probability of the true class. Multi-label: the
-    probability of every label, (..., N, K).
+    probability of every label, (..., N, K). Regression: the outputs, likewise.
     """
+    if task is Task.REGRESSION:
+        return logits.double()
     if task is Task.MULTI_LABEL:
         return logits.double().sigmoid()
     p = logits.double().softmax(-1)

@@ -15,7 +15,7 @@ from mmkd_lab.experiments.lessons import Student, Teacher
 from mmkd_lab.experiments.plan import Plan
 from mmkd_lab.experiments.runner import Runner
 from mmkd_lab.experiments.store import Result
-from mmkd_lab.training.metrics import score
+from mmkd_lab.training.metrics import cost_of, goodness, score
 
 #: The seeds that rates and strengths are chosen with; no seed of a study is among them.
 TUNING = tuple(derive(i, "kd_vs_msd", "tuning") for i in range(3))
@@ -29,9 +29,9 @@ class Tried:
     Args:
         choice: what is chosen, a learning rate or a method's strength.
         value: the candidate.
-        metric: the task's first metric; larger is better.
-        val: its mean.
-        nll: the mean negative log-likelihood, which decides between equal `val`.
+        metric: that which selects epochs, the task's first unless the recipe names another.
+        val: its mean, negative where less is better.
+        nll: the mean negative log-likelihood (rmse in a regression), which decides between equal `val`.
         n: seeds.
     """
 
@@ -156,6 +156,7 @@ def tried(choice: str, value: float, experiment: Experiment, logits: Sequence[to
     named: Mapping[str, torch.Tensor] = score(
         torch.stack([one.cpu() for one in logits]), target, task=experiment.data.task
     )
-    metric = next(iter(named))
-    means = fmean(named[metric].tolist()), fmean(named["nll"].tolist())
+    metric = experiment.student_recipe.select_metric or next(iter(named))
+    cost = named[cost_of(experiment.data.task)]
+    means = fmean(goodness(named, metric).tolist()), fmean(cost.tolist())
     return Tried(choice, value, metric, *means, len(logits))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mmkd_lab.core.check import LabError, flat, listing, of_type, require
 from mmkd_lab.data.text import PAD
-from mmkd_lab.models.layers import Wrapper, named_layers
+from mmkd_lab.models.layers import Wrapper, in_unit, named_layers
 from mmkd_lab.models.removal import are_ids, modality_names
 
 #: How often a module that draws random numbers in evaluation is asked whether they matter.
@@ -104,7 +104,7 @@ class ModelAdapter(Wrapper):
         logits = _logits(self.calling(self.module, given))
         if logits is None:
             raise LabError("module", self.architecture, "must answer with logits, in training too")
-        return logits
+        return in_unit(self, logits)
 
     def prepare(self, x: Mapping[str, Tensor], *, argument: str = "module") -> None:
         """Find out how the module is called, by trying it on a few samples, and look at its answer.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mmkd_lab.core.check import LabError, of_type, require, whole
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.text import PAD
-from mmkd_lab.models.layers import Wrapper
+from mmkd_lab.models.layers import Wrapper, in_unit
 from mmkd_lab.models.removal import ATTENTION, REMOVALS, VALUES, kept_key
 
 _TEXT = ("input_ids", "attention_mask", "token_type_ids")
@@ -122,7 +122,7 @@ class _Tower(nn.Module):
             raise LabError(f"x[{self.text!r}]", str(error), rule, "Use the model's own tokeniser.") from error
         pooled = getattr(out, "pooler_output", None)
         logits: Tensor = self.head(out.last_hidden_state[:, 0] if pooled is None else pooled)
-        return logits
+        return in_unit(self, logits)
 
     def _words(self, ids: Tensor, stays: Tensor | None) -> tuple[Tensor, Tensor]:
         """Ids (B, L') with [CLS] and [SEP], and where they may be attended to, (B, L') bool."""

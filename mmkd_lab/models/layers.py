@@ -50,6 +50,20 @@ class Wrapper(nn.Module):
         require(not masks, "removal", masks, rule, f"Use {listing(self.removals)}.")
 
 
+def set_unit(net: nn.Module, shift: Tensor, scale: Tensor) -> None:
+    """Let a module keep the unit of its outputs, (K,) each, as buffers that travel with its weights."""
+    net.register_buffer("unit_shift", shift.clone())
+    net.register_buffer("unit_scale", scale.clone())
+
+
+def in_unit(net: nn.Module, answer: Tensor) -> Tensor:
+    """What a module answers, in its unit where it has one."""
+    if "unit_scale" not in net._buffers:
+        return answer
+    scale, shift = net.get_buffer("unit_scale"), net.get_buffer("unit_shift")
+    return answer * scale.to(answer) + shift.to(answer)
+
+
 def named_layers(net: nn.Module) -> dict[str, nn.Module]:
     """{name: layer}, by the names that the network's author gave; an adapter's own name is left out."""
     held = net.module if isinstance(net, Wrapper) else net

@@ -13,13 +13,25 @@ from mmkd_lab.models.axes import scale_shape
 from mmkd_lab.models.encode import encoder, resolve
 from mmkd_lab.models.fusion import Attention, Late, Mid
 from mmkd_lab.models.initialise import initialise
-from mmkd_lab.models.layers import HEAD, features_at
+from mmkd_lab.models.layers import HEAD, features_at, in_unit, set_unit
 from mmkd_lab.models.removal import ATTENTION, LEARNED, REMOVALS, are_ids, kept_key
 from mmkd_lab.models.single_stream import SingleStream
 from mmkd_lab.models.spec import NetSpec
 from mmkd_lab.models.tokens import tokens
 
 Shapes = Mapping[str, Sequence[int]]
+
+
+class Head(nn.Linear):
+    """A linear layer whose outputs may be given a unit: z -> z · scale + shift, both (K,)."""
+
+    def set_unit(self, shift: Tensor, scale: Tensor) -> None:
+        """Answer in these units from now on."""
+        set_unit(self, shift.to(self.weight), scale.to(self.weight))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, F) -> (B, K)."""
+        return in_unit(self, super().forward(input))
 
 
 class MultimodalNet(nn.Module):
@@ -38,7 +50,7 @@ class MultimodalNet(nn.Module):
         self.shapes = {name: _sides(name, shapes[name]) for name in self.modalities}
         self.num_outputs = whole("num_outputs", num_outputs)
         self.fusion = _fusion(spec, self.shapes)
-        self.head = nn.Linear(self.fusion.out_features, num_outputs)
+        self.head = Head(self.fusion.out_features, num_outputs)
         for i, name in enumerate(self.modalities):
             if name in spec.token_counts:
                 continue

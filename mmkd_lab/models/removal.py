@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mmkd_lab.core.check import LabError, flat, listing, one_of, require
 from mmkd_lab.core.seed import derive
+from mmkd_lab.data.on_demand import Values
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.models.views import View
 
@@ -23,6 +24,7 @@ REMOVALS = ("zeros", "mean", "attention", "permutation", "learned")
 #: The removals that replace values, and so need nothing of the network.
 VALUES = ("zeros", "mean", "permutation")
 _KEPT = " kept for "
+_ROWS = 512  # rows that a mean is summed over at once
 _FOR_TEXT = "Use zeros, attention, permutation or learned."
 
 
@@ -36,8 +38,9 @@ def modality_names(x: Mapping[str, Tensor]) -> tuple[str, ...]:
     return tuple(sorted(name for name in x if _KEPT not in name))
 
 
-def are_ids(values: Tensor) -> bool:
-    """Whether a modality is text: int64 are token ids, smaller integers are numbers stored in little room."""
+def are_ids(values: Values) -> bool:
+    """Whether a modality is text: int64 are token ids, smaller integers are numbers stored in little room,
+    uint8 for example pictures."""
     return values.dtype == torch.int64
 
 
@@ -105,8 +108,12 @@ class Mean(Removal):
         """The means over the training split of `data`, and over nothing else."""
         positions = data.positions("train")
         numbers = [name for name, values in data.modalities.items() if not are_ids(values)]
-        wide = data.batch(positions, numbers, dtype=torch.float64)
-        return cls({name: values.double().mean(0) for name, values in wide.items()})
+        total: dict[str, Tensor] = {}
+        for part in torch.split(positions, _ROWS):
+            for name, values in data.batch(part, numbers, dtype=torch.float64).items():
+                sums = values.double().sum(0)
+                total[name] = total[name] + sums if name in total else sums
+        return cls({name: values / int(data.seen([name])[positions].sum()) for name, values in total.items()})
 
     def _instead(self, values: Tensor, name: str, stays: Tensor) -> Tensor:
         if are_ids(values):

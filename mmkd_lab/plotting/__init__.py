@@ -2,10 +2,12 @@
 
 from mmkd_lab.plotting.attribution import maps_figure, saliency_figure
 from mmkd_lab.plotting.canvas import LabFigure
+from mmkd_lab.plotting.diagnosis import diagnosis_figure
 from mmkd_lab.plotting.figures import FIGURES, register_figure
 from mmkd_lab.plotting.intervals import REFERENCE, Panel, Row, Values, interval_figure
 from mmkd_lab.plotting.pairs import pairs_figure
 from mmkd_lab.plotting.palette import style_of
+from mmkd_lab.plotting.report import ReportSection, write_report
 from mmkd_lab.plotting.sharing import sharing_figure
 from mmkd_lab.plotting.studies import (
     arms_figure,
@@ -24,11 +26,13 @@ __all__ = [
     "REFERENCE",
     "LabFigure",
     "Panel",
+    "ReportSection",
     "Row",
     "Values",
     "arms_figure",
     "controls_figure",
     "density_figure",
+    "diagnosis_figure",
     "interval_figure",
     "maps_figure",
     "msd_figure",
@@ -44,4 +48,5 @@ __all__ = [
     "sweep_figure",
     "venn_figure",
     "weights_figure",
+    "write_report",
 ]

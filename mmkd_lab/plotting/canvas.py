@@ -127,6 +127,10 @@ class LabFigure(Figure):
         (few if worst <= _UNSEEN else full).save(held, format="PNG", optimize=True)
         return held.getvalue()
 
+    def svg(self) -> bytes:
+        """The drawing as an SVG file's bytes: the same for the same table and versions."""
+        return self._bytes("svg", {"Date": None, "Creator": "mmkd_lab"})
+
     def save(self, path: Path | str) -> Path:
         """Write the figure, atomically.
 
@@ -139,10 +143,7 @@ class LabFigure(Figure):
 
     def write(self, path: Path) -> Path:
         """The same for a path that is known to be sound; what the system refuses is an `OSError`."""
-        svg = path.suffix == ".svg"
-        return write_bytes(
-            path, self._bytes("svg", {"Date": None, "Creator": "mmkd_lab"}) if svg else self.png()
-        )
+        return write_bytes(path, self.svg() if path.suffix == ".svg" else self.png())
 
     def __repr__(self) -> str:
         width, height = self.get_size_inches()

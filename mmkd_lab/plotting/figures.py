@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 #: function(table, *, title, **options) -> LabFigure
 Draw = Callable[..., "LabFigure"]
-_HOME = ("mmkd_lab.plotting.studies", "mmkd_lab.plotting.sweep", "mmkd_lab.plotting.sharing")
+_HOME = tuple(f"mmkd_lab.plotting.{one}" for one in ("studies", "sweep", "sharing", "diagnosis"))
 FIGURES: Registry[Draw] = Registry("figure", home=_HOME)
 #: `@register_figure(kind)` on such a function: studies of this kind are drawn by it.
 register_figure = FIGURES.register

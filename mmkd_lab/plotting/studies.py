@@ -75,7 +75,8 @@ def arms_figure(
     worth = _worth(f"Student minus {_label(reference)}", part, reference, measure)
     named, note = title or _finding(part, reference), tables.seeds_note(part)
     if _linear(part) is not None:
-        note += " Dotted: logistic regression on the student's input."
+        kind = "ridge" if metric in ("r2", "rmse", "mae") else "logistic"
+        note += f" Dotted: {kind} regression on the student's input."
     return interval_figure(_rows(arms_of(part)), [*levels, worth], title=named, note=note)
 
 

@@ -17,7 +17,7 @@ from mmkd_lab.core.check import LabError, listing, of_type, one_of, require
 from mmkd_lab.plotting import palette
 
 COLUMNS = ("study", "dataset", "arm", "role", "seed", "split", "metric", "value")
-_SHARES = ("accuracy", "macro_f1", "micro_f1", "miou", "pixel_accuracy", "agreement")
+_SHARES = (*("accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "miou", "pixel_accuracy", "agreement"),)
 #: metric -> what an axis calls it, its unit, and the unit of a difference; of others no unit is known.
 _METRICS = {
     **dict.fromkeys(_SHARES, ("", "%", "points")),
@@ -25,8 +25,10 @@ _METRICS = {
     "js": ("divergence", "nats", "nats"),
     "ece": ("calibration error", "points", "points"),
     "w1": ("Wasserstein-1", "", ""),
+    "r2": ("R²", "%", "points"),
+    "apart": ("difference from the teacher", "", ""),
 }
-_LOWER = ("nll", "js", "ece", "w1")
+_LOWER = ("nll", "js", "ece", "w1", "rmse", "mae", "apart")
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,11 @@ class Measure:
 
 def measure_of(metric: str, split: str = "test") -> Measure:
     """A metric on a split, with its units."""
-    name, unit, apart = _METRICS.get(metric, ("", "", ""))
-    name = f"{split} {name or metric.replace('_', ' ')}"
+    bare, _, part = metric.partition(" (")
+    name, unit, apart = _METRICS.get(bare, ("", "", ""))
+    name = f"{split} {name or bare.replace('_', ' ')}{part and f' ({part}'}"
     label, points = (f" ({one})" if one else "" for one in (unit, apart))
-    sides = ("better", "worse") if metric in _LOWER else ("worse", "better")
+    sides = ("better", "worse") if bare in _LOWER else ("worse", "better")
     whole, percent, is_share = f"difference in {name}{points}", apart == "points", unit == "%"
     return Measure(metric, split, name + label, whole, points, sides, percent, is_share)
 

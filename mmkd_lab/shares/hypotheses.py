@@ -12,10 +12,13 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from mmkd_lab.core.check import require
 from mmkd_lab.core.registry import Registry
+from mmkd_lab.data.task import Task
 from mmkd_lab.shares.samples import Floats
+from mmkd_lab.training.metrics import first_of, score
 
 Numbers = npt.NDArray[np.floating]
 Labels = npt.NDArray[np.int64]
@@ -37,7 +40,8 @@ class TaughtStudent:
         teacher_logits: (N, K).
         student_features: (N, e) of the untaught student.
         student_logits: (N, K).
-        target: (N,) classes.
+        target: (N,) classes; (N, K) several labels or numbers.
+        task: what the target is.
     """
 
     dataset: str
@@ -54,6 +58,7 @@ class TaughtStudent:
     student_features: Numbers
     student_logits: Numbers
     target: Labels
+    task: Task = Task.SINGLE_LABEL
 
     def __repr__(self) -> str:
         at = "" if self.ratio is None else f", {self.ratio:.0%} removed, draw {self.draw}"
@@ -96,9 +101,13 @@ def non_target_divergence(teacher: Numbers, student: Numbers, target: Labels) ->
     Both softmaxes of logits (N, K) are renormalised without the class of `target` (N,). The hypothesis: the
     smaller, the better the student. Source: Chen et al. 2024, arXiv 2409.02438 (NTDH).
 
-    Raises `LabError` for two classes, where one is left and the divergence always 0.
+    Raises `LabError` for several labels or numbers, and for two classes, where one is left and the divergence
+    always 0.
     """
     n, k = teacher.shape
+    require(
+        target.ndim == 1, "target", target.shape, "must be one class a sample, to leave out of the others"
+    )
     require(k >= 3, "teacher", (n, k), "must have at least three classes, or no two of them are non-target")
     others = np.arange(k) != target[:, None]
     p, q = (_log_softmax(x[others].reshape(n, k - 1)) for x in (teacher, student))
@@ -127,21 +136,28 @@ def representation_margin(teacher: Numbers, student: Numbers, target: Labels, *,
     """CCH's number: I(H1; H2) - I(H2; Y) in nats, H1 (N, d) the teacher's features, H2 (N, e) the student's.
 
     The hypothesis: distillation helps where it is above 0. Both by `gaussian_information`, with the labels
-    (N,) one-hot, so that the two are estimated alike; the second is no bound on the true I(H2; Y), which
-    cannot exceed the labels' entropy. The theory is for jointly Gaussian regression. Source: Xie, Xu and
-    Sanguinetti 2025, arXiv 2510.13182 (CCH).
+    (N,) one-hot (several labels or numbers as they are), so that the two are estimated alike; the second is
+    no bound on the true I(H2; Y), which cannot exceed the labels' entropy. The theory is for jointly Gaussian
+    regression. Source: Xie, Xu and Sanguinetti 2025, arXiv 2510.13182 (CCH).
     """
-    y = np.eye(classes)[target]
+    y = np.asarray(np.eye(classes)[target] if target.ndim == 1 else target, dtype=np.float64)
     return gaussian_information(teacher, student) - gaussian_information(student, y)
 
 
-def accuracy(logits: Numbers, target: Labels) -> float:
-    """The teacher's accuracy in percent: the plain belief that a better teacher makes a better student."""
-    return float(100.0 * (logits.argmax(axis=1) == target).mean())
+def accuracy(logits: Numbers, target: Labels, task: Task = Task.SINGLE_LABEL) -> float:
+    """The teacher's accuracy in percent: the plain belief that a better teacher makes a better student. Of
+    other tasks their first metric, macro F1 or R2."""
+    named = score(torch.from_numpy(np.array(logits))[None], torch.from_numpy(np.array(target)), task=task)
+    return float(named[first_of(task)][0])
 
 
-def entropy(logits: Numbers) -> float:
-    """Mean entropy of the softmax in nats: softer targets say more (Hinton et al. 2015, section 2)."""
+def entropy(logits: Numbers, task: Task = Task.SINGLE_LABEL) -> float:
+    """Mean entropy of the softmax in nats: softer targets say more (Hinton et al. 2015, section 2). Of
+    several labels the sum of theirs. Raises `LabError` for a regression."""
+    require(task is not Task.REGRESSION, "task", task.value, "has no classes whose law could be soft")
+    if task is Task.MULTI_LABEL:
+        z = np.asarray(logits, dtype=np.float64)
+        return float((np.logaddexp(0, z) - z / (1 + np.exp(-z))).sum(axis=1).mean())
     log_p = _log_softmax(logits)
     return float(-(np.exp(log_p) * log_p).sum(axis=1).mean())
 
@@ -201,8 +217,8 @@ register_rival("information_margin", foretells_sign=True)(
         run.teacher_features, run.student_features, run.target, classes=run.teacher_logits.shape[1]
     )
 )
-register_rival("teacher_accuracy")(lambda run: accuracy(run.teacher_logits, run.target))
-register_rival("teacher_entropy")(lambda run: entropy(run.teacher_logits))
+register_rival("teacher_accuracy")(lambda run: accuracy(run.teacher_logits, run.target, run.task))
+register_rival("teacher_entropy")(lambda run: entropy(run.teacher_logits, run.task))
 register_rival("cka", words="CKA")(lambda run: linear_cka(run.teacher_features, run.student_features))
 
 

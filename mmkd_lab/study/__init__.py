@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmkd_lab.study.crowds import crowd_students, crowd_teacher
+    from mmkd_lab.study.diagnosis.run import diagnose
     from mmkd_lab.study.failure import failure_cases
+    from mmkd_lab.study.filtered import filtered_answers
     from mmkd_lab.study.msd import kd_vs_msd
     from mmkd_lab.study.recovery import known_shares
     from mmkd_lab.study.repair import repair_teachers
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
 _WHERE = {
     "crowd_students": "crowds",
     "crowd_teacher": "crowds",
+    "diagnose": "diagnosis.run",
     "failure_cases": "failure",
     "figure2": "worlds",
     "figure3": "worlds",
+    "filtered_answers": "filtered",
     "kd_vs_msd": "msd",
     "known_shares": "recovery",
     "modality_shares": "sharing",
@@ -37,9 +41,11 @@ _WHERE = {
 __all__ = [
     "crowd_students",
     "crowd_teacher",
+    "diagnose",
     "failure_cases",
     "figure2",
     "figure3",
+    "filtered_answers",
     "kd_vs_msd",
     "known_shares",
     "modality_shares",

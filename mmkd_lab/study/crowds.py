@@ -31,6 +31,7 @@ from mmkd_lab.experiments.report import file_name, provenance
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.experiments.session import session
 from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.experiments.students import Students
 from mmkd_lab.experiments.summary import summarise
 from mmkd_lab.experiments.table import Table, teacher_scores
 from mmkd_lab.models import NetSpec
@@ -114,7 +115,7 @@ def crowd_students(
     other = "face" if student == "voice" else "voice"
     senses = {"um_kd": student, "cm_kd": other, "mm_kd": "audiovisual"}
     folder = None if mirror is None else str(mirror)
-    tables, made = [], dict[str, object]()
+    tables, plans, made = [], list[Plan](), dict[str, object]()
     with session(len(numbers) * len(ARMS), store=store, jobs=jobs, progress=progress) as runner:
         for seed in numbers:
             data = datasets.load("crema_votes", senses=("voice", "face"), seed=seed, mirror=folder)
@@ -133,8 +134,8 @@ def crowd_students(
                 options=given,
                 known=(),
             )
-            plan = Plan(experiment, runner)
-            tables.append(_table(plan, crowds["audiovisual"]))
+            plans.append(Plan(experiment, runner))
+            tables.append(_table(plans[-1], crowds["audiovisual"]))
             made = provenance(experiment, dict(runner.counts), started)
     table = pd.concat(tables, ignore_index=True)
     return Study(
@@ -145,6 +146,7 @@ def crowd_students(
         kind="arms",
         options={"metric": "accuracy", "reference": "no_kd"},
         provenance={**made, "student": student, "seeds": list(numbers), "smoothing": SMOOTHING},
+        students=Students.of_plan(*plans),
     )
 
 

@@ -17,15 +17,26 @@ import pandas as pd
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.experiments.build import crossmodal
 from mmkd_lab.experiments.checks import Checked, checked
-from mmkd_lab.experiments.claims import ALONE, Claim, claim, clauses, headline, label, ordered
-from mmkd_lab.experiments.experiment import Experiment
+from mmkd_lab.experiments.claims import (
+    ALONE,
+    Claim,
+    called,
+    claim,
+    clauses,
+    headline,
+    label,
+    ordered,
+    unit_of,
+)
+from mmkd_lab.experiments.experiment import Experiment, Names
 from mmkd_lab.experiments.lessons import Student, teachers_of
-from mmkd_lab.experiments.plain import LINEAR, plain
+from mmkd_lab.experiments.plain import line, plain
 from mmkd_lab.experiments.plan import Plan
 from mmkd_lab.experiments.report import file_name, provenance
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.experiments.session import session
 from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.experiments.students import Students
 from mmkd_lab.experiments.summary import primary_metric
 from mmkd_lab.experiments.table import Table, teacher_scores
 
@@ -36,8 +47,8 @@ ARMS = ("no_kd", "um_kd", "cm_kd", "mm_kd", "kl_only")
 def failure_cases(
     dataset: str | PairedData,
     *,
-    student: str,
-    teacher: str | None = None,
+    student: Names,
+    teacher: Names | None = None,
     arms: Sequence[str] | None = None,
     seeds: Iterable[int] | None = None,
     student_model: object = None,
@@ -55,24 +66,27 @@ def failure_cases(
 
     Args:
         dataset: a name for `data.load`, with the profile's parameters, or your own paired data, used whole.
-        student: the modality the student sees.
-        teacher: the modality the crossmodal teacher sees; may be left out when there are only two.
+        student: the modality that the student sees, or several: ("a", "b") or "a + b".
+        teacher: that or those that the crossmodal teacher sees, any but exactly the student's; may be left
+            out when there is one beside the student's.
         arms: names of registered arms; by default those of `ARMS` that can be had.
         seeds: distinct whole numbers; the profile's number of seeds by default.
         student_model: a NetSpec, a function that gives a fresh module, or a module; see `training.sources`.
-        teacher_model: the same, or a table of outputs; or {'student' | 'other' | 'all': one of these}, by
-            what the teacher sees. A trained module and a table stand for the crossmodal teacher alone.
+        teacher_model: the same, or a table of answers, complete or not, see `distill.read_answers`; or
+            {'student' | 'other' | 'all': one of these}, by what the teacher sees. A trained module and a
+            table stand for the crossmodal teacher alone.
         store: where finished networks are kept; the default store when None.
         jobs: how many networks are trained at a time, in processes; see README for clusters.
         progress: show a progress bar over networks.
         options: see `experiments.Config`: profile, recipe, teacher_recipe, kd_weight (rho of
             (1 - rho) CE + rho T² KL; 0.5 and T = 4 are the starting values of the open benchmark MST-Distill,
-            Li et al. 2025), temperature, convention, device.
+            Li et al. 2025), temperature, convention, metric, device.
 
     Returns:
-        a study of kind 'arms'. Accuracy in percent, nll in nats, for every split; the verdict is about test.
-        The row 'linear', of role 'baseline', is logistic regression on the student's input, where that can be
-        had. `provenance['notes']` says what is wrong with the networks, see `experiments.checks`.
+        a study of kind 'arms'. Accuracy in percent, nll in nats, for every split (in a regression R2 in
+        percent, rmse and mae in the target's unit); the verdict is about test. The row 'linear', of role
+        'baseline', is logistic regression (ridge) on the student's input, where that can be had.
+        `provenance['notes']` says what is wrong with the networks, see `experiments.checks`.
 
     Raises:
         LabError: an unknown dataset, modality, arm, option or profile; fewer than two modalities; repeated
@@ -96,20 +110,23 @@ def failure_cases(
     with session(total, store=store, jobs=jobs, progress=progress) as runner:
         plan = Plan(experiment, runner)
         table, found = train(plan)
-    views = {arm: " + ".join(experiment.modalities[kind]) for arm, kind in _sees(experiment).items()}
+    metric = experiment.config.metric or primary_metric(table)
+    who = experiment.seen_by("student")
+    views = {arm: experiment.seen_by(kind) for arm, kind in _sees(experiment).items()}
     return Study(
-        name=file_name(NAME, experiment.data.name, student),
-        title=title(table, student=student) + found.caution,
+        name=file_name(NAME, experiment.data.name, *experiment.modalities["student"]),
+        title=title(table, student=who, metric=metric) + found.caution,
         table=table,
-        verdict=verdict(table, student=student, views=views) + found.beside,
+        verdict=verdict(table, student=who, views=views, metric=metric) + found.beside,
         kind="arms",
-        options={"metric": primary_metric(table)},
+        options={"metric": metric},
         provenance={
             **provenance(experiment, dict(runner.counts), started),
-            "student": student,
-            "teacher": experiment.modalities["other"][0],
+            "student": who,
+            "teacher": experiment.seen_by("other"),
             "notes": found.notes,
         },
+        students=Students.of_plan(plan),
     )
 
 
@@ -140,7 +157,7 @@ def train(plan: Plan) -> tuple[pd.DataFrame, Checked]:
             table.scores(arm.name, "teacher", teacher.seed, scores)
         for seed in experiment.seeds:
             table.scores(arm.name, "student", seed, next(each).metrics["scores"])
-    table.baseline(others.get(LINEAR), experiment.seeds[0])
+    table.baseline(line(others), experiment.seeds[0])
     return table.frame(), found
 
 
@@ -149,24 +166,29 @@ def _sees(experiment: Experiment) -> dict[str, str]:
 
 
 def claims(
-    table: pd.DataFrame, *, student: str, views: Mapping[str, str]
+    table: pd.DataFrame, *, student: str, views: Mapping[str, str], metric: str | None = None
 ) -> list[tuple[str, list[Claim], list[Claim]]]:
     """[(arm, what is claimed of its teacher, of its student)], the largest shown effect on a student first.
 
     `views` says what each arm's teacher sees. Students are compared with unimodal KD's and no KD's, or with
-    the first arm's where there is neither; teachers that see something else with unimodal KD's.
+    the first arm's where there is neither; teachers that see something else with unimodal KD's. `metric` is
+    the primary one when None.
     """
-    of = {role: list(dict.fromkeys(table[table["role"] == role]["arm"])) for role in ("teacher", "student")}
+    test = table[table["split"] == "test"]
+    of = {role: list(dict.fromkeys(test[test["role"] == role]["arm"])) for role in ("teacher", "student")}
+    # Scores over other samples are no scores to compare.
+    partial = set(test[test["metric"] == "answered"]["arm"])
     found = []
     for arm in (name for name in of["student"] if name != "no_kd"):
         controls = [one for one in _controls(of["student"]) if one != arm]
         whose = {**{one: f"{label(one)}'s" for one in controls}, arm: "its student"}
         teacher, sees = [], views.get(arm, student)
-        if sees != student and {arm, "um_kd"} <= set(of["teacher"]):
+        if sees != student and {arm, "um_kd"} <= set(of["teacher"]) - partial:
             names = {arm: f"the {sees} teacher", "um_kd": f"the {student} teacher"}
-            teacher.append(claim(table, arm, "um_kd", role="teacher", names=names))
+            teacher.append(claim(table, arm, "um_kd", role="teacher", names=names, metric=metric))
         if controls:
-            found.append((arm, teacher, ordered([claim(table, arm, one, names=whose) for one in controls])))
+            said = [claim(table, arm, one, names=whose, metric=metric) for one in controls]
+            found.append((arm, teacher, ordered(said)))
     first = ordered([students[0] for _, _, students in found])
     return sorted(found, key=lambda one: first.index(one[2][0]))
 
@@ -179,8 +201,10 @@ def _controls(students: Sequence[str]) -> list[str]:
 def outcome(teacher: Sequence[Claim], students: Sequence[Claim]) -> str:
     """What an arm's claims say together of the failure case: whose student is compared with whose."""
     by = {one.control: one for one in students}
-    if not teacher or "um_kd" not in by:
+    if "um_kd" not in by:
         return "no test of the failure case, which needs unimodal KD"
+    if not teacher:
+        return "no test of the failure case, since its teacher has not answered for all of test"
     (taught,), over = teacher, by["um_kd"]
     if taught.side == 0 or (taught.side < 0 and over.side <= 0):
         return "no test of the failure case, since its teacher is not shown to be the stronger one"
@@ -194,23 +218,25 @@ def outcome(teacher: Sequence[Claim], students: Sequence[Claim]) -> str:
     return f"the {this} teacher made a better student than the {other} one{alone}"
 
 
-def verdict(table: pd.DataFrame, *, student: str, views: Mapping[str, str]) -> str:
-    """Every arm with all its numbers and what they say together; `views` as in `claims`."""
-    metric, n = primary_metric(table), table["seed"].nunique()
-    lead = f"On {table['dataset'].iloc[0]} ({student} student, {n} seed{'s' if n > 1 else ''}, test {metric})"
+def verdict(table: pd.DataFrame, *, student: str, views: Mapping[str, str], metric: str | None = None) -> str:
+    """Every arm with all its numbers and what they say together; `views` and `metric` as in `claims`."""
+    metric, n = metric or primary_metric(table), table["seed"].nunique()
+    plural = "s" if n > 1 else ""
+    lead = f"On {table['dataset'].iloc[0]} ({student} student, {n} seed{plural}, test {called(metric)})"
     said = []
-    for arm, teacher, students in claims(table, student=student, views=views):
+    for arm, teacher, students in claims(table, student=student, views=views, metric=metric):
         tested = n > 1 and views.get(arm, student) != student
         what = f"; {outcome(teacher, students)}" if tested else ""
         said.append(f"{label(arm)}: {', '.join([*clauses(teacher), *clauses(students)])}{what}")
     if not said:
         return f"{lead}, nothing is compared."
-    return f"{lead}, in points. {'. '.join(said)}{'' if n > 1 else f'; {ALONE}'}."
+    return f"{lead}, in {unit_of(metric)}. {'. '.join(said)}{'' if n > 1 else f'; {ALONE}'}."
 
 
-def title(table: pd.DataFrame, *, student: str) -> str:
+def title(table: pd.DataFrame, *, student: str, metric: str | None = None) -> str:
     """The largest shown difference from unimodal KD, or from no KD where none from that is shown."""
-    every = [one for _, _, students in claims(table, student=student, views={}) for one in students]
+    found = claims(table, student=student, views={}, metric=metric)
+    every = [one for _, _, students in found for one in students]
     some = [one for one in every if one.control == "um_kd" and one.side] or every
     lead = f"{table['dataset'].iloc[0]}, {student} student"
     return headline(lead, [replace(one, names={}) for one in some])

@@ -25,13 +25,15 @@ from mmkd_lab.experiments.checks import Checked, checked
 from mmkd_lab.experiments.config import MSD_OPTIONS
 from mmkd_lab.experiments.experiment import Experiment
 from mmkd_lab.experiments.lessons import Student, Teacher, teachers_of
-from mmkd_lab.experiments.plain import LINEAR, plain
+from mmkd_lab.experiments.plain import line, plain
 from mmkd_lab.experiments.plan import Plan
 from mmkd_lab.experiments.report import file_name, provenance
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.experiments.runner import Runner
+from mmkd_lab.experiments.scoring import scored
 from mmkd_lab.experiments.session import session
 from mmkd_lab.experiments.store import Result, ResultStore
+from mmkd_lab.experiments.students import Students
 from mmkd_lab.experiments.table import (
     Said,
     Table,
@@ -132,8 +134,9 @@ def kd_vs_msd(
     view) and 'kd_drop' (no further view at all).
 
     Args:
-        dataset, seeds, student_model, teacher_model, store, jobs, progress: as in `failure_cases`. A trained
-            module and a table stand for the teacher that sees everything.
+        dataset, seeds, student_model, teacher_model, store, jobs, progress: as in `failure_cases`; some of
+            the modalities are `data.only("a", "b")`. A trained module and a table stand for the teacher that
+            sees everything.
         arms: 'kd' among them; None for all of `ARMS` that can be had: what cannot, and why, is
             `provenance['left_out']`.
         options: see `experiments.Config`: those of `failure_cases`, and removal, aux, weighting, learned,
@@ -182,6 +185,7 @@ class Ran:
     results: dict[str, list[Result]]
     others: Mapping[str, Mapping[str, Tensor]]
     found: Checked
+    students: Students
 
 
 def _run(experiment: Experiment, runner: Runner) -> Ran:
@@ -215,7 +219,8 @@ def _run(experiment: Experiment, runner: Runner) -> Ran:
         others,
     )
     every = [*paces, *tried]
-    return Ran(experiment, said, known, unreliable, dict(chosen), every, by_arm, others, found)
+    students = Students.of_plan(plan)
+    return Ran(experiment, said, known, unreliable, dict(chosen), every, by_arm, others, found, students)
 
 
 def _stacked(plan: Plan, teachers: Sequence[Teacher]) -> TeacherOutputs:
@@ -243,23 +248,26 @@ def _study(ran: Ran, made: dict[str, object]) -> MsdStudy:
     experiment, data = ran.experiment, ran.experiment.data
     table, outputs = _table(ran)
     views = [view.label for view in experiment.looked_at]
+    metric = experiment.config.metric or summary.primary_metric(table)
     instance = {arm: ran.results[arm] for arm in BY_INSTANCE if arm in ran.results}
     return MsdStudy(
         name=file_name(NAME, data.name),
-        title=title(table, views=views) + ran.found.caution,
+        title=title(table, views=views, metric=metric) + ran.found.caution,
         table=table,
-        verdict=verdict(table, views=views, removal=experiment.config.removal) + ran.found.beside,
+        verdict=verdict(table, views=views, removal=experiment.config.removal, metric=metric)
+        + ran.found.beside,
         kind="msd",
-        options={"metric": summary.primary_metric(table), "views": views},
+        options={"metric": metric, "views": views},
         provenance={
             **made,
             "notes": [*notes(experiment, ran.tried, table), *ran.found.notes],
             "strengths": ran.strengths,
             "tuning": [asdict(one) for one in ran.tried],
-            "reliability": ran.reliability.round(6).to_dict("records"),
+            "reliability": ran.reliability.dropna(axis=1).round(6).to_dict("records"),
             "unreliable": ran.unreliable,
             "student_parameters": ran.results["kd"][0].metrics["parameters"],
         },
+        students=ran.students,
         reliability=ran.reliability,
         weights_over_time=weights_over_time(ran.results, experiment.seeds),
         weights_by_sample=weights_by_sample(instance, experiment.seeds, data),
@@ -287,7 +295,7 @@ def _table(ran: Ran) -> tuple[pd.DataFrame, dict[str, dict[str, Tensor]]]:
             table.add(
                 arm, "student", seed, "train", {"seconds_per_step": mine, "steps_of_kd": mine / its}, full
             )
-    table.baseline(ran.others.get(LINEAR), seeds[0], full)
+    table.baseline(line(ran.others), seeds[0], full)
     known = [v.label for v in views if all(v.label in one["test"] for one in heard["teacher"])]
     outputs = {
         arm: {
@@ -307,6 +315,8 @@ def _network(table: Table, arm: str, role: str, seed: int, said: Said, teacher: 
         for view, logits in by_view.items():
             against = None if teacher is None or split != "test" else teacher[split].get(view)
             named = metrics(logits, target, data.task, against)
+            if split == "test" and data.present:
+                named |= scored(logits[None], data, data.positions(split))
             if split != "test":
-                named.pop("ece")
+                named.pop("ece", None)
             table.add(arm, role, seed, split, named, view)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mmkd_lab.data.task import META
 from mmkd_lab.experiments import summary
-from mmkd_lab.experiments.claims import Claim, claim, headline, label, ordered, sentence
+from mmkd_lab.experiments.claims import Claim, called, claim, headline, label, ordered, sentence, unit_of
 from mmkd_lab.experiments.experiment import Experiment
 from mmkd_lab.experiments.tuning import TUNING, Tried, at_the_end
 
@@ -31,7 +31,7 @@ def stands_for(table: pd.DataFrame) -> tuple[str, str | None] | None:
     return plain, next((arm for arm in WEIGHED if arm in students and arm != plain), None)
 
 
-def claims(table: pd.DataFrame, *, views: Sequence[str]) -> list[Claim]:
+def claims(table: pd.DataFrame, *, views: Sequence[str], metric: str | None = None) -> list[Claim]:
     """MSD against KD on the full input and with a modality missing; there, against its controls, and weighed
     against equal weights and, where that is shown to matter, against the weights' own controls."""
     chosen = stands_for(table)
@@ -42,7 +42,7 @@ def claims(table: pd.DataFrame, *, views: Sequence[str]) -> list[Claim]:
     gone = _gone(views)
 
     def of(arm: str, other: str, some: Sequence[str], where: str) -> Claim:
-        return claim(table, arm, other, at={"view": list(some)}, where=where)
+        return claim(table, arm, other, at={"view": list(some)}, where=where, metric=metric)
 
     found = [of(plain, "kd", views[:1], FULL), of(plain, "kd", views[1:], gone)]
     found += [of(plain, one, views[1:], gone) for one in CONTROLS if one in students]
@@ -53,28 +53,30 @@ def claims(table: pd.DataFrame, *, views: Sequence[str]) -> list[Claim]:
     return found
 
 
-def verdict(table: pd.DataFrame, *, views: Sequence[str], removal: str) -> str:
+def verdict(table: pd.DataFrame, *, views: Sequence[str], removal: str, metric: str | None = None) -> str:
     """The verdict, every clause with its own numbers; the effect of the title is among them."""
-    metric, n = summary.primary_metric(table).replace("_", " "), table["seed"].nunique()
+    metric, n = metric or summary.primary_metric(table), table["seed"].nunique()
     plural = "s" if n > 1 else ""
-    lead = f"On {table['dataset'].iloc[0]} ({n} seed{plural}, test {metric}, removal by {removal})"
-    some = claims(table, views=views)
-    some += [one for one in _over_kd(table, views)[:1] if one.side and one not in some]
-    return sentence(lead, some, digits=1) if some else f"{lead}, no MSD arm was trained."
+    lead = f"On {table['dataset'].iloc[0]} ({n} seed{plural}, test {called(metric)}, removal by {removal})"
+    some = claims(table, views=views, metric=metric)
+    some += [one for one in _over_kd(table, views, metric)[:1] if one.side and one not in some]
+    return (
+        sentence(lead, some, digits=1, unit=unit_of(metric)) if some else f"{lead}, no MSD arm was trained."
+    )
 
 
-def title(table: pd.DataFrame, *, views: Sequence[str]) -> str:
+def title(table: pd.DataFrame, *, views: Sequence[str], metric: str | None = None) -> str:
     """The largest effect over KD that is shown, of any arm, on the full input or with modalities missing."""
-    return headline(str(table["dataset"].iloc[0]), _over_kd(table, views))
+    return headline(str(table["dataset"].iloc[0]), _over_kd(table, views, metric))
 
 
-def _over_kd(table: pd.DataFrame, views: Sequence[str]) -> list[Claim]:
+def _over_kd(table: pd.DataFrame, views: Sequence[str], metric: str | None) -> list[Claim]:
     """Every arm with a teacher against KD, controls among them; the largest shown effect first."""
     students = dict.fromkeys(table[table["role"] == "student"]["arm"])
     places = {FULL: list(views[:1]), _gone(views): list(views[1:])}
     return ordered(
         [
-            claim(table, arm, "kd", at={"view": some}, where=where)
+            claim(table, arm, "kd", at={"view": some}, where=where, metric=metric)
             for arm in students
             if arm not in ("kd", "no_kd")
             for where, some in places.items()

@@ -24,15 +24,16 @@ from mmkd_lab.distill import Arm, Term
 from mmkd_lab.experiments.build import crossmodal
 from mmkd_lab.experiments.checks import Checked, checked
 from mmkd_lab.experiments.config import REPAIR_OPTIONS, WITH_LABELS
-from mmkd_lab.experiments.experiment import Experiment
+from mmkd_lab.experiments.experiment import Experiment, Names
 from mmkd_lab.experiments.lessons import Student, Teacher, teachers_of
-from mmkd_lab.experiments.plain import LINEAR, plain
+from mmkd_lab.experiments.plain import line, plain
 from mmkd_lab.experiments.plan import Plan
 from mmkd_lab.experiments.repairs import Pair, tried
 from mmkd_lab.experiments.report import file_name, provenance
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.experiments.session import session
 from mmkd_lab.experiments.store import Result, ResultStore
+from mmkd_lab.experiments.students import Students
 from mmkd_lab.experiments.summary import primary_metric
 from mmkd_lab.experiments.table import Table, teacher_scores
 from mmkd_lab.shares.hypotheses import TaughtStudent
@@ -61,8 +62,8 @@ class RepairStudy(Study):
 def repair_teachers(
     dataset: str | PairedData,
     *,
-    student: str,
-    teacher: str | None = None,
+    student: Names,
+    teacher: Names | None = None,
     arms: Sequence[str] | None = None,
     seeds: Iterable[int] | None = None,
     student_model: object = None,
@@ -118,32 +119,31 @@ def repair_teachers(
         known=REPAIR_OPTIONS,
         probe=True,
     )
-    experiment = tried(experiment)
-    repair = Repair(experiment)
+    repair = Repair(experiment := tried(experiment))
     with session(repair.total, store=store, jobs=jobs, progress=progress) as runner:
         plan = Plan(experiment, runner)
-        results = repair.train(plan)
-        others = plain(plan)
+        results, others = repair.train(plan), plain(plan)
     table = repair.table(plan, results, others)
-    found = repair.checked(plan, results, others)
+    found, who = repair.checked(plan, results, others), experiment.seen_by("student")
+    metric = experiment.config.metric or primary_metric(table)
+    reference = "cm_kd" if "cm_kd" in experiment.names else "no_kd"
     return RepairStudy(
-        name=file_name(NAME, experiment.data.name, student),
-        title=title(table, student=student) + found.caution,
+        name=file_name(NAME, experiment.data.name, *experiment.modalities["student"]),
+        title=title(table, student=who, metric=metric) + found.caution,
         table=table,
-        verdict=verdict(table, student=student, teacher=experiment.modalities["other"][0]) + found.beside,
+        verdict=verdict(table, student=who, teacher=experiment.seen_by("other"), metric=metric)
+        + found.beside,
         kind="repair",
-        options={
-            "loss": experiment.config.losses[0],
-            "reference": "cm_kd" if "cm_kd" in experiment.names else "no_kd",
-        },
+        options={"metric": metric, "loss": experiment.config.losses[0], "reference": reference},
         provenance={
             **provenance(experiment, dict(runner.counts), started, *REPAIR_OPTIONS),
             **repair.edits(plan),
-            "student": student,
-            "teacher": experiment.modalities["other"][0],
+            "student": who,
+            "teacher": experiment.seen_by("other"),
             "probe": experiment.probe,
             "notes": found.notes,
         },
+        students=repair.students(results),
         runs=tuple(repair.runs(plan, results)),
         pairs={seed: pair for (agrees, seed), pair in plan.pairs.items() if agrees},
         rankings={seed: found for (agrees, seed), found in plan.rankings.items() if agrees},
@@ -255,7 +255,7 @@ class Repair:
                             table.scores(arm.name, "student", seed, mine, ratio, loss)
         for loss in config.losses:
             for ratio in config.ratios:
-                table.baseline(others.get(LINEAR), experiment.seeds[0], ratio, loss)
+                table.baseline(line(others), experiment.seeds[0], ratio, loss)
         frame = table.frame()
         keys = [name for name in frame.columns if name != "value"]
         return frame.groupby(keys, sort=False)["value"].mean().reset_index()[list(frame.columns)]
@@ -272,6 +272,16 @@ class Repair:
             channels.setdefault(name, []).append(taught.result.metrics["channels"])
             living.setdefault(name, []).append(taught.result.metrics["living_removed"])
         return {"channels": channels, "living_removed": living}
+
+    def students(self, results: Mapping[Lesson, Sequence[Result]]) -> Students:
+        """Every student; what its teacher lost and its loss tell those of an arm apart."""
+        seeds = self.experiment.seeds
+        each = ((lesson, *pair) for lesson, some in results.items() for pair in zip(seeds, some, strict=True))
+        found = (
+            ({"arm": one.arm, "seed": seed, "ratio": one.ratio, "loss": one.loss, "draw": one.draw}, result)
+            for one, seed, result in each
+        )
+        return Students.of(self.experiment.student, found)
 
     def runs(self, plan: Plan, results: Mapping[Lesson, Sequence[Result]]) -> list[TaughtStudent]:
         """Every taught student, with what its teacher says and knows on the probe split."""
@@ -290,7 +300,7 @@ class Repair:
                 found.append(
                     TaughtStudent(
                         dataset=data.name,
-                        student=experiment.modalities["student"][0],
+                        student=experiment.seen_by("student"),
                         arm=lesson.arm,
                         loss=lesson.loss,
                         ratio=lesson.ratio,
@@ -303,6 +313,7 @@ class Repair:
                         student_features=_doubles(alone[i], f"probe/{probe}"),
                         student_logits=_doubles(alone[i], f"logits/{probe}/{experiment.full.label}"),
                         target=data.target[at].cpu().numpy(),
+                        task=data.task,
                     )
                 )
         return found

@@ -113,6 +113,12 @@ def modality_shares(
     whole("folds", folds, at_least=2)
     data = load_data(dataset, PROFILES[profile])
     names = pair_of(data, modalities)
+    both = data.seen(names, whole=True)
+    few = [f"Only the {int(both.sum()):,} of {len(data):,} samples with both modalities are looked at."]
+    if bool(both.all()):
+        few = []
+    else:
+        data = data.select(both.nonzero().flatten())
     trained = 2 * len(numbers) if layer == "features" else 0
     with session(trained, store=store, jobs=jobs, progress=trained > 0) as runner:
 
@@ -133,7 +139,7 @@ def modality_shares(
     first = numbers[0]
     apart = asked.disagreements(where, lambda sides, of: ESTIMATORS[estimator](sides, first, of), first)
     table, n = pd.DataFrame(rows, columns=list(COLUMNS)), len(several[-1].y)
-    told = [_sentence(table, estimator, names, n, layer), *several[-1].notes, *said, *apart]
+    told = [_sentence(table, estimator, names, n, layer), *few, *several[-1].notes, *said, *apart]
     return Study(
         name=file_name(NAME, data.name, *names, layer),
         title=_title(table, estimator, names),

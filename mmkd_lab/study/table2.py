@@ -71,6 +71,7 @@ def table_2(
     """The 25 cells of Table 2: regular and modality-general teacher, and the students without KD and of both.
 
     The published rows name their gamma only; the worlds behind them were inferred (`data.gaussian.TABLE2`).
+
     Args:
         seeds: distinct whole numbers.
         recipe: how every network is trained; MFH's when None.

@@ -45,13 +45,15 @@ class DataParallel:
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs {m: (R, B, ...)}, (B, ...) when shared; target (R, B, ...); what the teachers say, or None."""
+    """Inputs {m: (R, B, ...)}, (B, ...) when shared; target (R, B, ...); what the teachers say, or None; and
+    how much each label counts, (R, B), or None."""
 
     x: dict[str, Tensor]
     target: Tensor
     teacher: Outputs | None
     shared: bool = False
     weight: float = 1.0
+    counts: Tensor | None = None
 
     def part(self, share: DataParallel) -> Batch:
         """The rows of one process out of several."""

@@ -44,14 +44,20 @@ class Flat:
 class Engine:
     """R replicas in one call of vmap; or R = 1 called as the plain module that it is, which is quicker alone.
 
-    They are copied. `extras` are parameters trained beside the networks, {name: (R, ...)}, as those of hints;
-    `net` is the network, for a look at what it is, and `flat` all that learns.
+    They are copied. Where there is a `unit`, (shift, scale), answers come without it. `extras` are parameters
+    trained beside the networks, {name: (R, ...)}, as those of hints; `net` is the network, for a look at what
+    it is, and `flat` all that learns.
     """
 
     def __init__(
-        self, replicas: Replicas, extras: Mapping[str, Tensor] | None = None, *, stacked: bool
+        self,
+        replicas: Replicas,
+        extras: Mapping[str, Tensor] | None = None,
+        *,
+        stacked: bool,
+        unit: tuple[Tensor, Tensor] | None = None,
     ) -> None:
-        self.net, self.stacked = replicas.module(), stacked
+        self.net, self.stacked, self.unit = replicas.module(), stacked, unit
         self._asked = Asked(self.net)
         self.parameters: Named = dict(self.net.named_parameters())
         self.buffers: Named = dict(self.net.named_buffers())
@@ -92,16 +98,20 @@ class Engine:
             values = iter(learnt)  # what a method trains beside the network comes after these
             named = {name: next(values) if one.requires_grad else one for name, one in named.items()}
         if self.stacked:
-            return answers(
+            logits, seen = answers(
                 self.net, named, self.buffers, x, shared=shared, stacked=True, layers=layers, parts=parts
             )
+            return self._bare(logits), seen
         asked, given = self._asked, x if shared else {name: value[0] for name, value in x.items()}
         if learnt is None:
             logits, seen = asked(given, layers, parts)
         else:
             inner = {f"net.{name}": value for name, value in named.items()}
             logits, seen = functional_call(asked, inner, (given, layers, parts))
-        return logits[None], {layer: features[None] for layer, features in seen.items()}
+        return self._bare(logits[None]), {layer: features[None] for layer, features in seen.items()}
+
+    def _bare(self, logits: Tensor) -> Tensor:
+        return logits if self.unit is None else (logits - self.unit[0]) / self.unit[1]
 
     def state(self) -> Named:
         """{name: (R, ...)}: live parameters and buffers, not copies."""

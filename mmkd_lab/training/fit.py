@@ -16,16 +16,18 @@ from mmkd_lab.distill.distillation import Distillation
 from mmkd_lab.distill.method import Method, Needs, Outputs
 from mmkd_lab.distill.teacher_outputs import TeacherOutputs
 from mmkd_lab.models.layers import Wrapper
-from mmkd_lab.models.removal import Removal
+from mmkd_lab.models.removal import Removal, Zeros
 from mmkd_lab.training.device import deterministic, keep_memory, make_fabric
 from mmkd_lab.training.engine import Engine
-from mmkd_lab.training.inputs import Resident, datasets
+from mmkd_lab.training.inputs import datasets
 from mmkd_lab.training.job import Fitting
-from mmkd_lab.training.lessons import Lessons
+from mmkd_lab.training.lessons import Lessons, Live
 from mmkd_lab.training.loop import run
+from mmkd_lab.training.reading import Augment
 from mmkd_lab.training.recipe import Recipe, dtype_of, resolve_precision
 from mmkd_lab.training.replicas import Replicas
 from mmkd_lab.training.stacking import Mode, choose, obstacles
+from mmkd_lab.training.streamed import split_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,9 +94,11 @@ def fit(
     loss: Distillation | LossFunction,
     recipe: Recipe,
     *,
-    teacher: TeacherOutputs | None = None,
+    teacher: TeacherOutputs | Replicas | None = None,
+    augment: Augment | None = None,
     mode: Mode = "auto",
     dropout_removal: Removal | None = None,
+    absent: Removal | None = None,
     fabric: Fabric | None = None,
     progress: bool = True,
     label: str = "",
@@ -112,10 +116,15 @@ def fit(
         loss: a `distill.Distillation`, such as `distill.labels_only()`; or a function of logits (R, B, K),
             target and the teacher's logits (or None) that gives {'loss': (R,), term: (R,), ...}.
         recipe: the hyper-parameters.
-        teacher: what one teacher for all replicas, or R teachers, say by sample index.
+        teacher: what one teacher for all replicas, or R teachers, say by sample index; or themselves, to be
+            asked in every step about the sample as the student sees it.
+        augment: what the students see of each training sample instead, see `training.Augment`.
         mode: 'stacked' (all replicas in one call), 'looped' (one after another), or 'auto': stacked on CUDA
             where the network allows, else looped.
         dropout_removal: how `recipe.modality_dropout` removes; an operator of `models.removal`.
+        absent: how modalities go that a sample lacks (`PairedData.present`), in training and validation: an
+            operator; None for `dropout_removal`, that of the loss, or zeros. A sample of which the networks
+            see nothing is not trained on.
         fabric: a Lightning Fabric you have launched on several devices: each process then takes its share of
             every batch and gradients are averaged, which gives what one process would. Its precision is the
             run's where the recipe says 'auto'. One device otherwise.
@@ -130,7 +139,9 @@ def fit(
 
     of_type("replicas", replicas, Replicas, "Replicas", "See Replicas.build and Replicas.of.")
     of_type("recipe", recipe, Recipe, "a Recipe")
-    of_type("teacher", teacher, (TeacherOutputs, type(None)), "TeacherOutputs", "See teacher_outputs().")
+    said, see = "TeacherOutputs or Replicas", "See teacher_outputs()."
+    of_type("teacher", teacher, (TeacherOutputs, Replicas, type(None)), said, see)
+    of_type("augment", augment, (Augment, type(None)), "a training.Augment")
     sets, count = datasets(data, len(replicas)), len(replicas)
     precision = resolve_precision(recipe, replicas.size, replicas.device)
     if fabric is not None and recipe.precision == "auto":
@@ -141,17 +152,29 @@ def fit(
     if not isinstance(loss, Distillation):
         rule = "must be a Distillation, or a function"
         require(callable(loss), "loss", loss, rule, "See distill.labels_only().")
+        some = isinstance(teacher, TeacherOutputs) and teacher.partial
+        require(not some, "loss", loss, "cannot tell samples without an answer", "Use a Distillation.")
         loss = Distillation(((1.0, OwnLoss(loss)),))
     fits = loss.replicas in (None, count)
     require(fits, "loss", f"weights for {loss.replicas}", f"must be one per replica, {count}")
     x = replicas.prepare(sets[0], again=True)
     if how == "stacked" and mode == "auto" and isinstance(replicas.net, Wrapper) and not _stacks(replicas, x):
         how = "looped"
-    split = Resident(sets, replicas.modalities, device=replicas.device, dtype=replicas.dtype)
-    soft = None if teacher is None else Lessons.of(teacher, sets, split, count)
+    taught = teacher if isinstance(teacher, Replicas) else None
+    also = () if taught is None else taught.modalities or tuple(sets[0].modalities)
+    also = (*also, *((augment.modalities or ()) if augment else ()))
+    split = split_of(sets, replicas, also=also, augment=augment, recipe=recipe)
+    soft: Lessons | Live | None = None
+    if taught is not None:
+        soft = Live.of(taught, sets[0], replicas, loss.needs.teacher_layers)
+    elif isinstance(teacher, TeacherOutputs):
+        soft = Lessons.of(teacher, sets, split, count)
     keep_memory()
     fabric = make_fabric(replicas.device, precision) if fabric is None else fabric
     _require_fabric(fabric, replicas, precision)
+    weighted = split.counts is not None or (loss.labels is not None and loss.labels.class_weights is not None)
+    rule = "cannot share a batch whose mean is weighted"
+    require(fabric.world_size == 1 or not weighted, "fabric", fabric.world_size, rule, "Use one process.")
     _no_lone_sample(replicas.net, split.samples, recipe)
     total = recipe.length(split.samples)[1] * (1 if how == "stacked" else count)
     hidden = not watched(progress and fabric.is_global_zero)
@@ -159,7 +182,8 @@ def fit(
         deterministic(replicas.device),
         tqdm(total=total, desc=label or None, unit="step", leave=False, disable=hidden) as bar,
     ):
-        job = Fitting(replicas, split, sets, loss, soft, recipe, dropout_removal, fabric, bar)
+        gone = absent or dropout_removal or loss.removal or Zeros()
+        job = Fitting(replicas, split, sets, loss, soft, recipe, dropout_removal, fabric, bar, gone)
         job.require_fits()
         jobs = [job] if how == "stacked" else [job.alone(r) for r in range(count)]
         trained, best = zip(*(run(one, stacked=how == "stacked") for one in jobs), strict=True)
@@ -189,7 +213,7 @@ def _told(jobs: Sequence[Fitting], trained: Replicas, best: Tensor, how: str) ->
             over_time += [(n, seed, look.step, view.label, value) for view, value in named]
     for job in jobs:
         assert job.learner is not None
-        assert job.teacher is not None
+        assert isinstance(job.teacher, Lessons)
         replicas, target = len(job.replicas), job.resident.target
         own = target if job.resident.each else target.expand(replicas, *target.shape)
         by_sample.append(job.learner.final_weights(job.teacher.whole(replicas), own))

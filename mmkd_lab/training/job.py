@@ -13,11 +13,12 @@ from mmkd_lab.core.check import listing, require
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.task import META
 from mmkd_lab.distill.distillation import Distillation
-from mmkd_lab.models.removal import Permutation, Removal, modality_names
+from mmkd_lab.distill.method import Method
+from mmkd_lab.models.removal import Permutation, Removal, Zeros
 from mmkd_lab.training.batch import DataParallel
 from mmkd_lab.training.inputs import Resident
 from mmkd_lab.training.learner import WeightLearner
-from mmkd_lab.training.lessons import Lessons
+from mmkd_lab.training.lessons import Lessons, Live
 from mmkd_lab.training.order import ViewDraw
 from mmkd_lab.training.recipe import Recipe
 from mmkd_lab.training.replicas import Replicas
@@ -43,11 +44,12 @@ class Fitting:
     resident: Resident
     sets: Sequence[PairedData]
     loss: Distillation
-    teacher: Lessons | None
+    teacher: Lessons | Live | None
     recipe: Recipe
     dropout: Removal | None
     fabric: Any
     bar: Any
+    absent: Removal = field(default_factory=Zeros)
     rows: list[HistoryRow] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -67,7 +69,7 @@ class Fitting:
     @cached_property
     def views(self) -> ViewDraw | None:
         """Draws what modality dropout removes."""
-        names, rate = sorted(self.resident.x), self.recipe.modality_dropout
+        names, rate = sorted(self.resident.names), self.recipe.modality_dropout
         return ViewDraw(self.replicas.seeds, names, rate) if self.dropout else None
 
     @property
@@ -92,26 +94,31 @@ class Fitting:
         if not layers or self.teacher is None:
             return {}
         student = self.replicas.feature_lengths(self.sets[0], layers)
-        teacher = {layer: values.shape[-1] for layer, values in self.teacher.outputs.features.items()}
-        made = self.loss.parameters(student, teacher, seeds=self.replicas.seeds)
+        made = self.loss.parameters(student, self.teacher.widths, seeds=self.replicas.seeds)
         return {name: value.to(self.replicas.device, self.replicas.dtype) for name, value in made.items()}
 
     def require_fits(self) -> None:
         """Raise `LabError` unless the teacher said, and the students can say, what the loss compares."""
-        loss, task, names = self.loss, self.resident.task, modality_names(self.resident.x)
+        loss, task, names = self.loss, self.resident.task, tuple(sorted(self.resident.names))
         known, rule = self.teacher is not None or not loss.needs_teacher, "must be given, to compare with"
         require(known, "teacher", None, rule, "See training.teacher_outputs().")
         rule = f"must be that of {self.sets[0].name}, {task.value}"
         require(loss.task in (None, task), "loss.task", loss.task and loss.task.value, rule)
         for _, method in loss.terms:
             require(task in method.tasks, "loss", method.name, f"is not for a {task.value} task")
-        if self.teacher is not None:
+        if isinstance(self.teacher, Live):
+            why = not_live(loss)
+            why = why or "it says nothing where it sees nothing" * bool(self.resident.present)
+            require(not why, "teacher", "networks, asked live", why, "Ask first: training.teacher_outputs().")
+        elif self.teacher is not None:
             _teacher_knows(self.teacher, loss)
         for view in loss.needs.views:
             kept = len(view) == 0 or any(name in names for name in view)
             rule = f"must keep a modality that the student reads: {listing(names)}"
             way_out = "A student of one modality has no other views; compare full outputs, with KD."
             require(kept, "views", view.label, rule, "Leave it out." if len(names) > 1 else way_out)
+        rule, mixes = "cannot stand in for what a sample lacks", isinstance(self.absent, Permutation)
+        require(not self.resident.present or not mixes, "removal", "permutation", rule, "Use zeros or mean.")
         if loss.learned is not None:
             self._require_learnable()
 
@@ -130,8 +137,19 @@ class Fitting:
         require(not stuck, "learned", stuck, rule, way_out)
 
 
+def not_live(loss: Distillation) -> str:
+    """Why the teacher of a loss cannot be asked as the students learn; '' where it can."""
+    for _, method in loss.terms:
+        if method.needs.teacher and (method.needs.views or type(method).prepare is not Method.prepare):
+            return f"{method.name!r} prepares what its teacher says of all samples before training begins"
+    return ""
+
+
 def _teacher_knows(teacher: Lessons, loss: Distillation) -> None:
     said, needs = teacher.outputs, loss.needs
+    for _, method in loss.terms if said.answered is not None else ():
+        rule = "must go sample by sample (by_sample): the teacher has not answered for every one"
+        require(method.by_sample or not method.needs.teacher, "loss", method.name, rule, "Use KD.")
     if needs.views and loss.removal is not None:
         rule = f"must be the one behind the teacher's views, {teacher.removal}"
         same, way_out = teacher.removal == loss.removal.name, "Ask the teacher with the student's operator."

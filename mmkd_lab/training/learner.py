@@ -39,9 +39,9 @@ from mmkd_lab.models.views import View
 from mmkd_lab.training.batch import Batch, Said, full, logits_of_views
 from mmkd_lab.training.device import at_once
 from mmkd_lab.training.engine import Engine
-from mmkd_lab.training.inputs import Resident
 from mmkd_lab.training.lessons import part_of
 from mmkd_lab.training.replicas import Replicas
+from mmkd_lab.training.streamed import split_of
 
 #: What the network of 'instance' reads about each view of a sample.
 CLUES = 3
@@ -73,7 +73,7 @@ class WeightLearner:
         self.factor, self.msd = loss.learning
         self.views, self.task = self.msd.views, sets[0].task
         where, kind = students.device, students.dtype
-        self.meta = Resident(sets, students.modalities, device=where, dtype=kind, split=META)
+        self.meta = split_of(sets, students, split=META)
         self.generators = [torch.Generator().manual_seed(derive(seed, "meta")) for seed in students.seeds]
         first = _phi(self.how, len(self.views), students.seeds)
         self.phi = [nn.Parameter(value.to(where, kind)) for value in first]
@@ -140,7 +140,8 @@ class WeightLearner:
             weights = self.weights(teacher, batch.target)
         flat = engine.flat
         flat.zero_grad()
-        named = self.loss(said.outputs, batch.target, self._weighted(teacher, weights), engine.extras)
+        heard = replace(said.outputs, counts=batch.counts)
+        named = self.loss(heard, batch.target, self._weighted(teacher, weights), engine.extras)
         torch.autograd.backward(named["loss"].sum(), retain_graph=True)
         here = flat.parameter.detach()
         ahead = self._meta_gradient(engine, here - eta * flat.gradient)
@@ -155,11 +156,14 @@ class WeightLearner:
         """grad L_meta at other parameters, a buffer laid out as `flat`'s; from the next meta samples."""
         size, many = self.meta.samples, self.how.batch_size
         drawn = [torch.randperm(size, generator=generator)[:many] for generator in self.generators]
-        x, target = self.meta.pick(torch.stack(drawn).to(moved.device))
+        slots = torch.stack(drawn).to(moved.device)
+        (x, target), counts = self.meta.pick(slots), self.meta.counted(slots)
         moved = moved.requires_grad_()
         with self.autocast():
             logits = engine(x, learnt=engine.flat.views(moved))
-        loss = cross_entropy(full(logits), target, task=self.task)
+        weights = None if self.loss.labels is None else self.loss.labels.class_weights
+        how = {"class_weights": weights, "sample_weights": counts}
+        loss = cross_entropy(full(logits), target, task=self.task, **how)  # type: ignore[arg-type]
         return torch.autograd.grad(loss.sum(), moved)[0]
 
     def _slope(self, view: View, student: Outputs, teacher: Outputs, moves: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -17,8 +18,10 @@ from mmkd_lab.training.device import at_once
 from mmkd_lab.training.engine import Engine, clip_each
 from mmkd_lab.training.inputs import eval_inputs
 from mmkd_lab.training.job import Fitting, HistoryRow
-from mmkd_lab.training.metrics import score
+from mmkd_lab.training.lessons import Live
+from mmkd_lab.training.metrics import cost_of, goodness, score
 from mmkd_lab.training.order import Order
+from mmkd_lab.training.reading import Request, in_place
 from mmkd_lab.training.recipe import Recipe
 from mmkd_lab.training.replicas import Replicas
 from mmkd_lab.training.schedule import optimiser, rates
@@ -29,7 +32,7 @@ def run(job: Fitting, *, stacked: bool) -> tuple[Replicas, Tensor]:
     """Train; returns the replicas with their selected weights, and the epochs these come from, (R,)."""
     samples, seeds = job.resident.samples, job.replicas.seeds
     recipe = job.recipe.raised(samples)
-    engine = Engine(job.replicas, job.extras(), stacked=stacked)
+    engine = Engine(job.replicas, job.extras(), stacked=stacked, unit=job.resident.unit)
     stepper = job.fabric.setup_optimizers(optimiser(engine.flat.parameter, recipe))
     per_epoch, total = recipe.length(samples)
     lr, order, selection = (
@@ -37,13 +40,13 @@ def run(job: Fitting, *, stacked: bool) -> tuple[Replicas, Tensor]:
         Order(seeds, samples),
         Selection(recipe, engine.state()),
     )
-    epoch = 0
+    epoch, ready = 0, _batches(job, order)
     with _seeded(job):
         for start in range(0, total, per_epoch):
             go_on()
             epoch, alive = epoch + 1, ~selection.stopped
             here = lr[start : start + per_epoch]
-            means = _epoch(job, engine, stepper, order, here, epoch)
+            means = _epoch(job, engine, stepper, ready, here, epoch)
             # A replica whose training was stopped goes on in the stack, and may do what it likes there.
             require_finite(means["loss"].cpu().where(alive, 0.0), f"in epoch {epoch}", seeds, recipe)
             _note(job, epoch, "train", means, alive)
@@ -62,14 +65,14 @@ def _epoch(
     job: Fitting,
     engine: Engine,
     stepper: torch.optim.Optimizer,
-    order: Order,
+    ready: Iterator[Batch],
     lr: Sequence[float],
     epoch: int,
 ) -> dict[str, Tensor]:
     """One pass, a step per learning rate. Returns the loss's terms, meaned over the steps, (R,)."""
     engine.net.train()
     sums: dict[str, Tensor] = {}
-    for rate, whole in zip(lr, _batches(job, order, len(lr)), strict=True):
+    for rate, whole in zip(lr, ready, strict=False):  # the batches have no end
         batch = whole.part(job.share)
         for group in stepper.param_groups:
             group["lr"] = rate
@@ -77,7 +80,12 @@ def _epoch(
         if job.learner is not None:
             batch = replace(batch, teacher=job.learner.step(engine, batch, said, rate))
         engine.flat.zero_grad()
-        terms = job.loss(replace(said.outputs, epoch=epoch), batch.target, batch.teacher, engine.extras)
+        terms = job.loss(
+            replace(said.outputs, epoch=epoch, counts=batch.counts),
+            batch.target,
+            batch.teacher,
+            engine.extras,
+        )
         job.fabric.backward(batch.weight * terms["loss"].sum())
         job.share.average(job.fabric, engine.flat.gradient)
         if job.recipe.clip is not None:
@@ -104,19 +112,30 @@ def _said(job: Fitting, engine: Engine, batch: Batch) -> Said:
     return Said(question, outputs)
 
 
-def _batches(job: Fitting, order: Order, count: int) -> Iterator[Batch]:
-    """`count` batches of one pass."""
-    resident, size = job.resident, job.recipe.batch_size
-    if size is None or size >= resident.samples:
-        yield from _whole(job, count)
+def _batches(job: Fitting, order: Order) -> Iterator[Batch]:
+    """The batches of one pass after the other, without end."""
+    split, size = job.resident, job.recipe.batch_size or job.resident.samples
+    whole = size >= split.samples
+    if whole and split.x and not isinstance(job.teacher, Live):
+        yield from _whole(job)
         return
-    for slots in torch.split(order.epoch().to(job.replicas.device), size, dim=1)[:count]:
-        x, target = resident.pick(slots)
-        teacher = None if job.teacher is None else job.teacher.pick(slots)
-        yield Batch(_thinned(job, x, slots.shape[1]), target, teacher)
+
+    def asked() -> Iterator[Request]:
+        """(epoch, slots); a full batch has the order of the split, as where it is held."""
+        same = torch.arange(split.samples).expand(len(job.replicas), -1)
+        for epoch in count(1):
+            for slots in torch.split(same if whole else order.epoch(), size, dim=1):
+                yield epoch, slots
+
+    for slots, every, target in split.picked(asked()):
+        teacher = None if job.teacher is None else job.teacher.about(slots, every, job.fabric.autocast)
+        if teacher is not None and split.unit is not None and isinstance(job.teacher, Live):
+            teacher = replace(teacher, logits=(teacher.logits - split.unit[0]) / split.unit[1])
+        x = {name: every[name] for name in split.names}
+        yield Batch(_thinned(job, x, slots), target, teacher, counts=split.counted(slots))
 
 
-def _whole(job: Fitting, count: int) -> Iterator[Batch]:
+def _whole(job: Fitting) -> Iterator[Batch]:
     """The full batch again and again. Replicas share one copy, unless something is drawn per replica."""
     replicas, resident = len(job.replicas), job.resident
     x, target = resident.whole()
@@ -126,16 +145,26 @@ def _whole(job: Fitting, count: int) -> Iterator[Batch]:
         if job.dropout is not None:
             x = {name: value.expand(replicas, *value.shape) for name, value in x.items()}
             shared = False
+    assert not isinstance(job.teacher, Live)
     teacher = None if job.teacher is None else job.teacher.whole(replicas)
-    for _ in range(count):
-        yield Batch(_thinned(job, x, resident.samples), target, teacher, shared)
+    counts = resident.counts
+    counts = None if counts is None else counts.expand(replicas, -1).to(resident.dtype)
+    while True:
+        yield Batch(_thinned(job, x), target, teacher, shared, counts=counts)
 
 
-def _thinned(job: Fitting, x: dict[str, Tensor], size: int) -> dict[str, Tensor]:
-    """Modality dropout, where the recipe asks for it."""
+def _thinned(job: Fitting, x: dict[str, Tensor], slots: Tensor | None = None) -> dict[str, Tensor]:
+    """Without what samples lack, and modality dropout where the recipe asks for it."""
+    there = job.resident.stays(slots)
     if job.dropout is None or job.views is None:
-        return x
-    return job.dropout.apply_where(x, job.views.batch(size, job.replicas.device))
+        return job.absent.apply_where(x, there) if there else x
+    size = job.resident.samples if slots is None else slots.shape[1]
+    stays = job.views.batch(size, job.replicas.device)
+    if there:
+        both = {name: mask & there[name] if name in there else mask for name, mask in stays.items()}
+        left = torch.stack(list(both.values())).any(0)  # a sample keeps one of those that it has
+        stays = {m: torch.where(left, mask, there.get(m, torch.ones_like(mask))) for m, mask in both.items()}
+    return job.dropout.apply_where(x, stays)
 
 
 def _look(job: Fitting, engine: Engine, selection: Selection, epoch: int) -> None:
@@ -147,22 +176,31 @@ def _look(job: Fitting, engine: Engine, selection: Selection, epoch: int) -> Non
     alive = ~selection.stopped
     named = _score(job, engine, alive)
     _note(job, epoch, "val", named, alive)
-    selection.see(epoch, next(iter(named.values())), named["nll"], engine.state())
+    good = goodness(named, job.recipe.select_metric)
+    selection.see(epoch, good, named[cost_of(job.resident.task)], engine.state())
 
 
 def _score(job: Fitting, engine: Engine, alive: Tensor) -> dict[str, Tensor]:
     replicas, device = job.replicas, job.replicas.device
     how = {"size": at_once(len(replicas), device), "device": device, "dtype": replicas.dtype}
-    each = [eval_inputs(one, replicas.modalities, "val", **how) for one in job.sets]  # type: ignore[arg-type]
-    parts = []
-    with torch.inference_mode(), job.fabric.autocast():
+    each = [
+        eval_inputs(one, replicas.modalities, "val", None, job.absent if one.present else None, **how)  # type: ignore[arg-type]
+        for one in job.sets
+    ]
+
+    def said() -> Iterator[Tensor]:
         for xs in zip(*each, strict=True):
             shared = len(xs) == 1
             x = xs[0] if shared else {name: torch.stack([one[name] for one in xs]) for name in xs[0]}
-            parts.append(full(engine(x, shared)))
+            yield full(engine(x, shared))
+
+    with torch.inference_mode(), job.fabric.autocast():
+        logits = in_place(said(), len(job.sets[0].positions("val")))
+    logits = logits.clone()
     targets = [one.target[one.positions("val")].to(device) for one in job.sets]
     target = targets[0] if len(targets) == 1 else torch.stack(targets)
-    logits = torch.cat(parts, dim=1)
+    if job.resident.unit is not None:
+        logits = logits * job.resident.unit[1] + job.resident.unit[0]
     logits[~alive.to(device)] = 0.0  # training was stopped: what has become of them since is of no matter
     return score(logits, target, task=job.resident.task)
 

@@ -6,7 +6,7 @@ seconds, and this in every worker process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmkd_lab.core.check import LabError, of_type, require
+from mmkd_lab.core.check import LabError, of_type, one_of, require
 from mmkd_lab.core.registry import Registry
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.task import Task
@@ -36,28 +36,33 @@ Function = Callable[[Tensor, Tensor], Tensor | float]
 class Metric:
     """A number that says how well logits fit a target.
 
-    `function` is given double precision, and a dense target's -1 counts for nothing; `origin` is the module
-    that defines it.
+    `function` is given double precision, and a dense target's -1 counts for nothing; differences are in
+    `unit`, and more is better where `higher`; `origin` is the module that defines it.
     """
 
     function: Function
     tasks: tuple[Task, ...]
     origin: str = ""
+    unit: str = "points"
+    higher: bool = True
 
 
 METRICS: Registry[Metric] = Registry("metric")
 
 
-def register_metric(name: str, *, task: Task | Sequence[Task]) -> Callable[[Function], Function]:
+def register_metric(
+    name: str, *, task: Task | Sequence[Task], unit: str = "points", higher: bool = True
+) -> Callable[[Function], Function]:
     """A decorator that makes a function of logits and target a metric of one task or several.
 
-    It then appears in histories, tables and `evaluate` under its name; early selection goes by the lab's own.
-    Raises `LabError` for a name of the lab's own.
+    It then appears in histories, tables and `evaluate` under its name; early selection goes by the task's
+    first one, or by that which `Recipe.select_metric` names. `unit` and `higher` as in `Metric`. Raises
+    `LabError` for a name of the lab's own.
     """
     tasks = (task,) if isinstance(task, Task) else tuple(task)
 
     def keep(function: Function) -> Function:
-        METRICS.register(name, Metric(function, tasks, getattr(function, "__module__", "")))
+        METRICS.register(name, Metric(function, tasks, getattr(function, "__module__", ""), unit, higher))
         return function
 
     return keep
@@ -69,12 +74,25 @@ def accuracy(logits: Tensor, target: Tensor) -> Tensor:
     return 100.0 * (logits.argmax(-1) == target).double().mean()
 
 
-@register_metric("macro_f1", task=Task.MULTI_LABEL)
-def macro_f1(logits: Tensor, target: Tensor) -> Tensor:
-    """F1 at probability 0.5, the mean over labels, in percent.
+@register_metric("balanced_accuracy", task=Task.SINGLE_LABEL)
+def balanced_accuracy(logits: Tensor, target: Tensor) -> Tensor:
+    """The share of each class's samples that are named right, the mean over classes that occur, in
+    percent."""
+    hits, there, _ = _named(logits, target)
+    return 100.0 * (hits / there.clamp(min=1)).sum() / (there > 0).sum()
 
-    A label that is neither present nor predicted counts as 0, as scikit-learn's zero_division=0 has it.
+
+@register_metric("macro_f1", task=(Task.SINGLE_LABEL, Task.MULTI_LABEL))
+def macro_f1(logits: Tensor, target: Tensor) -> Tensor:
+    """F1 of each class (at probability 0.5, of each label), the mean over them, in percent.
+
+    As scikit-learn's zero_division=0 has it: a class that is neither there nor predicted is left out, a label
+    that is not counts as 0.
     """
+    if not target.is_floating_point():
+        hits, there, said = _named(logits, target)
+        known = there + said > 0
+        return 100.0 * (2 * hits / (there + said).clamp(min=1)).sum() / known.sum()
     hits, both = _hits(logits, target)
     return 100.0 * (2 * hits / both.clamp(min=1)).mean()
 
@@ -84,6 +102,12 @@ def micro_f1(logits: Tensor, target: Tensor) -> Tensor:
     """F1 at probability 0.5, all labels counted together, in percent."""
     hits, both = _hits(logits, target)
     return 100.0 * 2 * hits.sum() / both.sum().clamp(min=1)
+
+
+def _named(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each class (K,): how many are named right, are there, are named."""
+    k, said = logits.shape[-1], logits.argmax(-1)
+    return tuple(one.bincount(minlength=k).double() for one in (target[said == target], target, said))  # type: ignore[return-value]
 
 
 def _hits(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,13 +137,54 @@ def pixel_accuracy(logits: Tensor, target: Tensor) -> Tensor:
     return 100.0 * ((logits.argmax(1) == target) & real).sum().double() / real.sum().clamp(min=1)
 
 
-@register_metric("nll", task=tuple(Task))
+@register_metric("r2", task=Task.REGRESSION)
+def r2(logits: Tensor, target: Tensor) -> Tensor:
+    """The share of the target's variance that is explained, 1 - SSE / SST, in percent; mean over outputs.
+
+    100 is perfect, 0 is what the mean of these very samples gets, and there is no lower end.
+    """
+    left, spread = (logits - target).square().sum(0), (target - target.mean(0)).square().sum(0)
+    return 100.0 * (1 - left / spread).mean()
+
+
+@register_metric("rmse", task=Task.REGRESSION, unit="units of the target", higher=False)
+def rmse(logits: Tensor, target: Tensor) -> Tensor:
+    """Root mean squared error in the unit of the target, the mean over outputs."""
+    return (logits - target).square().mean(0).sqrt().mean()
+
+
+@register_metric("mae", task=Task.REGRESSION, unit="units of the target", higher=False)
+def mae(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute error in the unit of the target, the mean over outputs."""
+    return (logits - target).abs().mean()
+
+
+@register_metric("nll", task=(Task.SINGLE_LABEL, Task.MULTI_LABEL, Task.DENSE), unit="nats", higher=False)
 def nll(logits: Tensor, target: Tensor) -> Tensor:
     """Mean negative log-likelihood in nats: per sample, per label of multi-label, or per labelled pixel."""
     if target.is_floating_point():
         return functional.binary_cross_entropy_with_logits(logits, target.to(logits.dtype))
     each = functional.cross_entropy(logits, target, reduction="sum", ignore_index=-1)
     return each / (target >= 0).sum().clamp(min=1)
+
+
+def cost_of(task: Task) -> str:
+    """The metric, less of which is better, that decides between equal scores and shows a training's
+    course."""
+    return "rmse" if task is Task.REGRESSION else "nll"
+
+
+def first_of(task: Task) -> str:
+    """The metric that a task is about: the first that was registered for it."""
+    return next(name for name, metric in METRICS.items() if task in metric.tasks)
+
+
+def goodness(named: Mapping[str, Tensor], metric: str | None = None) -> Tensor:
+    """Of what `score` gave, the first or the one named, so that more is better. Raises `LabError` for one
+    that this task does not have."""
+    name = next(iter(named)) if metric is None else metric
+    one_of("select_metric", name, list(named))
+    return named[name] if METRICS[name].higher else -named[name]
 
 
 def score(logits: Tensor, target: Tensor, *, task: Task) -> dict[str, Tensor]:
@@ -136,7 +201,8 @@ def score(logits: Tensor, target: Tensor, *, task: Task) -> dict[str, Tensor]:
     """
     axes, replicas = 5 if task is Task.DENSE else 3, len(logits)
     require(logits.ndim == axes, "logits", tuple(logits.shape), f"must have {axes} axes, replicas first")
-    one = logits.shape[1:] if task is Task.MULTI_LABEL else (logits.shape[1], *logits.shape[3:])
+    whole = task in (Task.MULTI_LABEL, Task.REGRESSION)
+    one = logits.shape[1:] if whole else (logits.shape[1], *logits.shape[3:])
     rule = f"must be {tuple(one)}, or the same with a leading axis of {replicas} replicas"
     fits = target.shape in (torch.Size(one), torch.Size((replicas, *one)))
     require(fits, "target", tuple(target.shape), rule)
@@ -164,7 +230,7 @@ def evaluate(
     view: View | None = None,
     removal: Removal | str | None = None,
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """{metric: (R,)}: 'accuracy' in percent and 'nll' in nats; for other tasks see `score`.
+    """{metric: (R,)}: 'accuracy' in percent, 'nll' in nats and more; for other tasks see `score`.
 
     Args:
         replicas: R networks.

@@ -46,7 +46,9 @@ class Recipe:
             in single precision is chaotic in its last digits: another processor, another number of threads
             gives other networks. In double precision the same training agrees to about 1e-9.
         select: 'best_val' keeps each replica's weights of the epoch with the best validation score, ties to
-            the lower nll, then to the earlier epoch; 'last' keeps the final weights. Test data plays no part.
+            the lower nll (rmse in a regression), then to the earlier epoch; 'last' keeps the final weights.
+            Test data plays no part.
+        select_metric: the metric whose validation score that is, by its name; None for the task's first.
         patience: stop a replica after so many epochs without a better validation score; None for never.
         validate_every: epochs between two looks at the validation split; the last epoch is always looked at.
         modality_dropout: probability with which each modality of each training sample is removed; a sample
@@ -69,6 +71,7 @@ class Recipe:
     clip: Positive | None = None
     precision: Precision = "auto"
     select: Literal["best_val", "last"] = "best_val"
+    select_metric: str | None = None
     patience: Count | None = None
     validate_every: Count = 1
     modality_dropout: Annotated[NonNegative, Field(le=0.99)] = 0.0

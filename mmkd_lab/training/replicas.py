@@ -19,6 +19,7 @@ from mmkd_lab.models.spec import NetSpec
 from mmkd_lab.models.views import View
 from mmkd_lab.training.device import at_once, resolve
 from mmkd_lab.training.inputs import eval_inputs, fill_vocabulary, standardise
+from mmkd_lab.training.reading import in_place
 from mmkd_lab.training.stacking import Found, Named, answers, built, fill, known_seeds, ready, row_of
 
 
@@ -67,6 +68,9 @@ class Replicas:
         nets = [build(spec, data.shapes, data.num_classes, seed=seed).to(dtype) for seed in known]
         if spec.standardise:
             standardise(nets, data)
+        if data.unit is not None:
+            for net in nets:
+                net.head.set_unit(*data.unit)
         return cls.of(nets, seeds=known, device=device)
 
     @classmethod
@@ -286,17 +290,18 @@ class Replicas:
     ) -> Tensor:
         rule = f"must be the classes of {data.name} in their order, {data.classes}, as these were trained on"
         require(self.classes in (None, data.classes), "replicas.classes", self.classes, rule)
-        size, parts = at_once(len(self), self.device), []
+        size = at_once(len(self), self.device)
         batches = eval_inputs(
             data, self.modalities, split, view, removal, size=size, device=self.device, dtype=self.dtype
         )
         first = next(batches)  # refuses what is wrong with the question before the network is tried
         self.prepare(data)
+        asked = () if layer is None else (layer,)
+        told = (self._ask(x, True, asked) for x in chain([first], batches))
+        said = ((logits if layer is None else seen[layer]).cpu() for logits, seen in told)
         with torch.inference_mode():
-            for x in chain([first], batches):
-                logits, seen = self._ask(x, True, () if layer is None else (layer,))
-                parts.append((logits if layer is None else seen[layer]).cpu())
-        found = torch.cat(parts, dim=1).clone()
+            found = in_place(said, len(data) if split is None else len(data.positions(split)))
+        found = found.clone()
         bad = (~found.isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
         what = f"{self.name} of seed {self.seeds[bad[0]]}" if bad else ""
         require(not bad, "replicas", what, f"gives NaN or infinite values for {data.name}")

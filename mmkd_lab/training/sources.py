@@ -16,10 +16,10 @@ from mmkd_lab.core.check import LabError, of_type, require
 from mmkd_lab.core.fingerprint import digest, digest_arrays, source_text
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
-from mmkd_lab.distill.offline import read_outputs
+from mmkd_lab.distill.answers import Answers, read_answers
 from mmkd_lab.distill.teacher_outputs import TeacherOutputs
 from mmkd_lab.models.adapter import ModelAdapter
-from mmkd_lab.models.layers import Wrapper
+from mmkd_lab.models.layers import Wrapper, set_unit
 from mmkd_lab.models.network import MultimodalNet
 from mmkd_lab.models.removal import VALUES
 from mmkd_lab.models.spec import NetSpec
@@ -40,7 +40,7 @@ class Source:
 
     Of the kinds 'spec' and 'function' make a fresh network for each seed; a 'module' has weights, which a
     teacher keeps and every student starts from; a 'table' has nothing but outputs. The other fields are as in
-    `source_of`.
+    `source_of`. In a regression networks answer in the target's unit; what a function makes is given it.
     """
 
     kind: Literal["spec", "function", "module", "table"]
@@ -71,7 +71,15 @@ class Source:
         require(self.kind == "table", self.argument, self.kind, rule)
         if isinstance(self.value, TeacherOutputs):
             return self.value.for_data(self.data)
-        return read_outputs(self.value, self.data)
+        assert self.answers is not None
+        return self.answers.outputs.for_data(self.data)
+
+    @cached_property
+    def answers(self) -> Answers | None:
+        """A table of answers, with what was made of it; None for anything else."""
+        if self.kind != "table" or isinstance(self.value, TeacherOutputs):
+            return None
+        return self.value if isinstance(self.value, Answers) else read_answers(self.value, self.data)
 
     def of(self, *modalities: str) -> Source:
         """The same description for networks that read these modalities alone.
@@ -117,7 +125,10 @@ class Source:
                 made = self.value()
             of_type(self.argument, made, nn.Module, "a function that makes a torch.nn.Module")
         ready = isinstance(made, (MultimodalNet, Wrapper))
-        return made if ready else ModelAdapter(made, modalities=self.modalities)
+        net = made if ready else ModelAdapter(made, modalities=self.modalities)
+        if self.kind == "function" and self.data.unit is not None:  # fresh weights know no unit
+            set_unit(net.head if isinstance(net, MultimodalNet) else net, *self.data.unit)
+        return net
 
     def describe(self) -> dict[str, object]:
         """Plain JSON values that name it in a key: what changes a result changes them.
@@ -155,8 +166,8 @@ def source_of(
 
     Args:
         value: a `NetSpec`; a function without arguments that returns a fresh `nn.Module`; a module, also of
-            the transformers library, with the weights it has; `TeacherOutputs`, or the path of a table of
-            outputs, see `distill.read_outputs`.
+            the transformers library, with the weights it has; `TeacherOutputs`, `Answers`, or the path
+            of a table of answers, see `distill.read_answers`.
         argument: what error messages call it.
         data: the samples.
         modalities: those that it may read; None for all.
@@ -171,10 +182,10 @@ def source_of(
         kind, value = "spec", value if names is None else value.on(*names)
     elif isinstance(value, nn.Module):
         kind = "module"
-    elif isinstance(value, (TeacherOutputs, str, Path)) or type(value).__name__ == "DataFrame":
+    elif isinstance(value, (TeacherOutputs, Answers, str, Path)) or type(value).__name__ == "DataFrame":
         kind = "table"
     else:
-        kinds = "a NetSpec, a function that makes a module, an nn.Module, TeacherOutputs or a table's path"
+        kinds = "a NetSpec, a function that makes a module, an nn.Module, TeacherOutputs or Answers"
         require(callable(value), argument, value, f"must be {kinds}")
         kind = "function"
     found = Source(kind, value, data, names, argument)

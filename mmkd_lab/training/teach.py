@@ -29,7 +29,9 @@ def teacher_outputs(
 ) -> TeacherOutputs:
     """The outputs of R teachers for all samples, by sample index: the full input and each view.
 
-    A teacher that does not read a modality is not asked about it: a view counts by what it reads.
+    A teacher that does not read a modality is not asked about it: a view counts by what it reads. Of a sample
+    in which nothing of what it reads is there it says nothing: the outputs are then partial, without views
+    and features.
 
     Args:
         replicas: R trained networks.
@@ -63,9 +65,12 @@ def teacher_outputs(
         named[view] = several[0] if many == 1 else _mean_of_probabilities(several, data)
         if view_features:
             felt[view] = _under(replicas.features, data, view, _afresh(operator))
-    features = {layer: replicas.features(data, layer=layer) for layer in layers}
-    said = data.sample_index.cpu(), replicas.predict(data), named, features, felt
-    return TeacherOutputs(*said, removal=operator.name, identity=identity_of(data))
+    how = {"removal": operator} if data.present else {}
+    features = {layer: replicas.features(data, layer=layer, **how) for layer in layers}  # type: ignore[arg-type]
+    said = data.sample_index.cpu(), replicas.predict(data, **how), named, features, felt  # type: ignore[arg-type]
+    found = TeacherOutputs(*said, removal=operator.name, identity=identity_of(data))
+    seen = data.seen(reads).cpu()
+    return found if bool(seen.all()) else found.answering(seen)
 
 
 def _afresh(removal: Removal) -> Removal:
@@ -87,6 +92,8 @@ def _under(ask: Callable[..., Tensor], data: PairedData, view: View, removal: Re
 def _mean_of_probabilities(logits: list[Tensor], data: PairedData) -> Tensor:
     """Logits of the averaged prediction; averaging logits instead would weigh confident draws more."""
     several = torch.stack(logits)
+    if data.task is Task.REGRESSION:
+        return several.mean(0)
     if data.task is Task.MULTI_LABEL:
         return several.sigmoid().mean(0).logit(eps=1e-6)
     return several.log_softmax(3).logsumexp(0) - log(len(logits))

@@ -128,7 +128,7 @@ def networks(experiment: Experiment) -> int:
 
 def train(experiment: Experiment, runner: Runner) -> Generator[Progress, None, Trained]:
     """One network after another, each a step of the generator."""
-    plan, total, done = Plan(experiment, runner, keep=True), networks(experiment), 0
+    plan, total, done = Plan(experiment, runner), networks(experiment), 0
     results: dict[str, list[Result]] = {arm.name: [] for arm in experiment.arms}
     teachers = teachers_of(experiment.arms, experiment.seeds)
     for i, seed in enumerate(experiment.seeds):

@@ -10,8 +10,9 @@ import pandas as pd
 
 from mmkd_lab.core.check import did_you_mean, flat, require
 from mmkd_lab.core.fingerprint import digest
+from mmkd_lab.experiments.exports import NO_FIGURE
 from mmkd_lab.experiments.report import versions
-from mmkd_lab.experiments.result import NO_FIGURE, Study
+from mmkd_lab.experiments.result import Study
 from mmkd_lab.whatif.answer import Answer, compare
 
 if TYPE_CHECKING:

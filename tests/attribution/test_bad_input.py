@@ -91,7 +91,8 @@ def channels(teacher=None, student=None, x=IMAGES, **settings):
 
 
 def paired(task=Task.SINGLE_LABEL, classes=("x", "y")):
-    target = torch.arange(6) % 2 if task is Task.SINGLE_LABEL else torch.rand(6, 2)
+    maps = torch.arange(24).reshape(6, 2, 2) % 2
+    target = {Task.SINGLE_LABEL: torch.arange(6) % 2, Task.DENSE: maps}.get(task, torch.rand(6, 2))
     return PairedData("tiny", X, target, {"train": torch.arange(6)}, classes, task=task)
 
 
@@ -229,7 +230,7 @@ CASES = [
     ),
     (lambda: Alignment(0, 0, 0), r"'all 0': must not all be 0"),
     (lambda: align(NET, NET, paired()), r"student = 'the teacher': must be a network of its own"),
-    (lambda: align(Linear(), Student(), paired(Task.MULTI_LABEL)), r"'multi-label': must be single-label"),
+    (lambda: align(Linear(), Student(), paired(Task.DENSE)), r"'dense': must have one answer a sample"),
     (
         lambda: align(Linear(3), Student(), paired(), joint=Joint(50, None, 1e30)),
         r"loss = (nan|inf): must stay finite",

@@ -19,6 +19,7 @@ from mmkd_lab.cli.page import gather, link_to, table_file, write_index
 from mmkd_lab.cli.record import Failure, Outcome, Run
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.plotting.canvas import LabFigure
+from tests.screen import LEAST_CONTRAST, TOO_WIDE
 
 ATTACK = "<script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\">"
 
@@ -198,44 +199,12 @@ def test_it_reads_well_in_a_browser(page, browser, width, scheme):
     assert [address for address in asked if not address.startswith(("data:", page.as_uri()))] == []
     assert messages == []
     assert tab.title().startswith("mmkd_lab"), "a script among the texts was run"
-    assert tab.evaluate(_TOO_WIDE) == [], "the page is wider than the screen"
+    assert tab.evaluate(TOO_WIDE) == [], "the page is wider than the screen"
     assert tab.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
-    assert tab.evaluate(_LEAST_CONTRAST) >= 4.5
+    assert tab.evaluate(LEAST_CONTRAST) >= 4.5
     widths = "[...document.images].map(image => image.getBoundingClientRect().width)"
     assert min(tab.evaluate(widths)) > 200
     tab.close()
-
-
-#: What sticks out of the screen, if anything does.
-_TOO_WIDE = """
-() => document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll('body *')]
-  .filter(e => e.getBoundingClientRect().right > innerWidth && !e.closest('.scroll, .paper, pre'))
-  .map(e => e.outerHTML.slice(0, 80))
-"""
-
-#: WCAG contrast of each text against the first opaque ground behind it, the least of all.
-_LEAST_CONTRAST = """
-() => {
-  const parts = colour => colour.match(/[\\d.]+/g).map(Number);
-  const light = colour => {
-    const [r, g, b] = parts(colour).map(v => v / 255)
-      .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
-    return .2126 * r + .7152 * g + .0722 * b;
-  };
-  const ground = element => {
-    for (let at = element; at; at = at.parentElement) {
-      const colour = getComputedStyle(at).backgroundColor;
-      if (parts(colour)[3] !== 0) return colour;
-    }
-    return 'rgb(255, 255, 255)';
-  };
-  const ratios = [...document.querySelectorAll('body *')]
-    .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()) && e.offsetParent)
-    .map(e => [light(getComputedStyle(e).color), light(ground(e))])
-    .map(([a, b]) => (Math.max(a, b) + .05) / (Math.min(a, b) + .05));
-  return Math.min(...ratios);
-}
-"""
 
 
 @pytest.mark.browser

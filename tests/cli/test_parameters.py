@@ -115,6 +115,16 @@ def test_what_is_not_of_the_declared_type_is_refused(as_text):
             assert f"It is declared as {declaration}" in str(caught.value)
 
 
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_file_of_a_users_own_has_its_whole_path_and_must_be_there(as_text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LabError, match=r"name = 'mine\.py:load': must name a file that is there"):
+        _read("name", "mine.py:load", as_text=as_text)
+    (tmp_path / "mine.py").write_text("")
+    assert _read("name", "mine.py:load", as_text=as_text) == f"{tmp_path / 'mine.py'}:load"
+    assert _read("name", "a.py: b", as_text=as_text) == "a.py: b"
+
+
 def test_numbers_of_numpy_are_numbers():
     given = {"seeds": np.int64(3), "rate": np.float32(0.5), "gammas": [np.float64(1), np.int8(2)]}
     found = check(DECLARED, {**given, "again": np.bool_(True)}, where="nb.ipynb")

@@ -176,10 +176,10 @@ CALLED = [
     (lambda: full().caption("a", 0), r"modality = 'a': must be one of 't'"),
     (lambda: full().caption("t", N), r"position = 12: must be the position of a sample, 0 to 11"),
     (
-        lambda: data.register_dataset("av_digits", lambda: toy()),
+        lambda: data.register("av_digits", lambda: toy()),
         r"dataset = 'av_digits': is a name of the lab's",
     ),
-    (lambda: data.register_dataset("mine", 3), r"entry = 3: must be a function that returns a PairedData"),
+    (lambda: data.register("mine", 3), r"entry = 3: must be a function that returns a PairedData"),
     *((lambda f=f: ravdess.audio_teacher(f), rf"fold = {f}") for f in (5, -1, True, 0.5, None)),
     *((lambda s=s: soft_labels(smoothing=s), rf"smoothing = '?{s}") for s in (-0.1, NAN, "some")),
     (lambda: Evidence(num_classes=1), r"num_classes = 1"),

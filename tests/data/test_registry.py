@@ -34,7 +34,7 @@ def made(
 
 
 def test_a_function_becomes_a_dataset_with_its_keywords_as_parameters(mine):
-    data.register_dataset(mine, made)
+    data.register(mine, made)
     assert data.load(mine, kind="y", n=np.int64(4), extra=made).name == f"mine 4 y {made}"
     entry = data.catalogue()[-1]
     assert (entry.name, entry.summary) == ("mine", "Samples of mine.")
@@ -48,9 +48,9 @@ def test_a_function_becomes_a_dataset_with_its_keywords_as_parameters(mine):
     ]:
         with pytest.raises(LabError, match=expected):
             data.load(mine, **given)
-    data.register_dataset(mine, lambda **anything: toy(name=str(anything)))  # a cell that is run again
+    data.register(mine, lambda **anything: toy(name=str(anything)))  # a cell that is run again
     assert data.load(mine, a=1).name == "{'a': 1}"
-    data.register_dataset(mine, lambda: 3)
+    data.register(mine, lambda: 3)
     with pytest.raises(LabError, match=r"dataset = 3: must be a PairedData, made by 'mine'"):
         data.load(mine)
 
@@ -61,7 +61,7 @@ def test_an_entry_says_more_and_may_have_a_typed_recipe(mine):
         n: Annotated[Count, Field(le=5, description="how many")] = 2
 
     entry = data.Entry("Mine.", lambda recipe: toy(name=f"n = {recipe.n}"), Recipe, licence="mine too")
-    assert data.register_dataset(mine, entry).name == "mine"
+    assert data.register(mine, entry).name == "mine"
     assert data.load(mine).name == "n = 2"
     with pytest.raises(LabError, match="n = 6: must be at most 5"):
         data.load(mine, n=6)

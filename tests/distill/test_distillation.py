@@ -21,7 +21,7 @@ from mmkd_lab.distill.distance import Distance
 from mmkd_lab.distill.losses.dkd import DKD
 from mmkd_lab.distill.losses.hints import Hints
 from mmkd_lab.distill.losses.rkd import RKD
-from mmkd_lab.distill.method import HEAD
+from mmkd_lab.distill.method import CLASSES, HEAD
 from mmkd_lab.distill.views import msd_views
 from mmkd_lab.distill.weights import Weighting, weigh
 from mmkd_lab.models import NetSpec, View, Zeros
@@ -121,7 +121,7 @@ def test_views_of_two_agree_and_of_three_differ():
     assert msd_views("ba") == msd_views("ab")
 
 
-@pytest.mark.parametrize("task", list(Task), ids=[task.name for task in Task])
+@pytest.mark.parametrize("task", CLASSES, ids=[task.name for task in CLASSES])
 @pytest.mark.parametrize("distance", ["kl", "mse", "dist"])
 def test_a_term_is_the_weighted_distance_of_its_view(distance, task):
     student, teacher = sides(task, weights=True)

@@ -8,6 +8,7 @@ import torch
 from mmkd_lab.data.task import Task
 from mmkd_lab.distill import Context, labels_only, mix_teachers, soft_label_logits, trust
 from mmkd_lab.distill.losses.multi_teacher import MultiTeacher
+from mmkd_lab.distill.method import CLASSES
 from mmkd_lab.distill.shift_fusion import ShiftFusion
 from mmkd_lab.training import Recipe, Replicas, fit
 from mmkd_lab.training.stacking import obstacles
@@ -17,7 +18,7 @@ from tests.training.toy import toy
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
-@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("task", CLASSES)
 def test_the_mixture_is_the_weighted_mean_of_the_softened_outputs(task, temperature):
     shape = (2, 3, 4, 2, 2) if task is Task.DENSE else (2, 3, 4)
     teachers, weights = draw(*shape, count=3), torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mmkd_lab.data.task import Task
+from mmkd_lab.distill.method import CLASSES
 from mmkd_lab.distill.saliency import CREDITS, DELTAS, difference, needed_views, saliency
 from mmkd_lab.distill.teacher_outputs import TeacherOutputs
 from mmkd_lab.distill.views import msd_views
@@ -48,7 +49,7 @@ def stacked(teacher):
     return torch.stack(list(teacher.weights.values()))
 
 
-@pytest.mark.parametrize("task", list(Task), ids=[task.name for task in Task])
+@pytest.mark.parametrize("task", CLASSES, ids=[task.name for task in CLASSES])
 @pytest.mark.parametrize("weighting", SCHEMES, ids=IDS)
 def test_the_mean_weight_over_views_and_training_samples_is_one(weighting, task):
     data = pairs(task=task)

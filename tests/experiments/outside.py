@@ -40,7 +40,7 @@ def top_2(logits, target):
     return 100.0 * (logits.topk(2).indices == target[:, None]).any(1).double().mean()
 
 
-@data.register_dataset("rings")
+@data.register("rings")
 def rings(n: int = 120, noise: float = 0.8, seed: int = 0) -> data.PairedData:
     """Three classes, seen by two modalities of six numbers."""
     rng, y, rows = np.random.default_rng(seed), np.arange(n) % 3, torch.arange(n)

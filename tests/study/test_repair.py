@@ -42,7 +42,7 @@ def test_the_table_is_tidy_and_every_arm_has_its_controls_beside_it(once):
     assert not table.duplicated(subset=[c for c in table.columns if c != "value"]).any()
     arms = ["no_kd", "cm_kd", *WHOLE, *EDITED]
     assert list(dict.fromkeys(table["arm"])) == [*arms, "linear"]
-    per_network = 2 * 3 * 2  # seeds, splits, metrics
+    per_network = 2 * 3 * 4  # seeds, splits, metrics
     assert len(table) == (len(arms) + len(arms) - 1) * 2 * 2 * per_network + 2 * per_network  # one seed
     found = differences(table, against=("no_kd", "cm_kd"))
     assert len(found) == 2 * 2 * 2 * (len(arms) - 1)
@@ -246,7 +246,9 @@ def test_the_verdict_follows_the_numbers(once, shift, word):
 
 def relabelled(task):
     data = paired()
-    target = torch.nn.functional.one_hot(data.target, 3).float()
+    target = data.target[:, None, None].repeat(1, 2, 2)
+    if task is Task.MULTI_LABEL:
+        target = torch.nn.functional.one_hot(data.target, 3).float()
     return PairedData(
         name="many",
         modalities=data.modalities,
@@ -305,6 +307,6 @@ def test_one_modality_is_refused(tmp_path):
         repair(tmp_path, paired(modalities=("b",)))
 
 
-def test_many_labels_are_refused(tmp_path):
-    with pytest.raises(LabError, match=r"dataset = 'multi-label': must be single-label"):
-        repair(tmp_path, relabelled(Task.MULTI_LABEL))
+def test_maps_are_refused(tmp_path):
+    with pytest.raises(LabError, match=r"dataset = 'dense': must have one answer a sample"):
+        repair(tmp_path, relabelled(Task.DENSE))

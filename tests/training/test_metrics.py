@@ -28,7 +28,7 @@ def test_single_label_by_hand():
     assert float(even["nll"]) == pytest.approx(log(4), rel=1e-12)
     sure = torch.tensor([[[log(3.0), 0.0]]], dtype=torch.float64)
     assert float(score(sure, torch.tensor([1]), task=SINGLE)["nll"]) == pytest.approx(log(4), rel=1e-12)
-    assert list(shared) == ["accuracy", "nll"]
+    assert list(shared) == ["accuracy", "balanced_accuracy", "macro_f1", "nll"]
 
 
 def test_percent_has_no_rounding_of_single_precision():
@@ -103,7 +103,7 @@ def test_a_metric_of_yours_is_in_every_history_and_none_of_the_labs_can_be_repla
         data = toy()
         replicas = Replicas.build(NetSpec("linear"), data, seeds=[0, 1], device="cpu")
         found = evaluate(replicas, data, split="test")
-        assert list(found) == ["accuracy", "nll", "share_of_zero"]
+        assert list(found) == ["accuracy", "balanced_accuracy", "macro_f1", "nll", "share_of_zero"]
         by_hand = (replicas.predict(data, split="test").argmax(-1) == 0).double().mean(1)
         assert found["share_of_zero"].tolist() == pytest.approx(by_hand.tolist())
         register_metric("share_of_zero", task=SINGLE)(lambda logits, target: logits)

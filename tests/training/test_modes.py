@@ -66,8 +66,13 @@ def test_histories_agree_and_are_tidy():
     stacked, looped = (trained(SPECS["mlp"], data, SGD, mode=mode, loss=loss).history for mode in MODES)
     assert list(stacked.columns) == ["replica", "seed", "epoch", "split", "metric", "value"]
     assert set(stacked.loc[stacked["split"] == "train", "metric"]) == {"ce", "loss"}
-    assert set(stacked.loc[stacked["split"] == "val", "metric"]) == {"accuracy", "nll"}
-    assert len(stacked) == 3 * 4 * 4
+    assert set(stacked.loc[stacked["split"] == "val", "metric"]) == {
+        "accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+        "nll",
+    }
+    assert len(stacked) == 3 * 4 * 6
     columns = ["replica", "seed", "epoch", "split", "metric"]
     both = stacked.merge(looped, on=columns, validate="1:1")
     np.testing.assert_allclose(both["value_x"], both["value_y"], atol=1e-9)

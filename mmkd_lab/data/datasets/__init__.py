@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from mmkd_lab.data.datasets import recipes
-from mmkd_lab.data.registry import Entry, register_dataset
+from mmkd_lab.data.registry import Entry, register
 
 
 def _own(name: str, recipe: type, summary: str, modalities: str, licence: str, **files: Any) -> None:  # noqa: ANN401 - fields of `Entry`
     build = f"{__name__}.{name}:build"
-    register_dataset(name, Entry(summary, build, recipe, tuple(modalities.split()), licence, **files))
+    register(name, Entry(summary, build, recipe, tuple(modalities.split()), licence, **files))
 
 
 said = "Handwritten digits (8×8) with synthesised spoken digits of 88 voices; ships with the lab."

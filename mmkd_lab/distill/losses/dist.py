@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from mmkd_lab.core.config import NonNegative, Positive, config
 from mmkd_lab.data.task import Task
 from mmkd_lab.distill.distance import Distance
-from mmkd_lab.distill.method import OPEN, Method, Open, Outputs, Tensors, register_method
+from mmkd_lab.distill.method import CLASSES, OPEN, Method, Open, Outputs, Tensors, register_method
 
 
 @register_method("dist")
@@ -20,6 +22,8 @@ class Dist(Method):
     distillation from a stronger teacher". `Distance` says what becomes of two classes and of constant
     outputs.
     """
+
+    tasks: ClassVar[tuple[Task, ...]] = CLASSES
 
     temperature: Open[Positive] = OPEN
     inter: NonNegative = 1.0

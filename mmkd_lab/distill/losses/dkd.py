@@ -32,6 +32,7 @@ class DKD(Method):
     """
 
     tasks: ClassVar[tuple[Task, ...]] = (Task.SINGLE_LABEL,)
+    by_sample: ClassVar[bool] = True
 
     temperature: Open[Positive] = OPEN
     target_weight: NonNegative = 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import ClassVar, get_args
 
 from torch import Tensor
 
@@ -18,6 +18,8 @@ from mmkd_lab.distill.operands import logits_pair
 @config
 class KD(Method):
     """T² · KL(teacher ‖ student) on the full input, see `kd_divergence`."""
+
+    by_sample: ClassVar[bool] = True
 
     temperature: Open[Positive] = OPEN
     convention: Open[Convention] = OPEN
@@ -48,7 +50,8 @@ def kd_divergence(
             does by default and the released code of Xue et al. 2023 (MFH) with it; there T is always 1. For
             two classes it is half of the true divergence.
         task: single label: softmax over K. Multi-label: K independent Bernoulli outputs, their divergences
-            summed. Dense: softmax over K at every position, meaned over positions.
+            summed. Dense: softmax over K at every position, meaned over positions. Regression: Gaussians of
+            deviation T, half the squared difference of their means in all, see `distance.divergence`.
 
     Returns one value per replica. Raises `LabError` for shapes that differ or have too few axes, fewer than
     two classes, an unknown convention, a temperature that is not above 0.

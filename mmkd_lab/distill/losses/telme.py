@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,7 +11,16 @@ from torch import Tensor
 from mmkd_lab.core.config import Positive, config
 from mmkd_lab.data.task import Task
 from mmkd_lab.distill.distance import Distance
-from mmkd_lab.distill.method import OPEN, FeatureMethod, Open, Outputs, Tensors, Widths, register_method
+from mmkd_lab.distill.method import (
+    CLASSES,
+    OPEN,
+    FeatureMethod,
+    Open,
+    Outputs,
+    Tensors,
+    Widths,
+    register_method,
+)
 from mmkd_lab.distill.operands import features_pair, regress, regressor, unit
 
 
@@ -23,6 +33,8 @@ class Telme(FeatureMethod):
     is `feature_relation`. In TelME all encoders are equally wide; where student and teacher are not, a linear
     map of the student's features is learnt beside it. `ShiftFusion` is the second stage.
     """
+
+    tasks: ClassVar[tuple[Task, ...]] = CLASSES
 
     temperature: Open[Positive] = OPEN
     feature_temperature: Positive = 1.0

@@ -27,6 +27,7 @@ from mmkd_lab.training.pruning.search import Search
 from mmkd_lab.training.recipe import Recipe, dtype_of, resolve_precision
 from mmkd_lab.training.replicas import Replicas
 from mmkd_lab.training.schedule import optimiser, rates
+from mmkd_lab.training.streamed import split_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +119,7 @@ def prune(
     precision = resolve_precision(recipe, replicas.size, replicas.device)
     replicas = replicas.to(dtype=dtype_of(precision))
     search = Search(replicas, whole("parameters", parameters))
-    resident = Resident(sets, replicas.modalities, device=replicas.device, dtype=replicas.dtype)
+    resident = split_of(sets, replicas, recipe=recipe)
     fabric, total = make_fabric(replicas.device, precision), recipe.length(resident.samples)[1]
     flat, losses = Flat(list(search.weights.values())), []
     learning = [value for value in search.weights.values() if value.requires_grad]

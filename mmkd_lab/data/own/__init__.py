@@ -1,0 +1,1 @@
+"""Data of your own as `PairedData`: from arrays, a table, or a folder of files."""
