@@ -60,7 +60,8 @@ def test_crowds_are_scored_on_the_clips_of_the_test_actors(votes, mirror, tmp_pa
         assert (mine["divergence"] < 1e-6) == (sense == "audiovisual")
     students = found.table[found.table["role"] == "student"]
     assert set(students["arm"]) == {"no_kd", "um_kd", "cm_kd", "mm_kd"}
-    assert {"accuracy", "nll", "divergence"} == set(students["metric"])
+    told = {"accuracy", "balanced_accuracy", "macro_f1", "nll", "divergence"}
+    assert set(students["metric"]) == told
     assert "2 splits of the actors" in found.verdict
     assert found.table.equals(crowd_students(**asked).table)
     assert found.plot().png()[:4] == b"\x89PNG"
