@@ -104,19 +104,16 @@ def too_large(plan: Plan) -> list[str]:
 def fit_plain(task: PlainTask) -> JobOutcome:
     """{'classifier/split': logits}, and the 'strength' of each: that with the best validation score. Ties go
     to the lower nll, then to the stronger penalty. Without a validation split it is scikit-learn's own, 1."""
-    from threadpoolctl import threadpool_limits
-
     data, strength, said = task.data, dict[str, float](), Said()
     where = {split: one.cpu().numpy() for split, one in data.splits.items()}
     train = data.positions("train")
     where["fit"] = train[data.seen(task.modalities)[train]].cpu().numpy()
     x, target = columns(data, task.modalities), data.target.cpu().numpy()
-    with threadpool_limits(1):  # on busy cores the threads of so small a problem mostly wait for each other
-        for one in task.classifiers:
-            fitted = {LINEAR: _linear, KERNEL: _kernel, RIDGE: _ridge}[one](x, where, target, _weights(task))
-            strength[one], found = _best(fitted, STRENGTHS[one], data)
-            said |= {f"{one}/{split}": logits for split, logits in found.items()}
-        doubt = doubted(task.data, strength[LINEAR]) if LINEAR in strength else None
+    for one in task.classifiers:
+        fitted = {LINEAR: _linear, KERNEL: _kernel, RIDGE: _ridge}[one](x, where, target, _weights(task))
+        strength[one], found = _best(fitted, STRENGTHS[one], data)
+        said |= {f"{one}/{split}": logits for split, logits in found.items()}
+    doubt = doubted(task.data, strength[LINEAR]) if LINEAR in strength else None
     return JobOutcome({"strength": strength, "doubted": doubt}, said)
 
 

@@ -22,6 +22,7 @@ from mmkd_lab.forecast.pair import SeenPair, pair_of, sides_of
 from mmkd_lab.forecast.records import ArmForecaster, learned
 from mmkd_lab.plotting.palette import style_of
 from mmkd_lab.training import teacher_outputs
+from mmkd_lab.training.device import threads
 from mmkd_lab.training.sources import Source, source_of
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Forecast:
         return f"{self.verdict}\n{self.table.round(2).to_string(index=False)}"
 
 
+@threads(1)
 def forecast(
     data: str | PairedData,
     *,

@@ -33,7 +33,7 @@ from mmkd_lab.shares.estimators import ESTIMATORS
 from mmkd_lab.shares.samples import Floats
 from mmkd_lab.shares.shares import QUANTITIES, XOR_FROM, ModalityShares
 from mmkd_lab.shares.sides import FOLDS, RESAMPLES, Layer, Question, pair_of
-from mmkd_lab.training.device import resolve
+from mmkd_lab.training.device import resolve, threads
 from mmkd_lab.training.sources import source_of
 
 NAME = "modality_shares"
@@ -43,6 +43,7 @@ _ORDER = ("gamma_union", *(name for name in QUANTITIES if name != "gamma_union")
 _Notes = dict[str, dict[str, list[str]]]
 
 
+@threads(1)
 def modality_shares(
     dataset: str | PairedData,
     *,

@@ -62,15 +62,19 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 @contextmanager
 def threads(n: int) -> Iterator[None]:
-    """Within the block torch computes on `n` CPU threads; afterwards on as many as before.
+    """Within the block torch and the libraries behind numpy compute on `n` CPU threads; afterwards on as many
+    as before.
 
     Small networks gain little from a second thread and lose much where cores are busy (benchmarks/README.md):
     two processes of one thread each do more than one process of two.
     """
+    from threadpoolctl import threadpool_limits
+
     before = torch.get_num_threads()
     torch.set_num_threads(whole("n", n))
     try:
-        yield
+        with threadpool_limits(n):
+            yield
     finally:
         torch.set_num_threads(before)
 

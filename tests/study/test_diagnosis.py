@@ -163,27 +163,6 @@ def test_worlds_of_declared_shares_get_the_right_advice(shared, alone, side, tmp
     assert any(one.startswith("Do not distil the a teacher") for one in said) == (side < 0)
 
 
-def test_pilots_are_ridge_regression_with_the_best_penalty_left_out_by_hand():
-    rng = np.random.default_rng(0)
-    for n, d in ((30, 4), (12, 40)):
-        x, held, y = rng.normal(size=(n, d)), rng.normal(size=(5, d)), rng.normal(size=(n, 2))
-        (found,) = pilots.students(x, held, {"y": y}, y).values()
-        mean = x.mean(0)
-        values = np.linalg.eigvalsh((x - mean).T @ (x - mean))
-        scale = values[values > 1e-9 * values.max()].mean()
-        best = (np.inf, None)
-        for penalty in pilots._PENALTIES * scale:
-            errors = [_ridge(np.delete(x, i, 0), np.delete(y, i, 0), x[i], penalty) - y[i] for i in range(n)]
-            best = min(best, (float(np.square(errors).mean()), penalty), key=lambda one: one[0])
-        np.testing.assert_allclose(found, _ridge(x, y, held, best[1]), atol=0.02)
-
-
-def _ridge(x, y, held, penalty):
-    mean = x.mean(0)
-    gram = (x - mean).T @ (x - mean) + penalty * np.eye(x.shape[1])
-    return (held - mean) @ np.linalg.solve(gram, (x - mean).T @ (y - y.mean(0))) + y.mean(0)
-
-
 def test_a_teacher_that_repeats_the_labels_changes_no_pilot():
     rng = np.random.default_rng(1)
     labels = np.eye(3)[rng.integers(0, 3, 40)]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmkd_lab.core.stats import Interval
 from mmkd_lab.experiments.plain import columns
+from mmkd_lab.forecast.pilots import Ridge
 from mmkd_lab.plotting import LabFigure, Panel, Row, interval_figure
 from mmkd_lab.plotting.palette import INK
 from mmkd_lab.shares.samples import Codes, Floats
@@ -82,9 +83,9 @@ def _right(
             for name, several in soft.items()
             for i, one in enumerate(several)
         }
-        named = {f"{name}/{i}": target for (name, i), target in targets.items()}
-        for key, answers in pilots.students(x[rows], x[held], named, labels).items():
-            name = key.rpartition("/")[0]
+        ridge = Ridge.on(x[rows])
+        for (name, _), target in targets.items():
+            answers = ridge.answers(target, x[held], ridge.best(target, labels))
             count = len(draws) * (len(soft[name]) if name in soft else 1)
             hit = _hits(torch.from_numpy(answers), case) / count
             total[name] = total[name] + hit if name in total else hit

@@ -23,6 +23,7 @@ from mmkd_lab.study.diagnosis.budget import Clock, Desk, seconds_of
 from mmkd_lab.study.diagnosis.case import Case, called, experiment_of
 from mmkd_lab.study.diagnosis.finding import MORE, SectionFound
 from mmkd_lab.study.diagnosis.result import Diagnosis
+from mmkd_lab.training.device import threads
 
 NAME = "diagnose"
 
@@ -143,7 +144,8 @@ def diagnose(
     found = dict[str, SectionFound]()
     with jobs_progress(len(parts), "section", shown=progress) as bar:
         for part in parts:
-            found[part.name] = _attempt(part, case, clock)
+            with threads(1):
+                found[part.name] = _attempt(part, case, clock)
             bar.update(part.title)
     return _diagnosis(case, found, clock)
 
