@@ -39,7 +39,8 @@ def features(samples: int, wide: int, narrow: int) -> PairedData:
     for name, width, seen in (("teacher", wide, slice(0, 30)), ("student", narrow, slice(10, 40))):
         mixed = (latent[:, seen] * falling) @ rng.normal(size=(30, width)) / 5
         sides[name] = (mixed + 0.5 * rng.normal(size=(samples, width))).astype(np.float32)
-    order, ends = rng.permutation(samples), (int(0.8 * samples), int(0.9 * samples))
+    tens = rng.permutation(samples // CLASSES)[:, None] * CLASSES + np.arange(CLASSES)
+    order, ends = tens.reshape(-1), (int(0.8 * samples), int(0.9 * samples))
     splits = dict(zip(("train", "val", "test"), np.split(order, ends), strict=True))
     return PairedData("features", sides, y, splits, tuple(map(str, range(CLASSES))))
 

@@ -6,9 +6,10 @@
 
 Parts: the tests that need a GPU; the Gaussian worlds by batched products; replicas stacked against looped;
 the matrix product of every precision; a step of crossmodal KD with a network of ResNet-50's size; a step of
-MSD with transformers of VisualBERT's (teacher) and TinyBERT's (student) size. A part that fails says why and
-the others go on; what no longer fits into the time is left out and said. Writes benchmarks/results/gpu.json
-and the section of benchmarks/README.md.
+MSD with transformers of VisualBERT's (teacher) and TinyBERT's (student) size; a step of KD on rooms of 480 x
+640 pixels with networks of DeepLabV3+'s size, of colours and of colours and depth. A part that fails says why
+and the others go on; what no longer fits into the time is left out and said. Writes
+benchmarks/results/gpu.json and the section of benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -25,14 +26,17 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from large import TwoBranch, resnet
 from replicas import CASES, measure
 from steps import CLASSES, TASK, kd, per_step, toy
 from tables import PAGE, markdown, put
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmkd_lab import data as datasets
 from mmkd_lab.data import gaussian
-from mmkd_lab.distill import Distillation, Msd, TeacherOutputs, labels_only, msd_views
+from mmkd_lab.data.task import Task
+from mmkd_lab.distill import KD, CrossEntropy, Distillation, Msd, TeacherOutputs, labels_only, msd_views
 from mmkd_lab.models import NetSpec, removal_named
 from mmkd_lab.training import Recipe, Replicas, fit, teacher_outputs, threads
 from mmkd_lab.training.descent import WorldsRecipe
@@ -72,47 +76,14 @@ class Bench:
         """Beside the one that warms up."""
         return 0 if self.tiny else 1
 
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Blocks of each stage of a residual network."""
+        return (1, 1, 1, 1) if self.tiny else (3, 4, 6, 3)
+
     def size(self, large: int, tiny: int) -> int:
         """One of two sizes."""
         return tiny if self.tiny else large
-
-
-class Bottleneck(nn.Module):
-    """1 x 1, 3 x 3 and 1 x 1 convolutions around a shortcut (He et al. 2016, figure 5)."""
-
-    def __init__(self, before: int, width: int, stride: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for ins, outs, side, step in (
-            (before, width, 1, 1),
-            (width, width, 3, stride),
-            (width, 4 * width, 1, 1),
-        ):
-            layers += [
-                nn.Conv2d(ins, outs, side, step, side // 2, bias=False),
-                nn.BatchNorm2d(outs),
-                nn.ReLU(),
-            ]
-        self.body = nn.Sequential(*layers[:-1])
-        fits = before == 4 * width and stride == 1
-        same = nn.Conv2d(before, 4 * width, 1, stride, bias=False)
-        self.shortcut = nn.Identity() if fits else nn.Sequential(same, nn.BatchNorm2d(4 * width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, 4 width, H / stride, W / stride)."""
-        return torch.relu(self.body(x) + self.shortcut(x))
-
-
-def resnet(width: int = 64, depths: Sequence[int] = (3, 4, 6, 3)) -> nn.Module:
-    """A residual network of ResNet-50's size and shape for pictures (B, 3, H, W)."""
-    layers: list[nn.Module] = [nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
-    layers.append(nn.MaxPool2d(3, 2, 1))
-    before = width
-    for stage, depth in enumerate(depths):
-        for i in range(depth):
-            layers.append(Bottleneck(before, width * 2**stage, 2 if i == 0 and stage > 0 else 1))
-            before = 4 * width * 2**stage
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, CLASSES))
 
 
 def tests(bench: Bench) -> list[Row]:
@@ -183,7 +154,7 @@ def kd_step(bench: Bench) -> list[Row]:
     side, batch = bench.size(224, 32), bench.size(64, 4)
     data = toy({"image": (3, side, side)}, samples=4 * batch)
     said = TeacherOutputs(data.sample_index, torch.randn(1, len(data), CLASSES))
-    net = resnet(bench.size(64, 8), (3, 4, 6, 3) if not bench.tiny else (1, 1, 1, 1))
+    net = resnet(bench.size(64, 8), bench.depths, CLASSES)
     student = Replicas.of([net], data=data, seeds=[0], device=bench.device)
     flops = counted(net, {"x": torch.randn(2, 3, side, side)}) / 2 * batch
     what = f"crossmodal KD, {student.size:,} parameters, {side} x {side}, batch {batch}"
@@ -230,6 +201,30 @@ def msd_step(bench: Bench) -> list[Row]:
         what = f"{large}-sized teacher, {nets[large].size:,} parameters, batch {batch}"
         alone, cost = {"labels": labels_only(TASK)}, {"labels": flops[large]}
         rows.append(_step(bench, what, precision, nets[large], data, alone, None, batch, cost))
+    return rows
+
+
+def dense_step(bench: Bench) -> list[Row]:
+    """A student of colours learns scenes pixel by pixel; and a step of the teacher, which sees depth too."""
+    batch, sides = bench.size(8, 2), {"height": bench.size(480, 32), "width": bench.size(640, 48)}
+    sizes = {"n_train": 4 * batch, "n_val": batch, "n_test": 1, "objects": bench.size(6, 2), **sides}
+    data = datasets.load("rooms", **sizes)
+    pixels = (sides["height"], sides["width"])
+    said = TeacherOutputs(data.sample_index, torch.randn(1, len(data), data.num_classes, *pixels))
+    terms = ((0.5, CrossEntropy(Task.DENSE)), (0.5, KD(4.0, "kl", Task.DENSE)))
+    losses = {"student": ("kd", Distillation(terms)), "teacher": ("labels", labels_only(Task.DENSE))}
+    rows = []
+    for role, channels in (("student", {"rgb": 3}), ("teacher", {"rgb": 3, "depth": 1})):
+        net = TwoBranch(channels, bench.size(64, 4), bench.depths, data.num_classes)
+        nets = Replicas.of([net], data=data, seeds=[0], device=bench.device)
+        flops = counted(net, {"x": {m: torch.randn(2, c, *pixels) for m, c in channels.items()}}) / 2 * batch
+        what = f"{role} of {' and '.join(channels)}, {nets.size:,} parameters, "
+        what += f"{pixels[0]} x {pixels[1]}, batch {batch}"
+        name, loss = losses[role]
+        for precision in bench.precisions:
+            row = _step(bench, what, precision, nets, data, {name: loss}, said, batch, {name: flops})
+            row["images a second"] = round(1000 * batch / float(str(row[f"{name}, ms a step"])), 1)
+            rows.append(row)
     return rows
 
 
@@ -280,6 +275,7 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "products": products,
     "kd": kd_step,
     "msd": msd_step,
+    "dense": dense_step,
     "replicas": replicas,
 }
 
@@ -312,7 +308,7 @@ def run(bench: Bench, chosen: Sequence[str], limit: float = LIMIT) -> dict[str, 
 def _shares(found: dict[str, list[Row]]) -> None:
     """Beside every TFLOP/s of a step, its share of the matrix product's of the same precision."""
     best = {row.get("precision"): row.get("TFLOP/s") for row in found.get("products", [])}
-    for row in [*found.get("kd", []), *found.get("msd", [])]:
+    for row in [*found.get("kd", []), *found.get("msd", []), *found.get("dense", [])]:
         peak = best.get(row.get("precision"))
         for name in [key for key in row if key.endswith(", TFLOP/s")]:
             value = row[name]

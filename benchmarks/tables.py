@@ -10,9 +10,11 @@ Bold: the 95 % interval leaves out zero.
 from __future__ import annotations
 
 import argparse
+import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import judged
 import pandas as pd
@@ -43,6 +45,7 @@ WHOLE = (
     ("aligned_kd", "cm_kd"),
     ("aligned_kd", "no_kd"),
 )
+ROOMS = ("no_kd", "um_kd", "cm_kd", "aligned_kd", "mg_kd")
 #: What each estimator means by a share.
 TARGETS = {
     "count": "count",
@@ -84,6 +87,38 @@ def failure() -> str:
             [name, teachers, *students, *(shown(claim(found.table, *pair).found, 2) for pair in pairs)]
         )
     return markdown([*head, *map(_versus, pairs)], rows)
+
+
+def rooms(heads: Sequence[str], cells: Callable[[Mapping[str, Any], str], list[str]]) -> Callable[[], str]:
+    """Failure case 2: a row for each setting and student, with the cells of both."""
+
+    def table() -> str:
+        found = json.loads((RESULTS / "rooms.json").read_text(encoding="utf-8"))
+        trained = [(name, arm) for name in found for arm in ROOMS if f"student {arm}" in found[name]["rows"]]
+        rows = [[name, label(arm), *cells(found[name], arm)] for name, arm in trained]
+        return markdown(["setting", "student", *heads], [row for row in rows if len(row) > 2])
+
+    return table
+
+
+def _of_rooms(one: Mapping[str, Any], row: str, metric: str, what: str) -> str:
+    found = one["rows"].get(row, {}).get(metric, {}).get(what)
+    return "" if found is None else shown(Interval(*found, n=one["seeds"]), 2)
+
+
+def _scores(one: Mapping[str, Any], arm: str) -> list[str]:
+    """Means of teacher and student, and what the student is worth more than the two controls."""
+    rows = [one["rows"].get(f"{role} {arm}", {}).get("miou") for role in ("teacher", "student")]
+    means = [f"{row['mean'][0]:.1f}" if row else "" for row in rows]
+    return means + [_of_rooms(one, f"student {arm}", "miou", f"less {other}") for other in ("um_kd", "no_kd")]
+
+
+def _kinds(one: Mapping[str, Any], arm: str) -> list[str]:
+    """The same of the classes of each kind, against unimodal KD; of the controls nothing."""
+    if arm in ("um_kd", "no_kd"):
+        return []
+    at = {kind: f"miou of {kind}" if share else "" for kind, share in one["shares"].items()}
+    return [_of_rooms(one, f"student {arm}", metric, "less um_kd") for metric in at.values()]
 
 
 def msd(kind: str) -> Callable[[], str]:
@@ -183,6 +218,8 @@ def networks() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "failure": failure,
+    "rooms": rooms(("teacher", "mean IoU", "− unimodal KD", "− no KD"), _scores),
+    "rooms_kinds": rooms(("told by colour", "told by depth", "told by either", "told by both"), _kinds),
     "default_networks": networks,
     "shares": shares,
     "shares_noisy": noisy,

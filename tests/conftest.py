@@ -54,6 +54,12 @@ def _of_notebooks(item: pytest.Item) -> bool:
 
 
 @pytest.fixture(scope="session")
+def shared() -> Path:
+    """A store of all tests, in all processes, that are not about the store: no network is trained twice."""
+    return Path(os.environ["MMKD_LAB_STORE"]) / "shared"
+
+
+@pytest.fixture(scope="session")
 def mirror() -> Path:
     """The folder of published data files; the test is skipped where there is none."""
     folder = os.environ.get("MMKD_LAB_MIRROR")

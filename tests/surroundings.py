@@ -14,7 +14,7 @@ from pathlib import Path
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _MARK = "MMKD_LAB_TEST_FOLDER"
-_FOLDERS = ("MMKD_LAB_STORE", "MMKD_LAB_DATA", "MMKD_LAB_RESULTS", "NUMBA_CACHE_DIR")
+_FOLDERS = ("MMKD_LAB_STORE", "MMKD_LAB_DATA", "MMKD_LAB_RESULTS", "NUMBA_CACHE_DIR", "MMKD_LAB_PREPARED")
 
 
 def _prepare() -> None:

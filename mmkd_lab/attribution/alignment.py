@@ -23,7 +23,7 @@ from mmkd_lab.core.calling_off import go_on
 from mmkd_lab.core.check import LabError, require, whole
 from mmkd_lab.core.config import Count, Fraction, NonNegative, Positive, config
 from mmkd_lab.core.seed import derive
-from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.data.paired import PairedData
 from mmkd_lab.distill.losses.ce import CrossEntropy
 from mmkd_lab.distill.method import Outputs
 
@@ -36,7 +36,8 @@ Labels = Callable[[Tensor], Tensor]
 class Alignment:
     """L = ce_teacher CE(f_a) + ce_student CE(f_b) + agreement MSE(logits): Xue et al. 2023, Algorithm 1.
 
-    The MSE is a mean over samples and classes; agreement=0 trains both independently.
+    The MSE is a mean over samples and classes, of maps over their positions too; agreement=0 trains both
+    independently.
     """
 
     ce_teacher: NonNegative = 1.0
@@ -50,14 +51,16 @@ class Alignment:
     def __call__(
         self, teacher: Tensor, student: Tensor, target: Tensor, *, labels: Labels | None = None
     ) -> dict[str, Tensor]:
-        """(B, K), (B, K) logits and (B,) classes -> 'ce_teacher', 'ce_student', 'agreement', and 'loss'.
+        """(B, K), (B, K) logits and (B,) classes -> 'ce_teacher', 'ce_student', 'agreement', and 'loss'. Of
+        maps (B, K, H, W), twice, and (B, H, W), -1 where there is none.
 
         `labels` gives the labels' term of (B, K) logits, where it is not the cross-entropy of classes.
         """
-        term = labels or (lambda logits: F.cross_entropy(logits, target))
-        fits = teacher.shape == student.shape and teacher.ndim == 2
+        none = -1 if teacher.ndim == 4 else -100
+        term = labels or (lambda logits: F.cross_entropy(logits, target, ignore_index=none))
+        fits = teacher.shape == student.shape and teacher.ndim in (2, 4)
         shown = f"{tuple(teacher.shape)} and {tuple(student.shape)}"
-        require(fits, "logits", shown, "teacher and student must both give (batch, classes)")
+        require(fits, "logits", shown, "teacher and student must both give (batch, classes, ...)")
         terms = {
             "ce_teacher": term(teacher),
             "ce_student": term(student),
@@ -109,12 +112,11 @@ def align(
 
     Both take {modality: (B, ...)}, of which they may read different ones, and give (B, K). The order of the
     samples and dropout come from `seed`; `labels` is the term that reads the labels, as the data's task has
-    it when None. Raises `LabError` for one network given twice, a dense task, a batch of one sample where a
-    network normalises by batch, a loss that is not finite.
+    it when None. Raises `LabError` for one network given twice, a batch of one sample where a network
+    normalises by batch, a loss that is not finite.
     """
     joint = joint or Joint()
     require(teacher is not student, "student", "the teacher", "must be a network of its own")
-    require(data.task is not Task.DENSE, "data", data.task.value, "must have one answer a sample")
     labels = labels or CrossEntropy(data.task)
     nets = nn.ModuleList([copy.deepcopy(teacher), copy.deepcopy(student)]).train()
     optimiser = torch.optim.SGD(nets.parameters(), lr=joint.lr, momentum=joint.momentum)

@@ -107,7 +107,8 @@ def cases(
             # A modality that the network ignores has gradient 0, which autograd must be able to say. It
             # cannot tell one that is cut off by detach or no_grad from that: `gradients.check_flow` does.
             unused = sum((0.0 * v.sum() for v in values), start=z.new_zeros(()))
-            return output_of(z, target.repeat(len(z) // len(target)), output=asked.output) + unused
+            each = target.repeat(len(z) // len(target), *[1] * (target.ndim - 1))
+            return output_of(z, each, output=asked.output) + unused
 
         yield case, forward, some
 

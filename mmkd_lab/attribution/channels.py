@@ -112,7 +112,8 @@ def by_channel(
     are drawn over all samples, whatever the batch size. Source: Xue et al. 2023 (MFH), Algorithm 1.
 
     Args:
-        teacher: the network whose channels are ranked; {modality: (B, ...)} -> logits (B, K).
+        teacher: the network whose channels are ranked; {modality: (B, ...)} -> logits (B, K), or (B, K, H,
+            W), whose distance is the mean over positions.
         student: the other one; it may read other modalities.
         data: a dataset, of which `split` is used, or {modality: (N, ...)}.
         layer: a layer of the teacher, by the name that your module has for it ('layer1'); None for the input
@@ -148,6 +149,9 @@ def by_channel(
         h = logits(student, others.x, batch_size=batch_size).to(z)
         rule = f"must give logits {tuple(z.shape)}, as the teacher"
         require(z.shape == h.shape, "student", tuple(h.shape), rule)
+        rule = "compares one answer a sample, and these are maps"
+        require(distance != "kl" or z.ndim == 2, "distance", distance, rule, "Use 'mse' or 'l1'.")
+        z, h = z.flatten(1), h.flatten(1)
         way_out = "Use distance='mse', or networks of two logits."
         rule = "is 0 between any two networks of one logit"
         require(distance != "kl" or z.shape[1] > 1, "distance", distance, rule, way_out)
@@ -165,7 +169,7 @@ def by_channel(
             found = saliency.closed_form_of(readout, z - h).unsqueeze(0)
         else:
             orders = _orders(permutations, n, seed).to(z.device)
-            if readout is None:
+            if readout is None or readout.maps:
                 size = batch_size
                 found = saliency.permuted_rest(
                     cut, x, passed, said, h, orders, axis=at, kind=distance, batch_size=size

@@ -19,8 +19,8 @@ from mmkd_lab.attribution.channels import ChannelSaliency
 from mmkd_lab.attribution.layers import Cut, Side, channel_axis, head_of, module_named
 from mmkd_lab.attribution.networks import BATCH, batch_of, evaluating, full
 from mmkd_lab.attribution.rankings import Channels
-from mmkd_lab.core.check import LabError, one_of
-from mmkd_lab.data.paired import PairedData
+from mmkd_lab.core.check import LabError, one_of, require
+from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill import labels_only
 from mmkd_lab.models import NetSpec
 from mmkd_lab.training.fit import fit
@@ -111,8 +111,10 @@ class Editor:
     ) -> Edited:
         """The same with a new linear head, trained on the remaining features as teachers are.
 
-        Raises `LabError` unless the channels are those that a linear head reads.
+        Raises `LabError` unless the channels are those that a linear head reads, or for a dense task.
         """
+        rule = "trains a new head on one row of features a sample, and a dense task has maps"
+        require(self.data.task is not Task.DENSE, "replace", "retrain", rule, "Use 'mean' or 'zeros'.")
         before = self.keeping(None, features=tuple(self.data.splits))
         with evaluating(self.net):
             width = self._at(self._cut.read(self._few, batch_size=BATCH)[0]).shape[1]

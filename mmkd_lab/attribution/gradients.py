@@ -175,7 +175,9 @@ def check_flow(asked: Explained, names: Sequence[str]) -> None:
         slope = None  # where autograd knows no way back to the leaf
         if z.requires_grad:
             weight = torch.linspace(1.0, 2.0, z.shape[1]).to(z)  # unequal, or a softmax has slope 0
-            slope = torch.autograd.grad((z * weight).sum(), leaf, retain_graph=True, allow_unused=True)[0]
+            slope = torch.autograd.grad(
+                (z.movedim(1, -1) * weight).sum(), leaf, retain_graph=True, allow_unused=True
+            )[0]
         if slope is not None and bool(slope.any()):
             continue
         # A flat network moves with zeros too where its gradient is 0 by right; not from sample to sample.

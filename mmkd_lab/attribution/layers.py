@@ -187,11 +187,13 @@ class Cut:
 class Readout:
     """Logits that are a sum over channels and positions: z[n, c] = sum of weight[c, i, p] features[n, i, p].
 
-    Both are float64, (K, d, P) and (N, d, P), P = 1 for a vector.
+    Both are float64, (K, d, P) and (N, d, P), P = 1 for a vector. Where the logits are `maps`, each position
+    has its own, of the same weight, (K, d, 1): z[n, c, p] = sum of weight[c, i] features[n, i, p].
     """
 
     features: Tensor
     weight: Tensor
+    maps: bool = False
 
     @classmethod
     def of(
@@ -212,6 +214,9 @@ class Readout:
             if not torch.allclose(head(fed), z, rtol=1e-4, atol=1e-5):  # bent only where the trial did not go
                 return None
         pooled = _positions(passed, axis)
+        if z.ndim > 2:
+            one = weight.unsqueeze(2).double()
+            return cls(pooled.double(), one, maps=True) if torch.equal(passed, fed) else None
         if fed.shape == passed.flatten(1).shape and torch.equal(fed, passed.flatten(1)):
             by = _positions(weight.reshape(len(weight), *passed.shape[1:]), axis)
             return cls(pooled.double(), by.double())

@@ -21,6 +21,7 @@ from mmkd_lab.attribution.networks import (
     Network,
     Numbers,
     Output,
+    by_sample,
     evaluating,
     logits,
     removal_of,
@@ -72,16 +73,21 @@ def by_modality(
     * perceptual_score: accuracy lost when m is permuted in the same way, in points, without normalisation;
       per sample 100, 0 or -100, mean over `draws`. (Gat et al. 2021)
 
+    Of maps f is the mean over the positions of a sample, each asked about its own class, and accuracy is that
+    of its labelled positions. A `target` (N, H, W) with -1 at all other positions asks about some of them.
+
     Args:
-        net: takes {modality: (B, ...)} and gives logits (B, K). An nn.Module is asked in evaluation mode.
+        net: takes {modality: (B, ...)} and gives logits (B, K), or (B, K, H, W). An nn.Module is asked in
+            evaluation mode.
         data: a dataset, of which `split` is used, or {modality: (N, ...)}.
         methods: one or more of `METHODS`, or `IntegratedGradients`.
-        target: 'predicted', 'label', a class number, or (N,) int64.
+        target: 'predicted', 'label', a class number, or (N,) int64, of maps (N, H, W).
         output: 'logit', 'probability' or 'log_probability' (nats).
         removal: how a modality goes: an operator of `nets`, or its name; 'mean' by name needs a `PairedData`.
             Integrated gradients need 'zeros' or 'mean'; 'attention' and 'learned' need a network that says
             in its attribute `removals` that it heeds their masks.
-        labels: (N,) int64, for target='label' and the perceptual score; a `PairedData` brings its own.
+        labels: (N,) int64, or (N, H, W), for target='label' and the perceptual score; a `PairedData` brings
+            its own.
         draws: permutations.
         intervals: their kind and level, and who the samples come from.
         seed: of permutations and bootstrap.
@@ -101,7 +107,7 @@ def by_modality(
         integral = chosen.get("integrated_gradients") or IntegratedGradients()
         case = _Case(asked, z, samples.labels, operator, integral, draws, seed)
         found = [_METHODS[method](case) for method in chosen]
-    return tabulate(found, samples, asked.target, intervals, seed=seed)
+    return tabulate(found, samples, by_sample(asked.target), intervals, seed=seed)
 
 
 def _chosen(
@@ -200,9 +206,18 @@ def _perceptual(case: _Case) -> ModalityValues:
     way_out = "Give a network of two logits."
     require(case.z.shape[1] > 1, "net(x)", tuple(case.z.shape), "one logit has no accuracy to lose", way_out)
     truth = targets("label", case.z, case.labels)
-    right = (case.z.argmax(1) == truth).double()[:, None]
-    lost = {name: 100.0 * (right - (z.argmax(-1) == truth).double().T) for name, z in case.permuted.items()}
+    before = _right(case.z, truth)[:, None]
+    lost = {name: 100.0 * (before - _right(z, truth).T) for name, z in case.permuted.items()}
     return ModalityValues("perceptual_score", {name: each.cpu().numpy() for name, each in lost.items()})
+
+
+def _right(z: Tensor, truth: Tensor) -> Tensor:
+    """(..., N, K) logits and (N,) classes -> (..., N): 1 where a sample is named right, else 0; of maps the
+    share of its labelled positions."""
+    right = (z.argmax(-truth.ndim) == truth).double()
+    if truth.ndim == 1:
+        return right
+    return right.sum((-2, -1)) / (truth >= 0).sum((-2, -1)).clamp(min=1)
 
 
 def _integrated(case: _Case) -> ModalityValues:

@@ -18,7 +18,8 @@ from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.models import ModelAdapter
 from mmkd_lab.models.removal import Removal, check_heeded, removal_named
 
-#: {modality: (B, ...)} -> logits (B, K). An nn.Module is put into evaluation mode while it is asked.
+#: {modality: (B, ...)} -> logits (B, K), of a dense task (B, K, H, W). An nn.Module is put into evaluation
+#: mode while it is asked.
 Network = Callable[[dict[str, Tensor]], Tensor]
 Numbers = npt.NDArray[np.float64]
 
@@ -26,6 +27,8 @@ Output = Literal["logit", "probability", "log_probability"]
 OUTPUTS = get_args(Output)
 TARGETS = ("predicted", "label")
 BATCH = 1024
+#: What maps are called in the place of a sample's class.
+MAP = "map"
 _HALF = (torch.float16, torch.bfloat16)
 
 
@@ -56,8 +59,9 @@ class NetInputs:
         classes: tuple[str, ...] = ()
         if isinstance(data, PairedData):
             positions = data.positions(split)
-            if data.task is Task.SINGLE_LABEL:
-                classes, labels = data.classes, data.target[positions] if labels is None else labels
+            if data.task in (Task.SINGLE_LABEL, Task.DENSE):
+                classes = data.classes if data.task is Task.SINGLE_LABEL else (MAP,)
+                labels = data.target[positions] if labels is None else labels
             if data.group is not None and subjects is None:
                 subjects = data.group[positions]
             x, index = data.batch(positions, dtype=precision_of(net)), data.sample_index[positions].cpu()
@@ -80,16 +84,17 @@ class NetInputs:
             require(len(values) == n, what, tuple(values.shape), f"must hold {n} rows, one per sample")
             fine = not values.is_floating_point() or bool(torch.isfinite(values).all())
             require(fine, what, "NaN or infinite values", "must be finite", "Drop or repair these samples.")
-        for argument, numbers in (("labels", labels), ("subjects", subjects)):
+        maps = labels is not None and labels.ndim > 1
+        for argument, numbers in (("labels", None if maps else labels), ("subjects", subjects)):
             if numbers is not None:
-                _int64(argument, numbers, n)
+                _int64(argument, numbers, (n,))
         return cls({name: x[name].detach() for name in names}, labels, index, classes, subjects)
 
 
-def _int64(argument: str, values: Tensor, n: int) -> None:
-    sound = isinstance(values, Tensor) and values.shape == (n,) and values.dtype == torch.int64
+def _int64(argument: str, values: Tensor, shape: tuple[int, ...]) -> None:
+    sound = isinstance(values, Tensor) and values.shape == shape and values.dtype == torch.int64
     shown = f"{values.dtype} {tuple(values.shape)}" if isinstance(values, Tensor) else values
-    require(sound, argument, shown, f"must be ({n},) int64 numbers")
+    require(sound, argument, shown, f"must be {shape} int64 numbers")
 
 
 def full(values: Tensor) -> Tensor:
@@ -150,7 +155,8 @@ def read_by(net: Network) -> tuple[str, ...] | None:
 
 
 def logits(net: Network, x: Mapping[str, Tensor], *, batch_size: int = BATCH) -> Tensor:
-    """(N, K) without gradients, batch by batch. Raises `LabError` unless the network gives finite (B, K)."""
+    """(N, K), or (N, K, H, W), without gradients, batch by batch. Raises `LabError` unless the network gives
+    finite (B, K) or (B, K, H, W)."""
     whole("batch_size", batch_size)
     with torch.no_grad():
         return torch.cat([scores(net, some) for some in batches(x, batch_size)])
@@ -163,14 +169,14 @@ def batches(x: Mapping[str, Tensor], size: int) -> Iterator[dict[str, Tensor]]:
 
 
 def scores(net: Network, x: Mapping[str, Tensor]) -> Tensor:
-    """One call of the network: (B, K), checked.
+    """One call of the network: (B, K) or (B, K, H, W), checked.
 
     It is given copies, so that whatever it does to its input in place happens to them, and to no leaf.
     """
     n = len(next(iter(x.values())))
     z = net({name: values.clone() for name, values in x.items()})
     shown = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
-    sound = isinstance(z, Tensor) and z.ndim == 2 and len(z) == n
+    sound = isinstance(z, Tensor) and z.ndim in (2, 4) and len(z) == n
     way_out = "Wrap the network so that it returns one row of logits per sample."
     require(sound, "net(x)", shown, f"must be logits ({n}, classes)", way_out)
     require(bool(torch.isfinite(z).all()), "net(x)", "NaN or infinite values", "must be finite")
@@ -179,7 +185,11 @@ def scores(net: Network, x: Mapping[str, Tensor]) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """Which output of which class (N,) a network is asked for, {modality: (N, ...)} sample by sample."""
+    """Which output of which class (N,) a network is asked for, {modality: (N, ...)} sample by sample.
+
+    Of maps the classes are (N, H, W), and the output of a sample is the mean over its positions; those of -1
+    are left out.
+    """
 
     net: Network
     x: dict[str, Tensor]
@@ -209,21 +219,32 @@ class Explained:
 
 
 def output_of(z: Tensor, target: Tensor, *, output: Output) -> Tensor:
-    """(..., N, K) logits and (N,) classes -> (..., N): the output of each sample's class."""
+    """(..., N, K) logits and (N,) classes -> (..., N): the output of each sample's class.
+
+    (..., N, K, H, W) and (N, H, W) -> (..., N): the mean over the positions of a sample that have a class; 0
+    where none has.
+    """
+    known = target >= 0
+    if target.ndim > 1:
+        z = z.movedim(-3, -1)
     if output == "probability":
         z = z.softmax(-1)
     elif output == "log_probability":
         z = z.log_softmax(-1)
-    return z.gather(-1, target.expand(z.shape[:-1]).unsqueeze(-1)).squeeze(-1)
+    found = z.gather(-1, target.clamp(min=0).expand(z.shape[:-1]).unsqueeze(-1)).squeeze(-1)
+    if target.ndim == 1:
+        return found
+    return (found * known).sum((-2, -1)) / known.sum((-2, -1)).clamp(min=1)
 
 
 def targets(target: str | int | Tensor, z: Tensor, labels: Tensor | None) -> Tensor:
-    """(N,) the class each sample is asked about, where the network gives `z` (N, K).
+    """(N,) the class each sample is asked about, where the network gives `z` (N, K); of maps (N, H, W).
 
-    `target` is 'predicted' (the class with the largest logit), 'label', one class number, or (N,) int64.
-    Raises `LabError` for anything else, 'label' without labels, or a class number out of range.
+    `target` is 'predicted' (the class with the largest logit), 'label', one class number, or (N,) int64; of
+    maps (N, H, W), where -1 leaves a position out. Raises `LabError` for anything else, 'label' without
+    labels, or a class number out of range.
     """
-    n, k = z.shape
+    k, shape = z.shape[1], (len(z), *z.shape[2:])
     argument, found = "target", target
     if isinstance(target, str):
         one_of("target", target, TARGETS)
@@ -233,13 +254,23 @@ def targets(target: str | int | Tensor, z: Tensor, labels: Tensor | None) -> Ten
             raise LabError("labels", None, "must be given when target='label'", "Or use target='predicted'.")
         argument, found = "labels", labels
     elif not isinstance(target, Tensor):
-        found = torch.full((n,), whole("target", target, at_least=0))
+        found = torch.full(shape, whole("target", target, at_least=0))
     assert isinstance(found, Tensor)
-    _int64(argument, found, n)
+    _int64(argument, found, shape)
     low, high = int(found.min()), int(found.max())
     shown = str(low) if low == high else f"classes {low} to {high}"
-    require(low >= 0 and high < k, argument, shown, f"must lie between 0 and {k - 1} ({k} logits)")
+    require(
+        low >= (0 if z.ndim == 2 else -1) and high < k,
+        argument,
+        shown,
+        f"must lie between 0 and {k - 1} ({k} logits)",
+    )
     return found.to(z.device)
+
+
+def by_sample(target: Tensor) -> Tensor:
+    """(N,) class numbers for a table: those asked about, or of maps 0 for each."""
+    return target if target.ndim == 1 else torch.zeros_like(target[:, 0, 0])
 
 
 def removal_of(removal: str | Removal, data: object, net: Network, *, seed: int = 0) -> Removal:

@@ -22,6 +22,8 @@ DISTANCES = get_args(Distance)
 #: Numbers held at once: half a megabyte of doubles stays in the second-level cache.
 _BLOCK = 1 << 16
 _ROWS = 1 << 10
+#: Positions of maps that are worked out at once.
+_POSITIONS = 1 << 8
 
 
 def distance(teacher: Tensor, student: Tensor, *, kind: Distance = "mse") -> Tensor:
@@ -69,8 +71,14 @@ def closed_form(features: Tensor, weight: Tensor, gap: Tensor) -> Tensor:
 def closed_form_of(readout: Readout, gap: Tensor) -> Tensor:
     """(d,): `closed_form` for channels of P positions that are permuted together.
 
-    With g_ic what channel i adds to logit c: mean over c of [2 var(g_ic) - 2 cov(g_ic, gap_c)].
+    With g_ic what channel i adds to logit c: mean over c of [2 var(g_ic) - 2 cov(g_ic, gap_c)]. Of maps the
+    gap is (N, K · P), and every position is a network of its own: the mean over them.
     """
+    if readout.maps:
+        by_position = readout.features.movedim(2, 0)
+        gaps = gap.reshape(len(gap), -1, len(by_position)).movedim(2, 0)
+        pairs = zip(torch.split(by_position, _POSITIONS), torch.split(gaps, _POSITIONS), strict=True)
+        return torch.cat([closed_form(f, readout.weight[..., 0], g) for f, g in pairs]).mean(0)
     if readout.features.shape[2] == 1:
         return closed_form(readout.features[..., 0], readout.weight[..., 0], gap)
     parts = []
@@ -145,7 +153,8 @@ def permuted_rest(
     Channels are stacked along the batch. Where the rest needs nothing but this layer, what lies before it is
     run on one sample only; otherwise (another modality joins later) on every sample again. Channels that are
     constant are not run. `passed` (N, ...) is what the layer says, channels along `axis`; `z` (N, K) are the
-    teacher's logits, `student` the other's in float64, `orders` (M, N) the permutations.
+    teacher's logits, `student` (N, K) the other's in float64, `orders` (M, N) the permutations. Of maps the
+    student's are given as rows (N, K · H · W).
     """
     still, alone, n = constant_channels(passed, axis), cut.alone(x, passed, z), len(passed)
     moving = torch.nonzero(~still).flatten()
@@ -167,7 +176,7 @@ def permuted_rest(
                 block.movedim(axis + 1, 1)[each, channels] = taken[order].movedim(axis, 0)
                 again = cut.rerun(given, block.flatten(0, 1)).double().reshape(c, len(order), -1)
                 found[m, channels] += distance(again, student[some], kind=kind).sum(1)
-    return torch.where(still, 0.0, found / n - distance(z.double(), student, kind=kind).mean())
+    return torch.where(still, 0.0, found / n - distance(z.double().flatten(1), student, kind=kind).mean())
 
 
 def constant_channels(passed: Tensor, axis: int) -> Tensor:

@@ -22,6 +22,7 @@ from mmkd_lab.attribution.networks import (
     Network,
     Numbers,
     Output,
+    by_sample,
     evaluating,
     full,
     removal_of,
@@ -152,7 +153,7 @@ def within_modality(
         full(values).cpu().numpy(),
         modality,
         name,
-        asked.target.cpu().numpy(),
+        by_sample(asked.target).cpu().numpy(),
         None if cut is None else cut.cpu().numpy(),
         residual,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmkd_lab import __version__
+from mmkd_lab.cli import datasets
 from mmkd_lab.core.check import LabError, require
+from mmkd_lab.core.places import FIXTURE_VARIABLE
 
 if TYPE_CHECKING:
     from mmkd_lab.cli.record import Run
 
-DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG_INPUT, INTERRUPTED = datasets.DONE, datasets.FAILED, 2, 130
 
 #: What argparse takes for a value rather than an option: its own pattern knows neither -1e-3 nor -1,2.
 _NEGATIVE = re.compile(r"-[\d.]")
@@ -55,16 +58,6 @@ a file of settings, in TOML; paths are relative to it:
 
 Written are DIR/NAME.html, the page, and the study beside it. The same command goes on where time ran out.
 """
-
-_DATA = """\
-examples:
-  mmkd-lab data list                          what there is, its licence and parameters
-  mmkd-lab data get av_mnist                  download with checksums
-  mmkd-lab data get av_mnist --mirror DIR     take the files from a folder instead
-  mmkd-lab data verify av_mnist               check what is here
-  mmkd-lab data where av_mnist                print where its files are
-"""
-
 
 _ATLAS = """\
 examples:
@@ -125,19 +118,10 @@ def _parser() -> argparse.ArgumentParser:
     text = "folder for the page; default: runs/diagnosis"
     diagnosing.add_argument("--out", type=Path, default=Path("runs/diagnosis"), metavar="DIR", help=text)
     diagnosing.add_argument("--quiet", action="store_true", help="show no progress")
-    data = _add(commands, "data", None, "Show, download, check and find datasets.", _DATA)
+    data = _add(commands, "data", None, "Show, download, check and find datasets.", datasets.EXAMPLES)
     actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)
-    _add(actions, "list", _data_list, "Show the datasets and the parameters of mmkd_lab.data.load.")
-    for name, text in (
-        ("get", "Download a dataset, with checksums."),
-        ("verify", "Check the files of a dataset."),
-        ("where", "Print where the files of a dataset are, or would be."),
-    ):
-        action = _add(actions, name, _data, text)
-        action.add_argument("name", metavar="NAME", help="a dataset of `mmkd-lab data list`")
-        text = "a folder with the files as they are published; default: MMKD_LAB_MIRROR if set"
-        action.add_argument("--mirror", type=Path, metavar="DIR", help=text)
-        action.set_defaults(action=name)
+    for name, act, text in datasets.ACTIONS:
+        datasets.options_of(name, _add(actions, name, act, text))
     text = "Write a page to browse the atlas of crossmodal distillation; add a pair of yours."
     browsing = _add(commands, "atlas", _atlas, text, _ATLAS)
     text = "the page; default: atlas.html"
@@ -175,6 +159,8 @@ def _add_running(parser: argparse.ArgumentParser, values: str, text: str) -> Non
     text = "folder for runs; default: runs"
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help=text)
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+    text = "made data in the form of every published data set, instead of its files"
+    parser.add_argument("--fixture", action="store_true", help=text)
     text = "take scripts and the like out of the pages of notebooks"
     parser.add_argument("--sanitize", action="store_true", help=text)
 
@@ -185,19 +171,13 @@ def _list(options: argparse.Namespace) -> int:
     blocks = []
     for notebook in discover(options.notebooks):
         parameters = [(f"{one.name}: {one.kind} = {one.default!r}", one.help) for one in notebook.parameters]
-        blocks.append("\n".join([f"{notebook.name}  {notebook.title}", *_columns(parameters)]))
+        blocks.append("\n".join([f"{notebook.name}  {notebook.title}", *datasets.columns(parameters)]))
     if options.notebooks is None:
         from mmkd_lab.data import DATASETS
 
         blocks.append(f"-p dataset takes {', '.join(DATASETS)}, or path/to/file.py:function")
     print("\n\n".join(blocks))
     return DONE
-
-
-def _columns(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Indented lines whose second parts stand under each other."""
-    width = max((len(left) for left, _ in pairs), default=0)
-    return [f"    {left:<{width}}  {right}".rstrip() for left, right in pairs]
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -229,6 +209,8 @@ def _given(options: argparse.Namespace) -> dict[str, str]:
 
 
 def _running(options: argparse.Namespace) -> dict[str, Any]:
+    if options.fixture:
+        os.environ[FIXTURE_VARIABLE] = "1"  # kernels inherit it
     names = ("profile", "jobs", "out", "notebooks", "sanitize")
     given = {name: getattr(options, name) for name in names}
     return {**given, "progress": not options.quiet, "as_text": True}
@@ -239,36 +221,6 @@ def _report(run: Run) -> int:
         print(f"mmkd-lab: {outcome.label} failed: {' '.join(str(outcome.failure).split())}", file=sys.stderr)
     print(run.folder / "index.html")
     return DONE if run.ok else FAILED
-
-
-def _data_list(_: argparse.Namespace) -> int:
-    from mmkd_lab.data import catalogue
-
-    blocks = []
-    for entry in catalogue():
-        source = f"mmkd-lab data get {entry.name}" if entry.files else "ready to use"
-        head = f"{entry.name}  ({' + '.join(entry.modalities) or 'from outside'}; {source})"
-        try:
-            parameters = [(f"{one.name} = {one.default!r}", one.help) for one in entry.parameters]
-        except LabError as error:  # a package that cannot be imported
-            parameters = [(str(error), "")]
-        lines = [head, f"    {entry.summary}", f"    {entry.licence}", *_columns(parameters)]
-        blocks.append("\n".join(lines))
-    print("\n\n".join(blocks))
-    return DONE
-
-
-def _data(options: argparse.Namespace) -> int:
-    from mmkd_lab import data
-
-    if options.action == "where":
-        places = data.where(options.name, mirror=options.mirror)
-        lines = [f"{place.path}{'' if place.exists else '  (missing)'}" for place in places]
-    else:
-        act = data.get if options.action == "get" else data.verify
-        lines = [str(path) for path in act(options.name, mirror=options.mirror)]
-    print("\n".join(lines))
-    return DONE
 
 
 def _atlas(options: argparse.Namespace) -> int:

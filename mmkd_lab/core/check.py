@@ -16,7 +16,7 @@ from typing import Any, TypeVar, overload
 T = TypeVar("T")
 
 #: What the system says of a file that is not what it should be; its other refusals are none of the file's.
-_OF_THE_FILE = (None, errno.ENOENT, errno.EISDIR, errno.EINVAL, errno.ENXIO)
+_OF_THE_FILE = (errno.ENOENT, errno.EISDIR, errno.EINVAL, errno.ENXIO)
 #: What the content of a file is made of once it is read: asking one of these for what it lacks is no slip of
 #: a reader's author, as a name that is nowhere would be.
 _CONTENT = (bytes, dict, float, int, list, str, type(None))
@@ -34,6 +34,10 @@ class LabError(ValueError):
     def __reduce__(self) -> tuple[type[LabError], tuple[str, str, str, str]]:
         return type(self), (self.argument, _Shown(_show(self.value)), self.rule, self.way_out)
 
+    def told(self) -> list[str]:
+        """Its kind and its words, to be written down; `told_before` makes the refusal again."""
+        return [type(self).__name__, self.argument, _show(self.value), self.rule, self.way_out]
+
 
 class DamagedFile(LabError):
     """A file that is missing, truncated or not what it should be. `argument` is its path."""
@@ -41,6 +45,13 @@ class DamagedFile(LabError):
 
 class UnreadableFile(LabError):
     """A file that may be sound, but cannot be read by this user or on this machine as it is."""
+
+
+def told_before(told: Sequence[str]) -> LabError:
+    """The refusal that was written down by `LabError.told`."""
+    kind, argument, shown, rule, way_out = told
+    made = {one.__name__: one for one in (LabError, DamagedFile, UnreadableFile)}
+    return made[kind](argument, _Shown(shown), rule, way_out)
 
 
 @contextmanager
@@ -61,7 +72,8 @@ def reading(name: Path | str, rule: str, way_out: str = "") -> Iterator[None]:
         if _of_the_reader(error):
             raise
         not_its_own = isinstance(error, (MemoryError, ImportError))
-        if not_its_own or getattr(error, "errno", None) not in _OF_THE_FILE:
+        number = getattr(error, "errno", None)  # FFmpeg's own numbers are none of the system's
+        if not_its_own or (number in errno.errorcode and number not in _OF_THE_FILE):
             why = getattr(error, "strerror", None) or str(error) or "not enough memory"
             use = "It may be sound: have it made readable for you, or use a copy of your own"
             raise UnreadableFile(str(name), why, "cannot be read", use) from error

@@ -8,6 +8,10 @@ from pathlib import Path
 RESULTS_VARIABLE = "MMKD_LAB_RESULTS"
 #: Set to 1 where nobody is there to move a slider: panels then show pictures of a few states.
 STATIC_VARIABLE = "MMKD_LAB_STATIC"
+#: Where the items of published data sets are kept as they are read; by default a folder of the user's cache.
+PREPARED_VARIABLE = "MMKD_LAB_PREPARED"
+#: Set to 1, every published data set is a fixture: made data in its form.
+FIXTURE_VARIABLE = "MMKD_LAB_FIXTURE"
 _APPLICATION = "mmkd_lab"
 
 
@@ -23,6 +27,12 @@ def user_cache() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path(_APPLICATION, appauthor=False)
+
+
+def prepared_folder() -> Path:
+    """Where items of published data sets are kept as read: MMKD_LAB_PREPARED, or the user's cache."""
+    own = os.environ.get(PREPARED_VARIABLE)
+    return Path(own) if own else user_cache() / "prepared"
 
 
 def results_folder() -> Path:

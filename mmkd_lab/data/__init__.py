@@ -13,12 +13,13 @@ from mmkd_lab.data.files import where
 from mmkd_lab.data.registry import DATASETS, Entry, catalogue, load, register
 
 if TYPE_CHECKING:
-    from mmkd_lab.data.datasets import gaussian, shapes_vl
+    from mmkd_lab.data.datasets import gaussian, rooms, shapes_vl
     from mmkd_lab.data.own.arrays import from_arrays
     from mmkd_lab.data.own.dataset import from_dataset
     from mmkd_lab.data.own.folder import from_folder
     from mmkd_lab.data.own.frame import from_dataframe
     from mmkd_lab.data.paired import PairedData, Task
+    from mmkd_lab.data.question import one_label
     from mmkd_lab.data.text import Vocabulary
 
 __all__ = [
@@ -35,7 +36,9 @@ __all__ = [
     "gaussian",
     "get",
     "load",
+    "one_label",
     "register",
+    "rooms",
     "shapes_vl",
     "verify",
     "where",
@@ -45,11 +48,12 @@ _LAZY = {
     **{"PairedData": "paired", "Task": "paired", "Vocabulary": "text"},
     **{"from_arrays": "own.arrays", "from_dataframe": "own.frame", "from_folder": "own.folder"},
     "from_dataset": "own.dataset",
+    "one_label": "question",
 }
 
 
 def __getattr__(name: str) -> object:
-    if name in ("gaussian", "shapes_vl"):
+    if name in ("gaussian", "rooms", "shapes_vl"):
         return import_module(f"mmkd_lab.data.datasets.{name}")
     if name in _LAZY:
         return getattr(import_module(f"mmkd_lab.data.{_LAZY[name]}"), name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from mmkd_lab.core.check import DamagedFile, writing
+from mmkd_lab.core.check import DamagedFile, require, writing
 from mmkd_lab.data import manifest
 from mmkd_lab.data.files import (
     DOWNLOADS_VARIABLE,
@@ -19,14 +19,25 @@ from mmkd_lab.data.files import (
     shipped_places,
 )
 from mmkd_lab.data.manifest import DataFile
+from mmkd_lab.data.registry import DATASETS
 
 
-def verify(name: str, mirror: str | Path | None = None) -> list[Path]:
-    """The paths of a dataset's files, after reading each and comparing its content with the manifest.
+def verify(name: str, mirror: str | Path | None = None, *, full: bool = False) -> list[Path]:
+    """The paths of a dataset's files, after reading each and comparing its content with the manifest; of a
+    published data set its folder, after a look at its lists and some of its items, or with `full` at all.
 
     Raises `LabError` for an unknown dataset or mirror, `DamagedFile` for the first file that is missing,
     truncated or altered.
     """
+    if _published(name):
+        from mmkd_lab.data.published.publication import publication
+        from mmkd_lab.data.published.verify import verify as look
+
+        known, recipe = publication(name), DATASETS[name].recipe
+        assert recipe is not None
+        for finding in look(known, recipe(), mirror=mirror, full=full):
+            require(finding.state != "stop", f"data {name}", finding.subject, finding.text)
+        return [known.folder(recipe(), mirror)]
     paths = [manifest.shipped(place.name) for place in shipped_places(name)]
     for file in files_of(name):
         paths.append(locate(file, mirror))
@@ -34,17 +45,27 @@ def verify(name: str, mirror: str | Path | None = None) -> list[Path]:
     return paths
 
 
-def get(name: str, mirror: str | Path | None = None) -> list[Path]:
+def get(name: str, mirror: str | Path | None = None, *, yes: bool = False) -> list[Path]:
     """Download what is missing of a dataset, verify everything and return the paths.
 
     With a mirror nothing is downloaded: the files must be there. Nor is a file that no public address has:
-    the refusal then says how to obtain or build it. Raises as `verify`.
+    the refusal then says how to obtain or build it. A published data set is fetched by whoever says `yes` to
+    its licence and size. Raises as `verify`.
     """
+    if _published(name):
+        from mmkd_lab.data.published.get import get as fetch_published
+        from mmkd_lab.data.published.publication import publication
+
+        return fetch_published(publication(name), agreed=lambda: yes, mirror=mirror)
     for file in files_of(name):
         place = place_of(file, mirror)
         if not place.exists and place.origin == "downloads" and file.urls:
             fetch(file, place.path.parent)
     return verify(name, mirror)
+
+
+def _published(name: str) -> bool:
+    return name in DATASETS and DATASETS[name].published
 
 
 def fetch(file: DataFile, folder: Path) -> Path:

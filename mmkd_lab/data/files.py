@@ -41,7 +41,13 @@ class Place:
 
 
 def where(name: str, mirror: str | Path | None = None) -> list[Place]:
-    """Every file of a dataset or collection, present or not. Raises `LabError`: unknown name or mirror."""
+    """Every file of a dataset or collection, present or not; of a published data set its folder.
+
+    Raises `LabError`: unknown name or mirror.
+    """
+    if name in DATASETS and DATASETS[name].published:
+        base, origin = _base(mirror)
+        return [Place(name, base / name, (base / name).is_dir(), origin)]
     return [*shipped_places(name), *(place_of(file, mirror) for file in files_of(name))]
 
 

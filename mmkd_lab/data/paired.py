@@ -65,6 +65,7 @@ class PairedData:
         present: name -> (N,) bool, where a modality is there; all of it, where it is not named. The other
             rows hold zeros, or anything finite, and nobody sees them.
         ids: N texts, what you call each sample: a table of outputs may go by them instead of the index.
+        metrics: names of metrics told beside the task's own; see `training.metrics.register_metric`.
 
     Raises:
         LabError: unequal lengths, no modality, values that are not finite in single precision, labels out of
@@ -86,6 +87,7 @@ class PairedData:
     captions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     facts: Mapping[str, Tensor] = field(default_factory=dict)
     ids: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
     weight: Tensor | None = None
     present: Mapping[str, Tensor] = field(default_factory=dict)
 
@@ -205,9 +207,7 @@ class PairedData:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         arrays = state["arrays"].items()
-        held = _fields(
-            {at: one if isinstance(one, OnDemand) else as_tensor("array", one) for at, one in arrays}
-        )
+        held = _fields({at: x if isinstance(x, OnDemand) else as_tensor("array", x) for at, x in arrays})
         self._set({**state["plain"], **held, "_known": state["known"]})
         self._set({"_arrays": state["arrays"], "_fingerprint": (self._sums(), state["fingerprint"])})
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mmkd_lab.data.paired import PairedData
 
 Builder = Callable[..., "PairedData"]
+#: The package of the published data sets.
+PUBLISHED = "mmkd_lab.data.published"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,16 @@ class Entry:
         return str(getattr(self.builder, "__module__", ""))
 
     @property
+    def published(self) -> bool:
+        """Whether it is read from the files of a publication, which `data.get` may have to fetch."""
+        return self.origin.startswith(f"{PUBLISHED}.")
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be loaded as the lab is installed, without any file."""
+        return not self.files and not self.published
+
+    @property
     def parameters(self) -> tuple[Parameter, ...]:
         """What `data.load` accepts."""
         told = _told(self.recipe or self.function())
@@ -98,7 +110,9 @@ class Entry:
 
 
 #: Every dataset by its name, the lab's own first, then those of installed packages.
-DATASETS: Registry[Entry] = Registry("dataset", home=["mmkd_lab.data.datasets", "mmkd_lab.data.outside"])
+DATASETS: Registry[Entry] = Registry(
+    "dataset", home=["mmkd_lab.data.datasets", f"{PUBLISHED}.listed", "mmkd_lab.data.outside"]
+)
 
 
 def register(name: str, entry: Entry | Builder | None = None) -> Any:  # noqa: ANN401 - see below

@@ -31,6 +31,7 @@ def normalise(given: Mapping[str, object]) -> dict[str, object]:
     for name in ("modalities", "splits", "sources", "recipe", "vocabularies", "captions", "facts", "present"):
         found[name] = dict(mapping(name, given[name], "a mapping of names"))
     found["classes"] = tuple(map(_class_name, flat("classes", given["classes"], "a list of class names")))
+    found["metrics"] = tuple(map(str, flat("metrics", given["metrics"], "a list of names")))
     found["ids"] = tuple(map(str, flat("ids", given["ids"], "a list of texts")))
     found["target"] = target = _target(given["target"], given["task"])
     kinds: dict[str, Callable[[str, object], Values]]

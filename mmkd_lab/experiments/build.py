@@ -23,12 +23,12 @@ from mmkd_lab.experiments.experiment import (
     sources,
     twins,
 )
-from mmkd_lab.experiments.profiles import MULTIMODAL, PROFILES, Profile
+from mmkd_lab.experiments.profiles import MAPS, MULTIMODAL, PROFILES, Profile
 from mmkd_lab.experiments.report import load_data
 from mmkd_lab.models import View
 from mmkd_lab.models.removal import removal_named
 from mmkd_lab.training.device import resolve
-from mmkd_lab.training.metrics import METRICS
+from mmkd_lab.training.metrics import names_of
 from mmkd_lab.training.recipe import Recipe
 
 #: (asked for, the study's own, those that are needed).
@@ -55,17 +55,17 @@ def crossmodal(
         models: the student's and the teacher's.
         options: what was told of the configuration.
         known: the options that this study knows beside the common ones.
-        probe: whether features are kept on validation data.
+        probe: whether features are kept on validation data; never of a dense task, where they are maps.
     """
     config = Config.of(study, known, options)
     profile = PROFILES[config.profile]
     data = load_data(dataset, profile)
+    profile = MAPS[config.profile] if data.task is Task.DENSE else profile
     mine, theirs = roles(data, student, teacher)
     reads = {"student": mine, "other": theirs, "all": tuple(data.modalities)}
     kept = "val" if "val" in data.splits else "train"
-    return _built(
-        study, data, reads, arms, seeds, models, config, profile, fixed="other", probe=kept if probe else None
-    )
+    where = kept if probe and data.task is not Task.DENSE else None
+    return _built(study, data, reads, arms, seeds, models, config, profile, fixed="other", probe=where)
 
 
 def multimodal(
@@ -83,7 +83,7 @@ def multimodal(
     data = load_data(dataset, profile)
     names = list(data.modalities)
     require(len(names) >= 2, "dataset", names, "must have at least two modalities", "MSD compares views.")
-    one_of("task of dataset", data.task, (Task.SINGLE_LABEL, Task.MULTI_LABEL, Task.REGRESSION))
+    profile = MAPS[config.profile] if data.task is Task.DENSE else profile
     known = data if META in data.splits else set_aside(data, share=config.meta_share)
     every = tuple(sorted(names))
     reads = dict.fromkeys(("student", "all"), every)
@@ -173,7 +173,7 @@ def _built(
 
 
 def _known_metrics(data: PairedData, config: Config, recipes: Mapping[str, Recipe]) -> None:
-    known = [name for name, one in METRICS.items() if data.task in one.tasks]
+    known = names_of(data.task, data.metrics)
     parts = [f"{name} ({part})" for name in known for part in ("complete", "incomplete") if data.present]
     told = {"metric": config.metric} | {f"{k}.select_metric": r.select_metric for k, r in recipes.items()}
     for argument, name in told.items():

@@ -70,7 +70,8 @@ class Facts:
         chance: {split: the score of the best constant answer}, percent.
         sizes: {split: samples}.
         plain: {classifier: {split: score}} of plain classifiers on the student's input, see `plain.plain`.
-        counted: whether a score is a share of samples, whose sampling error is known; R2 is none.
+        counted: whether a score is a share of samples, whose sampling error is known; R2 and mean IoU are
+            none.
     """
 
     chance: dict[str, float]
@@ -244,7 +245,7 @@ def checked(
     }
     chance = {split: _first(_constant(data, split), data, split) for split in data.splits}
     sizes = {split: len(where) for split, where in data.splits.items()}
-    facts = Facts(chance, sizes, found, data.task is not Task.REGRESSION)
+    facts = Facts(chance, sizes, found, data.task not in (Task.REGRESSION, Task.DENSE))
     partial, told = _answered(experiment)
     told += [*lacking(experiment), *remark(plan.doubted)]
     return Checked(of_students, of_teachers, facts, [*_raised(experiment), *too_large(plan)], partial, told)

@@ -114,7 +114,7 @@ def more_is_better(metric: str) -> bool:
 
 def called(metric: str) -> str:
     """What sentences call a metric."""
-    return "R² in percent" if metric == "r2" else metric.replace("_", " ")
+    return {"r2": "R² in percent", "miou": "mean IoU"}.get(metric, metric.replace("_", " "))
 
 
 def unit_of(metric: str) -> str:

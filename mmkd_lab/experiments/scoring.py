@@ -23,6 +23,6 @@ def scored(logits: Tensor, data: PairedData, where: Tensor) -> dict[str, float]:
         mine = target[part]
         varies = data.task is not Task.REGRESSION or (len(mine) > 1 and bool((mine != mine[:1]).any(0).all()))
         if len(mine) and (varies or not name):
-            named = score(logits[:, part], mine, task=data.task)
+            named = score(logits[:, part], mine, task=data.task, also=data.metrics)
             found |= {metric + name: float(value[0]) for metric, value in named.items()}
     return found

@@ -109,15 +109,19 @@ def said_by_teacher(
     return found
 
 
-def metrics(logits: Tensor, target: Tensor, task: Task, teacher: Tensor | None) -> dict[str, float]:
+def metrics(
+    logits: Tensor, target: Tensor, task: Task, teacher: Tensor | None, *, also: Sequence[str] = ()
+) -> dict[str, float]:
     """Every metric of one network's logits (N, K), and against its teacher's where there is one.
 
     The task's own (see `training.metrics.score`); ece: expected calibration error, points; js: mean
     Jensen-Shannon divergence from the teacher, nats; agreement: same decision as the teacher, percent; w1:
-    Wasserstein-1 distance of the two distributions of `densities`, in probability. In a regression instead
+    Wasserstein-1 distance of the two distributions of `densities`, in probability. Of a dense task over
+    positions, all of them but for w1, which has those with a class. In a regression instead
     apart: root mean squared difference from the teacher, in the unit of the target, the mean over outputs.
     """
-    named = {name: float(value[0]) for name, value in score(logits[None], target, task=task).items()}
+    scores = score(logits[None], target, task=task, also=also)
+    named = {name: float(value[0]) for name, value in scores.items()}
     if task is Task.REGRESSION:
         if teacher is not None:
             named["apart"] = float((logits - teacher).square().mean(0).sqrt().mean())
@@ -127,7 +131,8 @@ def metrics(logits: Tensor, target: Tensor, task: Task, teacher: Tensor | None) 
         return named
     apart = difference(teacher[None], logits[None], delta="js", task=task)
     labels = task is Task.MULTI_LABEL
-    same = (logits > 0) == (teacher > 0) if labels else logits.argmax(-1) == teacher.argmax(-1)
+    axis = 1 if task is Task.DENSE else -1
+    same = (logits > 0) == (teacher > 0) if labels else logits.argmax(axis) == teacher.argmax(axis)
     mine, theirs = (densities(x, target, task).flatten().sort()[0] for x in (logits, teacher))
     return {
         **named,
@@ -141,8 +146,12 @@ def densities(logits: Tensor, target: Tensor, task: Task) -> Tensor:
     """The one number per sample whose density is drawn: logits (..., N, K) -> (..., N).
 
     Two classes: the probability of the second. More: the probability of the true class. Multi-label: the
-    probability of every label, (..., N, K). Regression: the outputs, likewise.
+    probability of every label, (..., N, K). Regression: the outputs, likewise. Dense: as for one label, of
+    each position that has a class, (..., N, K, H, W) and (N, H, W) -> (..., positions).
     """
+    if task is Task.DENSE:
+        known = target >= 0
+        return densities(logits.movedim(-3, -1)[..., known, :], target[known], Task.SINGLE_LABEL)
     if task is Task.REGRESSION:
         return logits.double()
     if task is Task.MULTI_LABEL:

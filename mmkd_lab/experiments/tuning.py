@@ -152,11 +152,10 @@ def _on_val(experiment: Experiment, result: Result) -> torch.Tensor:
 
 def tried(choice: str, value: float, experiment: Experiment, logits: Sequence[torch.Tensor]) -> Tried:
     """One candidate from what its networks, one a seed, say on the validation split."""
-    target = experiment.data.target[experiment.data.positions("val")].cpu()
-    named: Mapping[str, torch.Tensor] = score(
-        torch.stack([one.cpu() for one in logits]), target, task=experiment.data.task
-    )
+    data = experiment.data
+    target, said = data.target[data.positions("val")].cpu(), torch.stack([one.cpu() for one in logits])
+    named: Mapping[str, torch.Tensor] = score(said, target, task=data.task, also=data.metrics)
     metric = experiment.student_recipe.select_metric or next(iter(named))
-    cost = named[cost_of(experiment.data.task)]
+    cost = named[cost_of(data.task)]
     means = fmean(goodness(named, metric).tolist()), fmean(cost.tolist())
     return Tried(choice, value, metric, *means, len(logits))

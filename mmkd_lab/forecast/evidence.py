@@ -18,6 +18,7 @@ from mmkd_lab.core.check import LabError
 from mmkd_lab.core.stats import mean_interval
 from mmkd_lab.forecast.pair import Columns, SeenPair
 from mmkd_lab.forecast.pilots import Codes, Floats, Pilot, Ridge, pilot, random_layer, subsets
+from mmkd_lab.shares.components import leading
 from mmkd_lab.shares.estimators import ESTIMATORS
 from mmkd_lab.shares.hypotheses import (
     entropy,
@@ -27,7 +28,7 @@ from mmkd_lab.shares.hypotheses import (
     representation_margin,
 )
 from mmkd_lab.shares.samples import LEAST, generator
-from mmkd_lab.shares.sides import Sides, leading
+from mmkd_lab.shares.sides import Sides
 
 T = TypeVar("T")
 

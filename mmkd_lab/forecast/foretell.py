@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -107,6 +107,7 @@ def forecast(
         found = evidence(pair.seen_by(SEES[arm]), teacher=said, seed=seed, known=kept)
         first = pd.DataFrame([found]) if first.empty else first
         rows.append(_row(arm, learned(arm), pd.DataFrame([found])))
+        notes += _torn(rows[-1])
         if learned(arm).record["brier"] >= learned(arm).record["base"]:
             notes.append(
                 f"Forecasts of {style_of(arm)[0]} did no better than the base rate on sets left out."
@@ -151,6 +152,16 @@ def _row(arm: str, taught: ArmForecaster, numbers: pd.DataFrame) -> dict[str, ob
         "high": gain + max(above, 0.0),
         "outside": taught.unlike(numbers),
     }
+
+
+def _torn(row: Mapping[str, object]) -> list[str]:
+    """A sentence where the two models of an arm say opposite things."""
+    if (float(str(row["probability"])) > 0.5) == (float(str(row["gain"])) > 0):
+        return []
+    return [
+        f"Of {style_of(str(row['arm']))[0]} the probability and the expected gain, which are two models, "
+        "point to different sides: take neither for known."
+    ]
 
 
 def _verdict(row: dict[str, object], record: dict[str, float], where: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -51,16 +52,22 @@ class Ridge:
         """(m, K) of columns (m, d), by a student of the targets (n, K)."""
         centre = target.mean(0)
         shrunk = self.size / (self.size**2 + strength * len(target))
-        found = (held - self.mean) @ (self.right * shrunk) @ (self.left.T @ (target - centre)) + centre
-        return np.asarray(found)
+        weights = self.right @ (shrunk[:, None] * (self.left.T @ (target - centre)))
+        return np.asarray((held - self.mean) @ weights + centre)
 
     def unseen(self, target: Floats, strengths: Sequence[float]) -> Floats:
         """(S, n, K) what the student of all others, at each strength, would say of each training sample."""
-        n, centre = len(target), target.mean(0)
+        n, classes, centre = len(target), target.shape[1], target.mean(0)
         kept = self.size[:, None] ** 2 / (self.size[:, None] ** 2 + n * np.asarray(strengths))
-        hat = (self.left**2 @ kept + 1.0 / n).T[:, :, None]
-        fit = self.left @ (kept.T[:, :, None] * (self.left.T @ (target - centre))) + centre
+        hat = (self.squares @ kept + 1.0 / n).T[:, :, None]
+        inner = kept[:, :, None] * (self.left.T @ (target - centre))[:, None]
+        fit = (self.left @ inner.reshape(len(inner), -1)).reshape(n, -1, classes).swapaxes(0, 1) + centre
         return np.asarray((fit - hat * target) / np.maximum(1.0 - hat, 1e-9))
+
+    @cached_property
+    def squares(self) -> Floats:
+        """(n, r) of `left`, entry by entry."""
+        return np.asarray(self.left**2)
 
     def best(self, target: Floats, labels: Floats) -> float:
         """The strength with the least squared error on the labels (n, K) of samples that were not seen."""

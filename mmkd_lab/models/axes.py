@@ -25,7 +25,7 @@ def time_axis(spec: NetSpec, modality: str, shape: tuple[int, ...]) -> int | Non
         require(named < len(shape), f"time[{modality!r}]", named, rule)
         return named
     picture = len(shape) == 3 and shape[0] <= CHANNELS and min(shape[1:]) >= SMALLEST
-    none = len(shape) < 2 or picture or spec.encoder_of(modality) in ("lenet", "resnet")
+    none = len(shape) < 2 or picture or spec.encoder_of(modality) in ("lenet", "resnet", "unet")
     return None if none else 0
 
 

@@ -9,9 +9,10 @@ from mmkd_lab.models.lenet import LeNet, readable
 from mmkd_lab.models.resnet import ResNet
 from mmkd_lab.models.sequence import Conv1d, Gru
 from mmkd_lab.models.spec import ENCODERS, NetSpec
+from mmkd_lab.models.unet import UNet
 from mmkd_lab.models.vector import Linear, Mlp
 
-AnyEncoder = LeNet | ResNet | Mlp | Linear | Bag | Conv1d | Gru
+AnyEncoder = LeNet | ResNet | Mlp | Linear | Bag | Conv1d | Gru | UNet
 
 
 def resolve(spec: NetSpec, modality: str, shape: tuple[int, ...]) -> str:
@@ -49,7 +50,12 @@ def encoder(spec: NetSpec, modality: str, shape: tuple[int, ...]) -> AnyEncoder:
             raise LabError(argument, shape, rule, f"Say which it is: NetSpec(time={{{modality!r}: 0}}).")
         kind = Conv1d if name == "conv1d" else Gru
         return kind(shape, time=time, width=spec.width, features=spec.features)
-    kinds: dict[str, type[LeNet | ResNet | Mlp]] = {"lenet": LeNet, "resnet": ResNet, "mlp": Mlp}
+    kinds: dict[str, type[LeNet | ResNet | Mlp | UNet]] = {
+        "lenet": LeNet,
+        "resnet": ResNet,
+        "mlp": Mlp,
+        "unet": UNet,
+    }
     return kinds[name](shape, width=spec.width, features=spec.features)
 
 

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from math import sqrt
+from math import prod, sqrt
 
 import torch
 from torch import Tensor, nn
 
 from mmkd_lab.models.encode import AnyEncoder
+from mmkd_lab.models.layers import GRID
 from mmkd_lab.models.lenet import LeNet, norm
 from mmkd_lab.models.resnet import ResNet
+from mmkd_lab.models.unet import UNet
 from mmkd_lab.models.vector import Mlp
 
-#: Side of the grid on which mid fusion lays maps of different sizes over each other.
-GRID = 4
+
+class Pointwise(nn.Linear):
+    """A linear layer over axis 1: (B, F) -> (B, K), or at every position (B, F, H, W) -> (B, K, H, W)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, F, ...) -> (B, K, ...)."""
+        if input.ndim < 3:
+            return super().forward(input)
+        return super().forward(input.movedim(1, -1)).movedim(-1, 1)
 
 
 class _Fusion(nn.Module, ABC):
@@ -38,22 +47,22 @@ class _Fusion(nn.Module, ABC):
 
 
 class Late(_Fusion):
-    """M feature vectors, concatenated; with `joint` units, a hidden layer over them."""
+    """M feature vectors or maps, concatenated; with `joint` units, a hidden layer over them."""
 
     def __init__(self, encoders: Sequence[AnyEncoder], *, joint: int) -> None:
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
         total = sum(encoder.out_features for encoder in encoders)
-        self.joint = nn.Sequential(nn.Linear(total, joint), nn.ReLU()) if joint else nn.Identity()
+        self.joint = nn.Sequential(Pointwise(total, joint), nn.ReLU()) if joint else nn.Identity()
         self.out_features = joint or total
 
     def parts(self, x: list[Tensor]) -> list[Tensor]:
-        """M feature vectors (B, F)."""
+        """M feature vectors (B, F), or maps (B, F, H, W)."""
         return [encode(one) for encode, one in zip(self.encoders, x, strict=True)]
 
     def merged(self, parts: list[Tensor], kept: list[Tensor | None]) -> Tensor:
-        """(B, F), concatenated."""
-        out: Tensor = self.joint(torch.cat(parts, dim=-1))
+        """(B, F) or (B, F, H, W), concatenated."""
+        out: Tensor = self.joint(torch.cat(parts, dim=1))
         return out
 
 
@@ -87,6 +96,34 @@ class Mid(_Fusion):
     def merged(self, parts: list[Tensor], kept: list[Tensor | None]) -> Tensor:
         """(B, F), processed jointly."""
         return nn.functional.relu(self.dense(self.merge(torch.cat(parts, dim=1))))
+
+
+class MapMid(_Fusion):
+    """The maps of every level of the way down are added over the modalities; one way up reads the sums.
+
+    As in FuseNet (Hazirbas et al. 2016, section 3.1), which adds the depth branch's maps to the colour
+    branch's; here no branch is the main one.
+    """
+
+    def __init__(self, encoders: Sequence[UNet]) -> None:
+        super().__init__()
+        self.down = nn.ModuleList([encoder.down for encoder in encoders])
+        self.up = encoders[0].up
+        self.out_features = encoders[0].out_features
+        self.shapes = encoders[0].down.shapes
+
+    def parts(self, x: list[Tensor]) -> list[Tensor]:
+        """Each modality's maps of all levels, flattened into one row a sample, which views can share."""
+        every = [down(one) for down, one in zip(self.down, x, strict=True)]
+        return [torch.cat([level.flatten(1) for level in levels], dim=1) for levels in every]
+
+    def merged(self, parts: list[Tensor], kept: list[Tensor | None]) -> Tensor:
+        """(B, F, H, W)."""
+        total = torch.stack(parts).sum(0)
+        rows = torch.split(total, [prod(shape) for shape in self.shapes], dim=1)
+        levels = [row.reshape(-1, *shape) for row, shape in zip(rows, self.shapes, strict=True)]
+        out: Tensor = self.up(levels)
+        return out
 
 
 class Attention(_Fusion):

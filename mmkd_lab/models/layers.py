@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from mmkd_lab.core.check import LabError, listing, require
 from mmkd_lab.models.removal import VALUES, modality_names
 
+#: Side of the grid on which maps of different sizes are laid over each other, or are summed up.
+GRID = 4
 #: The layer name of what the head reads: a network's features, unless another layer is named.
 HEAD = "head input"
 
@@ -81,8 +83,9 @@ def features_at(net: nn.Module, x: Mapping[str, Tensor], layer: str) -> Tensor:
 def watched(net: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Within the block, what the layers put out is collected: {name: (B, F)}, maps and sequences flattened.
 
-    `HEAD` is what the head reads. Raises `LabError` for a layer that the network lacks, that gives no tensor,
-    or that does not run exactly once.
+    `HEAD` is what the head reads, of maps their means over a grid of 4 x 4: where in a scene something is
+    matters to hints and relations, and to a pixel it does not. Raises `LabError` for a layer that the network
+    lacks, that gives no tensor, or that does not run exactly once.
     """
     known = named_layers(net)
     seen: dict[str, list[Tensor]] = {layer: [] for layer in layers}
@@ -125,6 +128,8 @@ def _keeper(into: list[Tensor], layer: str, does: str) -> Callable[..., None]:
         if not isinstance(value, Tensor) or value.ndim < 2:
             rule = f"{does} {type(value).__name__}, and must give a tensor (samples, ...)"
             raise LabError("layer", layer, rule)
-        into.append(value.flatten(1).clone())  # an activation that works in place would change it later
+        maps = layer == HEAD and value.ndim == 4
+        kept = nn.functional.adaptive_avg_pool2d(value, GRID) if maps else value
+        into.append(kept.flatten(1).clone())  # an activation that works in place would change it later
 
     return keep

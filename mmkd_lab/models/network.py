@@ -11,18 +11,19 @@ from torch import Tensor, nn
 from mmkd_lab.core.check import LabError, flat, listing, of_type, one_of, require, whole
 from mmkd_lab.models.axes import scale_shape
 from mmkd_lab.models.encode import encoder, resolve
-from mmkd_lab.models.fusion import Attention, Late, Mid
+from mmkd_lab.models.fusion import Attention, Late, MapMid, Mid, Pointwise
 from mmkd_lab.models.initialise import initialise
 from mmkd_lab.models.layers import HEAD, features_at, in_unit, set_unit
 from mmkd_lab.models.removal import ATTENTION, LEARNED, REMOVALS, are_ids, kept_key
 from mmkd_lab.models.single_stream import SingleStream
 from mmkd_lab.models.spec import NetSpec
 from mmkd_lab.models.tokens import tokens
+from mmkd_lab.models.unet import UNet
 
 Shapes = Mapping[str, Sequence[int]]
 
 
-class Head(nn.Linear):
+class Head(Pointwise):
     """A linear layer whose outputs may be given a unit: z -> z · scale + shift, both (K,)."""
 
     def set_unit(self, shift: Tensor, scale: Tensor) -> None:
@@ -30,12 +31,14 @@ class Head(nn.Linear):
         set_unit(self, shift.to(self.weight), scale.to(self.weight))
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, F) -> (B, K)."""
+        """(B, F, ...) -> (B, K, ...)."""
         return in_unit(self, super().forward(input))
 
 
 class MultimodalNet(nn.Module):
     """{modality: (B, ...)} -> logits (B, K), split into `features` (B, F) and a linear `head`.
+
+    With U-Nets logits are (B, K, H, W) and features (B, F, H, W).
 
     Modalities the network does not read may be present in the input; they are ignored. It has neither dropout
     nor batch statistics, so that a sample's logits depend on that sample alone.
@@ -75,7 +78,8 @@ class MultimodalNet(nn.Module):
         return " + ".join(sorted(kinds))
 
     def features(self, x: Mapping[str, Tensor], layer: str | None = None) -> Tensor:
-        """{modality: (B, ...)} -> (B, F): what the head reads, or what a layer puts out, flattened.
+        """{modality: (B, ...)} -> (B, F): what the head reads (of U-Nets a map), or what a layer puts out,
+        flattened.
 
         Raises `LabError` for a missing modality, a removal it lacks, or an unknown layer.
         """
@@ -155,11 +159,22 @@ def build(spec: NetSpec, shapes: Shapes, num_outputs: int, *, seed: int) -> Mult
     return net
 
 
-def _fusion(spec: NetSpec, shapes: Mapping[str, tuple[int, ...]]) -> Late | Mid | Attention | SingleStream:
+def _fusion(
+    spec: NetSpec, shapes: Mapping[str, tuple[int, ...]]
+) -> Late | Mid | MapMid | Attention | SingleStream:
     if spec.fusion == "single_stream":
         streams = [tokens(spec, name, shape) for name, shape in shapes.items()]
         return SingleStream(streams, features=spec.features, depth=spec.depth, heads=spec.heads)
     encoders = [encoder(spec, name, shape) for name, shape in shapes.items()]
+    maps = [one for one in encoders if isinstance(one, UNet)]
+    if maps:
+        rule = f"must be for all or none of {listing(list(shapes))}: maps and vectors do not meet"
+        require(len(maps) == len(encoders), "encoder", spec.encoder, rule)
+        sides = {shape[1:] for shape in shapes.values()}
+        require(len(sides) == 1, "shapes", dict(shapes), "pictures that meet as maps must be of one size")
+        one_of("fusion of U-Nets", spec.fusion, ("late", "mid"))
+        if spec.fusion == "mid":
+            return MapMid(maps)
     if spec.fusion == "late":
         return Late(encoders, joint=spec.joint)
     return (Mid if spec.fusion == "mid" else Attention)(encoders, features=spec.features)

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 from mmkd_lab.core.check import mapping, one_of, require
 from mmkd_lab.core.config import Count, Flag, Natural, config
 
-EncoderName = Literal["auto", "lenet", "resnet", "mlp", "linear", "bag", "conv1d", "gru"]
+EncoderName = Literal["auto", "lenet", "resnet", "mlp", "linear", "bag", "conv1d", "gru", "unet"]
 Fusion = Literal["late", "mid", "attention", "single_stream"]
 ENCODERS: tuple[str, ...] = get_args(EncoderName)
 FUSIONS: tuple[str, ...] = get_args(Fusion)
@@ -72,10 +72,12 @@ class NetSpec:
         encoder: one name for every modality, or {modality: name}. 'lenet' and 'resnet' read (C, H, W),
             'conv1d' and 'gru' sequences, 'mlp' and 'linear' anything but text, flattened, 'bag' text, as the
             mean of its tokens' embeddings. 'auto' takes 'bag' for text, 'lenet' for pictures with sides of 8
-            to 112, and 'mlp' for the rest, which needs fewer samples than networks for sequences do.
+            to 112, and 'mlp' for the rest, which needs fewer samples than networks for sequences do. A dense
+            task has 'unet' throughout, which 'auto' means there: pictures of one size to maps of that size.
         width: channels of the first convolution; hidden layers of an MLP and a bag have 8 * width units.
         features: F, the length of an encoder's output ('linear' keeps the input's), or of a stream's token.
-        fusion: 'late' concatenates features, 'mid' merges the encoders' first maps and goes on jointly,
+        fusion: 'late' concatenates features, 'mid' merges the encoders' first maps and goes on jointly (of
+            U-Nets: adds the maps of each level on the way down, and has one way up),
             'attention' lets one learned query attend over one token per modality, 'single_stream' is one
             transformer over the tokens of all modalities, without encoders.
         joint: units of a hidden layer after late fusion; 0 for none.

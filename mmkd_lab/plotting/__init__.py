@@ -8,6 +8,7 @@ from mmkd_lab.plotting.intervals import REFERENCE, Panel, Row, Values, interval_
 from mmkd_lab.plotting.pairs import pairs_figure
 from mmkd_lab.plotting.palette import style_of
 from mmkd_lab.plotting.report import ReportSection, write_report
+from mmkd_lab.plotting.scenes import scenes_figure
 from mmkd_lab.plotting.sharing import sharing_figure
 from mmkd_lab.plotting.studies import (
     arms_figure,
@@ -43,6 +44,7 @@ __all__ = [
     "rivals_figure",
     "saliency_figure",
     "sample_weights_figure",
+    "scenes_figure",
     "sharing_figure",
     "style_of",
     "sweep_figure",

@@ -135,10 +135,16 @@ def _track(data: Any, name: str, chosen: list[int], kind: str | None) -> _Track:
     if kind == "text":
         return _Track(name, kind, [data.caption(name, one) for one in chosen])
     values = np.asarray(data.modalities[name][chosen], dtype=np.float64)
+    if (
+        values.ndim == 4 and values.shape[1] > 3 and values.shape[1] % 3 == 0
+    ):  # frames of a clip: side by side
+        n, planes, height, width = values.shape
+        frames = values.reshape(n, planes // 3, 3, height, width).transpose(0, 2, 3, 1, 4)
+        values = frames.reshape(n, 3, height, planes // 3 * width)
     if values.ndim == 4 and values.shape[1] in (1, 3, 4):
         values = values[:, 0] if values.shape[1] == 1 else np.moveaxis(values, 1, -1)[..., :3]
     else:
-        rule = "must be a vector, one plane, or 3 or 4 colour planes per sample"
+        rule = "must be a vector, one plane, 4 colour planes, or 3 of each frame per sample"
         way_out = "Leave it out with modalities=[...]."
         require(values.ndim in (2, 3), f"modalities[{name!r}]", values.shape[1:], rule, way_out)
     usual = "vector" if values.ndim == 2 else "spectrogram" if is_sound(name) else "image"

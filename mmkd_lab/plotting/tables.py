@@ -17,10 +17,11 @@ from mmkd_lab.core.check import LabError, listing, of_type, one_of, require
 from mmkd_lab.plotting import palette
 
 COLUMNS = ("study", "dataset", "arm", "role", "seed", "split", "metric", "value")
-_SHARES = (*("accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "miou", "pixel_accuracy", "agreement"),)
+_SHARES = (*("accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "pixel_accuracy", "agreement"),)
 #: metric -> what an axis calls it, its unit, and the unit of a difference; of others no unit is known.
 _METRICS = {
     **dict.fromkeys(_SHARES, ("", "%", "points")),
+    "miou": ("mean IoU", "%", "points"),
     "nll": ("", "nats", "nats"),
     "js": ("divergence", "nats", "nats"),
     "ece": ("calibration error", "points", "points"),

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from mmkd_lab.core.check import LabError, flat, one_of, require, whole
-from mmkd_lab.core.seed import derive
+from mmkd_lab.core.check import LabError, flat, one_of, require
 from mmkd_lab.core.stats import mean_interval
 from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.shares.components import leading
 from mmkd_lab.shares.criteria import LEAST_SHARED
-from mmkd_lab.shares.samples import Codes, Floats, drop_constant, generator, labels, paired
+from mmkd_lab.shares.folds import FOLDS, cross_fitted, possible_folds
+from mmkd_lab.shares.samples import Codes, Floats, generator
 from mmkd_lab.shares.shares import ModalityShares
 from mmkd_lab.training.inputs import standardised
 
@@ -25,10 +25,6 @@ RESAMPLES = 100  # behind every interval
 #: So many make it large enough to be compared with another: intervals are wide then, but no noise.
 COMPARED = 100
 HELD_OUT, _AND = ("test", "val"), " + "
-#: Inverse weight of the ridge penalty of every probe.
-STRENGTH = 0.1
-FOLDS = 5  # of the cross-fitting of every probe, unless the data allow fewer
-_RANK = 1e-12  # components with less than this share of the first one's variance are rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +212,8 @@ class Question:
         """(n, d) columns of all samples, standardised as networks are given them unless they are given."""
         values = self.data.modalities[name].cpu()
         rule = "must be floating: token numbers are no quantities"
-        require(values.is_floating_point(), f"modality {name!r}", values.dtype, rule, "Use layer='features'.")
+        numbers = values.is_floating_point() or values.dtype.itemsize == 1  # bytes are pictures
+        require(numbers, f"modality {name!r}", values.dtype, rule, "Use layer='features'.")
         if self.layer != "given":
             values = standardised(self.data, name)
         return np.asarray(values.flatten(1).numpy(), dtype=float)
@@ -230,7 +227,7 @@ def _shown(found: ModalityShares) -> str:
 def pair_of(data: PairedData, modalities: Sequence[str] | None) -> tuple[str, str]:
     """The names of two modalities of single-label data, or a `LabError`."""
     single = data.task is Task.SINGLE_LABEL
-    require(single, "dataset", data.task.value, "must have one label a sample: shares are those of a class")
+    require(single, "dataset", data.task.value, "must have one label a sample", "See data.one_label.")
     known = list(data.modalities)
     rule = "must be named unless there are exactly two"
     require(modalities is not None or len(known) == 2, "modalities", known, rule, 'For example ["a", "b"].')
@@ -241,89 +238,9 @@ def pair_of(data: PairedData, modalities: Sequence[str] | None) -> tuple[str, st
     return str(named[0]), str(named[1])
 
 
-def cross_fitted(
-    x: npt.ArrayLike,
-    y: npt.ArrayLike,
-    *,
-    folds: int = FOLDS,
-    strength: float = STRENGTH,
-    groups: npt.ArrayLike | None = None,
-    seed: int = 0,
-) -> Floats:
-    """(n, K) log-probabilities of a logistic probe, each row from a probe fitted without its fold.
-
-    Args:
-        x: (n, d) columns of one view; those that are constant are left out.
-        y: (n,) class numbers.
-        folds: of the cross-fitting, stratified by class.
-        strength: inverse weight of the ridge penalty on standardised columns.
-        groups: (n,) what must not be on both sides of a fold (a speaker).
-        seed: of the folds.
-
-    Raises `LabError` for unpaired sets, a constant label, more folds than the rarest class has samples or
-    than there are groups, a class that a fold's fitting part lacks.
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    paired(x=x, y=y)
-    target, columns = labels(y), drop_constant(x)
-    require(bool(np.isfinite(columns).all()), "x", "NaN or infinite values", "must be finite")
-    names = None if groups is None else np.asarray(groups)
-    most, notes = possible_folds(target, names, whole("folds", folds, at_least=2))
-    require(most == folds, "folds", folds, f"must be at most {most}", " ".join(notes))
-    state = derive(seed, "venn", "folds") % 2**32
-    kind = StratifiedKFold if names is None else StratifiedGroupKFold
-    found = np.empty((len(target), int(target.max()) + 1))
-    for fitted, held in kind(folds, shuffle=True, random_state=state).split(columns, target, names):
-        probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
-        probe.fit(columns[fitted], target[fitted])
-        rule = "is missing from a fold's fitting part"
-        require(len(probe.classes_) == found.shape[1], "groups", "a class", rule, "Use fewer folds.")
-        found[held] = probe.predict_log_proba(columns[held])
-    return found
-
-
-def possible_folds(y: Codes, subjects: Codes | None, folds: int) -> tuple[int, tuple[str, ...]]:
-    """So many folds, or as many as the rarest class has samples (or there are subjects), with a note then.
-
-    Raises `LabError` when only one fold is possible.
-    """
-    rare = int(np.unique(y, return_counts=True)[1].min())
-    few = rare if subjects is None else min(rare, len(np.unique(subjects)))
-    what = "samples of the rarest class" if few == rare else "subjects"
-    require(few > 1, what, few, "must be at least 2 to fit a probe without each", "Leave the class out.")
-    if few >= folds:
-        return folds, ()
-    return few, (f"Probes are fitted in {few} folds, not {folds}: there are {few} {what}.",)
-
-
 def lively(name: str, x: Floats) -> Floats:
     """The columns of which no one value is that of 98 % of the samples. Raises `LabError` for none."""
     commonest = np.array([np.unique(column, return_counts=True)[1].max() for column in x.T])
     kept = commonest < 0.98 * len(x)
     require(bool(kept.any()), name, x.shape, "must hold a column that varies")
     return x[:, kept]
-
-
-def leading(x: npt.ArrayLike, *, components: int = 50, name: str = "values") -> Floats:
-    """(n, at most `components`) columns: as they are, or their first principal components when wider.
-
-    Of fewer than four times as many samples, there are no more columns than a quarter of the samples: the
-    estimators need samples beyond the columns of both modalities. The components are those of all samples
-    given; no label is looked at. A column given twice counts once. Raises `LabError`, by that name, when no
-    column varies.
-    """
-    columns = drop_constant(x, name=name)
-    columns = columns[:, np.sort(np.unique(columns, axis=1, return_index=True)[1])]
-    most = min(components, max(len(columns) // 4, 1))
-    if columns.shape[1] <= most:
-        return columns
-    centred = columns - columns.mean(0)
-    squares, directions = np.linalg.eigh(centred.T @ centred)
-    most = min(most, int((squares > _RANK * squares[-1]).sum()))
-    directions = directions[:, : -most - 1 : -1]
-    largest = np.abs(directions).argmax(0)  # a direction has no sign of its own
-    return np.asarray(centred @ (directions * np.sign(directions[largest, np.arange(most)])))

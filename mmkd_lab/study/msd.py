@@ -149,8 +149,8 @@ def kd_vs_msd(
         ratio to KD's. `provenance['notes']` says what a reader must know of the comparison.
 
     Raises:
-        LabError: an unknown dataset, arm, option or profile; fewer than two modalities; a dense task; a
-            missing split; a removal that a network cannot do; numbers out of range.
+        LabError: an unknown dataset, arm, option or profile; fewer than two modalities; a missing split; a
+            removal that a network cannot do; numbers out of range.
         DamagedFile: a stored entry, or a file of the dataset, is damaged.
     """
     started = time.perf_counter()
@@ -314,7 +314,7 @@ def _network(table: Table, arm: str, role: str, seed: int, said: Said, teacher: 
         target = data.target[data.positions(split)].cpu()
         for view, logits in by_view.items():
             against = None if teacher is None or split != "test" else teacher[split].get(view)
-            named = metrics(logits, target, data.task, against)
+            named = metrics(logits, target, data.task, against, also=data.metrics)
             if split == "test" and data.present:
                 named |= scored(logits[None], data, data.positions(split))
             if split != "test":

@@ -97,12 +97,12 @@ def repair_teachers(
     Returns:
         a study of kind 'repair' with columns `ratio` and `loss`. Arms without a ratio stand at each of them
         and no_kd under both losses, so that everything has its control beside it; random_kd is the mean over
-        its draws, one number per seed. `study.runs` has every student by itself.
+        its draws, one number per seed. `study.runs` has every student, but none of a dense task.
 
     Raises:
-        LabError: what `failure_cases` refuses; a task other than single-label; a layer that does not exist
-            (those that do are listed); a ratio that removes nothing; an oracle without declared truth;
-            'retrain' away from the head; |W| where no linear head reads the layer.
+        LabError: what `failure_cases` refuses; a layer that does not exist (those there are, are listed); a
+            ratio that removes nothing; an oracle without declared truth; 'retrain' away from the head; |W|
+            where no linear head reads the layer.
         DamagedFile: a stored entry, or a file of the dataset, is damaged.
     """
     started = time.perf_counter()
@@ -285,9 +285,10 @@ class Repair:
 
     def runs(self, plan: Plan, results: Mapping[Lesson, Sequence[Result]]) -> list[TaughtStudent]:
         """Every taught student, with what its teacher says and knows on the probe split."""
-        experiment, probe = self.experiment, str(self.experiment.probe)
-        data, found = experiment.data, []
-        at = data.positions(probe)
+        experiment, probe, found = self.experiment, self.experiment.probe, list[TaughtStudent]()
+        if probe is None:
+            return found
+        data, at = experiment.data, experiment.data.positions(probe)
         alone = results[Lesson("no_kd", None, 0, WITH_LABELS)]
         metric = primary_metric(pd.DataFrame({"metric": list(alone[0].metrics["scores"]["test"])}))
         for lesson, some in results.items():

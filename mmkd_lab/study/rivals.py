@@ -36,7 +36,10 @@ def rival_hypotheses(runs: Sequence[TaughtStudent]) -> Study:
     Raises `LabError` for no runs (a loaded study has none), or those of several datasets or students.
     """
     started = time.perf_counter()
-    rule, way_out = "must hold at least one run", "Run repair_teachers; a study loaded from disk has no runs."
+    rule, way_out = (
+        "must hold at least one run",
+        "Run repair_teachers; a study loaded from disk or of a dense task has no runs.",
+    )
     require(len(runs) > 0, "runs", list(runs), rule, way_out)
     names = sorted({(run.dataset, run.student) for run in runs})
     require(len(names) == 1, "runs", names, "must be of one dataset and one student")

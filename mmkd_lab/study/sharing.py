@@ -18,6 +18,7 @@ from mmkd_lab.core.check import flat, one_of, real, whole
 from mmkd_lab.core.check import seeds as distinct
 from mmkd_lab.core.stats import Interval
 from mmkd_lab.data.paired import PairedData
+from mmkd_lab.data.question import one_label
 from mmkd_lab.experiments.config import Config
 from mmkd_lab.experiments.experiment import Experiment
 from mmkd_lab.experiments.plan import Plan
@@ -30,9 +31,10 @@ from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.shares.criteria import LEAST_SHARED
 from mmkd_lab.shares.estimators import ESTIMATORS
+from mmkd_lab.shares.folds import FOLDS
 from mmkd_lab.shares.samples import Floats
 from mmkd_lab.shares.shares import QUANTITIES, XOR_FROM, ModalityShares
-from mmkd_lab.shares.sides import FOLDS, RESAMPLES, Layer, Question, pair_of
+from mmkd_lab.shares.sides import RESAMPLES, Layer, Question, pair_of
 from mmkd_lab.training.device import resolve, threads
 from mmkd_lab.training.sources import source_of
 
@@ -62,7 +64,9 @@ def modality_shares(
     """alpha, beta, gamma, synergy and the unobserved share of two modalities, by every method.
 
     Args:
-        dataset: a name for `data.load`, with the profile's parameters, or your own paired data.
+        dataset: a name for `data.load`, with the profile's parameters, or your own paired data. Of several
+            labels, or of amounts, shares are those of one question: the one that `data.one_label` takes by
+            itself, unless you have asked it for another.
         modalities: a, the teacher's, and b, the student's; may be left out when there are only two.
         estimator: whose shares the diagram shows, one of `methods`.
         methods: names from `shares.ESTIMATORS`, where `shares.register_estimator` puts yours.
@@ -99,7 +103,7 @@ def modality_shares(
         numbers (too few samples, nothing shown to exceed chance), which `provenance['notes']` has by seed.
 
     Raises `LabError` for an unknown modality, method, layer or profile; more than two modalities and none
-    named; a target that is not a single label; 'given' columns that are no class probabilities; a modality
+    named; dense data; 'given' columns that are no class probabilities; a modality
     that does not vary; a class with one sample; too few samples for a method; a damaged file of the dataset.
     """
     started = time.perf_counter()
@@ -112,7 +116,7 @@ def modality_shares(
     one_of("profile", profile, list(PROFILES))
     real("least_shared", least_shared, at_least=0.0, at_most=1.0)
     whole("folds", folds, at_least=2)
-    data = load_data(dataset, PROFILES[profile])
+    data = one_label(load_data(dataset, PROFILES[profile]))
     names = pair_of(data, modalities)
     both = data.seen(names, whole=True)
     few = [f"Only the {int(both.sum()):,} of {len(data):,} samples with both modalities are looked at."]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from math import prod
 
 import torch
@@ -60,6 +61,19 @@ def _mean_and_scale(
     return mean, torch.where(varies, 1 / deviation.clamp(min=precision.tiny), torch.ones_like(deviation))
 
 
+def _for_task(spec: NetSpec, data: PairedData) -> NetSpec:
+    reads, dense = spec.reads(data.shapes), data.task is Task.DENSE
+    for name in reads:
+        encoder, rule = spec.encoder_of(name), f"reads {name!r}, and the task is {data.task.value}"
+        fine = encoder in ("auto", "unet") if dense else encoder != "unet"
+        require(fine, "encoder", encoder, rule, "Use 'unet' for dense tasks, and for these alone.")
+    if not dense or spec.encoder == "unet":
+        return spec
+    rule = "gives one answer a sample, and a dense task has one for every position"
+    require(spec.fusion != "single_stream", "fusion", spec.fusion, rule, "Use 'late' or 'mid'.")
+    return replace(spec, encoder="unet")
+
+
 def _moments(data: PairedData, name: str, unit: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Mean and deviation over the training samples, and over all axes on which `unit` has no length."""
     positions, each = data.positions("train"), prod(data.shapes[name])
@@ -95,11 +109,14 @@ def vocabulary(data: PairedData) -> dict[str, int]:
 
 
 def fill_vocabulary(spec: NetSpec, data: PairedData) -> NetSpec:
-    """The spec with the vocabulary of every text in `data` that it reads, where it does not name it itself.
+    """The spec with the vocabulary of every text in `data` that it reads, where it does not name it itself,
+    and with U-Nets for a dense task.
 
-    Raises `LabError` when it names too few ids, or takes a modality of numbers for text.
+    Raises `LabError` when it names too few ids, or takes a modality of numbers for text; for another encoder
+    in a dense task, or a U-Net in another.
     """
     of_type("spec", spec, NetSpec, "a NetSpec")
+    spec = _for_task(spec, data)
     found, given, reads = vocabulary(data), spec.token_counts, spec.reads(data.shapes)
     for name, size in given.items():
         argument, rule = f"vocabulary[{name!r}]", "is no text: its values are no token ids"

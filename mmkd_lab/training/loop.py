@@ -202,7 +202,7 @@ def _score(job: Fitting, engine: Engine, alive: Tensor) -> dict[str, Tensor]:
     if job.resident.unit is not None:
         logits = logits * job.resident.unit[1] + job.resident.unit[0]
     logits[~alive.to(device)] = 0.0  # training was stopped: what has become of them since is of no matter
-    return score(logits, target, task=job.resident.task)
+    return score(logits, target, task=job.resident.task, also=job.sets[0].metrics)
 
 
 def _note(job: Fitting, epoch: int, split: str, named: dict[str, Tensor], alive: Tensor) -> None:

@@ -37,7 +37,8 @@ class Metric:
     """A number that says how well logits fit a target.
 
     `function` is given double precision, and a dense target's -1 counts for nothing; differences are in
-    `unit`, and more is better where `higher`; `origin` is the module that defines it.
+    `unit`, and more is better where `higher`; `origin` is the module that defines it. One that is `asked` for
+    is known of those data alone whose `metrics` name it.
     """
 
     function: Function
@@ -45,24 +46,31 @@ class Metric:
     origin: str = ""
     unit: str = "points"
     higher: bool = True
+    asked: bool = False
 
 
-METRICS: Registry[Metric] = Registry("metric")
+METRICS: Registry[Metric] = Registry("metric", home=["mmkd_lab.training.sentiment"])
 
 
 def register_metric(
-    name: str, *, task: Task | Sequence[Task], unit: str = "points", higher: bool = True
+    name: str,
+    *,
+    task: Task | Sequence[Task],
+    unit: str = "points",
+    higher: bool = True,
+    asked: bool = False,
 ) -> Callable[[Function], Function]:
     """A decorator that makes a function of logits and target a metric of one task or several.
 
     It then appears in histories, tables and `evaluate` under its name; early selection goes by the task's
-    first one, or by that which `Recipe.select_metric` names. `unit` and `higher` as in `Metric`. Raises
-    `LabError` for a name of the lab's own.
+    first one, or by that which `Recipe.select_metric` names. `unit`, `higher` and `asked` as in `Metric`.
+    Raises `LabError` for a name of the lab's own.
     """
     tasks = (task,) if isinstance(task, Task) else tuple(task)
 
     def keep(function: Function) -> Function:
-        METRICS.register(name, Metric(function, tasks, getattr(function, "__module__", ""), unit, higher))
+        origin = getattr(function, "__module__", "")
+        METRICS.register(name, Metric(function, tasks, origin, unit, higher, asked))
         return function
 
     return keep
@@ -97,11 +105,44 @@ def macro_f1(logits: Tensor, target: Tensor) -> Tensor:
     return 100.0 * (2 * hits / both.clamp(min=1)).mean()
 
 
+@register_metric("weighted_f1", task=Task.SINGLE_LABEL, asked=True)
+def weighted_f1(logits: Tensor, target: Tensor) -> Tensor:
+    """F1 of each class, the mean over them by how often they occur, in percent: MELD, IEMOCAP."""
+    hits, there, said = _named(logits, target)
+    return 100.0 * (2 * hits / (there + said).clamp(min=1) * there).sum() / there.sum()
+
+
 @register_metric("micro_f1", task=Task.MULTI_LABEL)
 def micro_f1(logits: Tensor, target: Tensor) -> Tensor:
     """F1 at probability 0.5, all labels counted together, in percent."""
     hits, both = _hits(logits, target)
     return 100.0 * 2 * hits.sum() / both.sum().clamp(min=1)
+
+
+@register_metric("auroc", task=Task.SINGLE_LABEL, asked=True)
+def auroc(logits: Tensor, target: Tensor) -> Tensor:
+    """Area under the ROC curve of each class against the others, the mean over them, in percent.
+
+    The share of pairs that the probability of the class puts in the right order; equal ones count half. Of
+    samples that are all of one class it is 50. Source: Fawcett 2006, sections 7 and 10.
+    """
+    likely, there = logits.log_softmax(-1), torch.unique(target)
+    areas = [torch.full((), 0.5, dtype=torch.float64)]
+    for k in there if len(there) > 1 else ():
+        own, others = likely[target == k, k], likely[target != k, k].sort()[0]
+        below, upto = (torch.searchsorted(others, own, right=right) for right in (False, True))
+        areas.append((below + upto).double().mean() / (2 * len(others)))
+    return 100.0 * torch.stack(areas[1:] or areas).mean()
+
+
+@register_metric("vqa_accuracy", task=Task.MULTI_LABEL, asked=True)
+def vqa_accuracy(logits: Tensor, target: Tensor) -> Tensor:
+    """What the target, from 0 to 1, says of the label with the largest logit, the mean, in percent.
+
+    With targets that say how well each answer agrees with ten people's it is the accuracy of Antol et al.
+    2015, section 3.
+    """
+    return 100.0 * target.gather(-1, logits.argmax(-1, keepdim=True)).double().mean()
 
 
 def _named(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -174,9 +215,21 @@ def cost_of(task: Task) -> str:
     return "rmse" if task is Task.REGRESSION else "nll"
 
 
+def names_of(task: Task, also: Sequence[str] = ()) -> list[str]:
+    """The metrics of a task, the one that it is about first, then those `also` asked for.
+
+    Raises `LabError` for one that is unknown, or of another task.
+    """
+    for name in also:
+        rule = f"must be a metric of a {task.value} task"
+        require(task in METRICS[name].tasks, "metrics", name, rule)
+    own = [name for name, metric in METRICS.items() if task in metric.tasks and not metric.asked]
+    return list(dict.fromkeys([*own, *also]))
+
+
 def first_of(task: Task) -> str:
     """The metric that a task is about: the first that was registered for it."""
-    return next(name for name, metric in METRICS.items() if task in metric.tasks)
+    return names_of(task)[0]
 
 
 def goodness(named: Mapping[str, Tensor], metric: str | None = None) -> Tensor:
@@ -187,13 +240,14 @@ def goodness(named: Mapping[str, Tensor], metric: str | None = None) -> Tensor:
     return named[name] if METRICS[name].higher else -named[name]
 
 
-def score(logits: Tensor, target: Tensor, *, task: Task) -> dict[str, Tensor]:
+def score(logits: Tensor, target: Tensor, *, task: Task, also: Sequence[str] = ()) -> dict[str, Tensor]:
     """All metrics of a task, each (R,) in double precision; the first one is what early selection maximises.
 
     Args:
         logits: (R, N, K), or (R, N, K, H, W) for a dense task.
         target: as `PairedData.target`, shared by the replicas or with a leading axis of R.
         task: what the target is.
+        also: metrics that are told when they are asked for, as `PairedData.metrics` does.
 
     Raises:
         LabError: logits or a target of another shape, logits that are not finite, or a metric of yours that
@@ -212,13 +266,12 @@ def score(logits: Tensor, target: Tensor, *, task: Task) -> dict[str, Tensor]:
     wide = (logits.cpu() if logits.device.type == "mps" else logits).double()  # which has no double precision
     pairs = list(zip(wide, target.to(wide.device).expand(replicas, *one), strict=True))
     scores = {}
-    for name, metric in METRICS.items():
-        if task in metric.tasks:
-            found = [metric.function(*pair) for pair in pairs]
-            try:
-                scores[name] = torch.tensor([float(value) for value in found], dtype=torch.float64)
-            except (TypeError, ValueError, RuntimeError) as error:
-                raise LabError(f"metric {name!r}", found[0], "must give one number") from error
+    for name in names_of(task, also):
+        found = [METRICS[name].function(*pair) for pair in pairs]
+        try:
+            scores[name] = torch.tensor([float(value) for value in found], dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise LabError(f"metric {name!r}", found[0], "must give one number") from error
     return scores
 
 
@@ -248,5 +301,6 @@ def evaluate(
         logits = some.predict(one, split=split, view=view, removal=removal)
         shape, rule = tuple(logits.shape), f"must have one logit for each class of {one.name}"
         require(len(shape) > 2 and shape[2] == one.num_classes, "replicas", f"logits {shape}", rule)
-        found.append(score(logits, one.target[one.positions(split)].cpu(), task=one.task))
+        target = one.target[one.positions(split)].cpu()
+        found.append(score(logits, target, task=one.task, also=one.metrics))
     return {metric: torch.cat([part[metric] for part in found]).numpy() for metric in found[0]}

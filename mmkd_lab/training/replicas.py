@@ -256,7 +256,8 @@ class Replicas:
         view: View | None = None,
         removal: Removal | str | None = None,
     ) -> Tensor:
-        """Features (R, N, F): what a layer puts out, flattened, by default what the head reads.
+        """Features (R, N, F): what a layer puts out, flattened, by default what the head reads (of maps their
+        means over a grid of 4 x 4).
 
         Layers have the names that their author gave, see `models.named_layers`; arguments and errors as
         `predict`'s.

@@ -58,7 +58,7 @@ def _readers(state: RepairState, modalities: Sequence[str]) -> list[Control]:
 
 def _sets(state: RepairState, own: Own) -> Options:
     """Data sets for which nothing must be downloaded, and the present one."""
-    names = [entry.name for entry in catalogue() if not entry.files and len(entry.modalities) > 1]
+    names = [entry.name for entry in catalogue() if entry.ready and len(entry.modalities) > 1]
     names = [*names, state.data] if own.data is None else [state.data]
     return tuple((name, name) for name in dict.fromkeys(names))
 

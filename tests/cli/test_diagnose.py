@@ -12,30 +12,30 @@ from mmkd_lab.cli.diagnose import diagnose, read
 from mmkd_lab.core.check import DamagedFile, LabError
 from tests.house import tree
 
-#: A set and networks of one's own, beside the settings.
+#: A set and networks of one's own, beside the settings: those of tests/study/test_diagnosis.py.
 MINE = """
 from mmkd_lab.models import NetSpec
 from tests.study.tiny import paired
 
-def load(classes: int = 3):
+def load(classes: int = 2):
     return paired(classes=classes)
 
 def broken():
     return 1 / 0
 
-net = NetSpec(width=2, features=4)
+net, larger = NetSpec(width=2, features=4), NetSpec(width=4, features=8)
 """
 SETTINGS = """
 data = "mine.py:load"
 student = "b"
 student_model = "mine.py:net"
-teacher_model = "mine.py:net"
+teacher_model = "mine.py:larger"
 budget = "20 min"
 seeds = [0, 1, 2]
 [parameters]
-classes = 2
+classes = 3
 [recipe]
-epochs = 20
+epochs = 25
 batch_size = 16
 lr = 0.02
 """
@@ -45,8 +45,8 @@ AV, OWN = 'data = "av_digits"\nstudent = "speech"\n', 'data = "mine.py:load"\nst
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("MMKD_LAB_STORE", str(tmp_path / "store"))
+def folder(tmp_path, monkeypatch, shared):
+    monkeypatch.setenv("MMKD_LAB_STORE", str(shared))
     monkeypatch.syspath_prepend(str(tree.ROOT))
     (tmp_path / "mine.py").write_text(MINE)
     (tmp_path / "mine.toml").write_text(SETTINGS)

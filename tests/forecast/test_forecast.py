@@ -15,6 +15,7 @@ from mmkd_lab.core.check import DamagedFile, LabError
 from mmkd_lab.data import PairedData, Task
 from mmkd_lab.distill import TeacherOutputs
 from mmkd_lab.forecast.evidence import EVIDENCE, evidence
+from mmkd_lab.forecast.foretell import _torn
 from mmkd_lab.forecast.pair import MOST_TRAIN, pair_of
 from mmkd_lab.models import NetSpec
 from tests.forecast.pairs import pair
@@ -211,3 +212,10 @@ def test_the_damaged_file_is_named(tmp_path, monkeypatch):
         with pytest.raises(DamagedFile, match=told) as caught:
             forecast.atlas(yours=True)
         assert caught.value.argument == str(file)
+
+
+@pytest.mark.parametrize(("probability", "gain", "torn"), [(0.7, -0.5, 1), (0.7, 0.5, 0), (0.2, 0.1, 1)])
+def test_two_models_that_point_to_different_sides_are_told(probability, gain, torn):
+    said = _torn({"arm": "cm_kd", "probability": probability, "gain": gain})
+    assert len(said) == torn
+    assert all("crossmodal KD" in one for one in said)

@@ -82,6 +82,15 @@ def test_low_frequencies_are_at_the_bottom_and_pictures_upright_unless_chosen_ot
     assert figure.axes[0].images[0].origin == "upper"
 
 
+def test_frames_of_a_clip_stand_side_by_side():
+    data = dataset({"video": (6, 8, 10), "audio": (1, 8, 9)})
+    shown = pictures(pairs_figure(data, positions=[3]), 0, 1)[0]
+    frames = data.modalities["video"][3].reshape(2, 3, 8, 10).numpy()
+    low, high = np.percentile(frames, [0.5, 99.5])
+    scaled = np.clip((frames - low) / (high - low), 0.0, 1.0)
+    np.testing.assert_allclose(shown, np.concatenate(np.moveaxis(scaled, 1, -1), axis=1), atol=1e-6)
+
+
 def test_several_labels_are_listed_and_none_is_said():
     n = 20
     target = torch.ones(n, 4)

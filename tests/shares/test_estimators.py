@@ -13,7 +13,7 @@ from mmkd_lab.shares import (
     information_shares,
     performance_shares,
 )
-from mmkd_lab.shares.sides import cross_fitted
+from mmkd_lab.shares.folds import cross_fitted
 from tests.shares.worlds import Small, draw, xor
 
 QUICK = {"criteria": Criteria(permutations=100), "resamples": 15}

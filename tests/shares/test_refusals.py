@@ -23,10 +23,10 @@ from mmkd_lab.shares import (
     pid,
     table_of,
 )
+from mmkd_lab.shares.folds import cross_fitted
 from mmkd_lab.shares.hypotheses import gamma, gaussian_information, linear_cka, non_target_divergence
 from mmkd_lab.shares.prediction import spearman
 from mmkd_lab.shares.samples import drop_constant
-from mmkd_lab.shares.sides import cross_fitted
 from tests.shares.worlds import Small, draw
 
 A, B, Y = draw(n=300)

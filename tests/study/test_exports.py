@@ -32,9 +32,8 @@ def toy(**changed):
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    root = tmp_path_factory.mktemp("lab")
-    return ResultStore(root), study(root, arms=["no_kd", "cm_kd"], seeds=[0, 1, 2])
+def lab(shared):
+    return ResultStore(shared), study(shared, arms=["no_kd", "cm_kd"], seeds=[0, 1, 2])
 
 
 def test_csv_and_parquet_hold_every_digit(tmp_path):

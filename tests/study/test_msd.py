@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmkd_lab.core.check import LabError
-from mmkd_lab.data.paired import PairedData, Task
+from mmkd_lab.data.paired import Task
 from mmkd_lab.distill import ARMS as REGISTRY
 from mmkd_lab.distill import UnreliableTeacher, Weighting
 from mmkd_lab.experiments import Study
@@ -27,9 +27,8 @@ PLAIN = ("accuracy", "balanced_accuracy", "macro_f1", "nll")
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory):
-    root = tmp_path_factory.mktemp("msd")
-    return root, compare(root)
+def once(shared):
+    return shared, compare(shared)
 
 
 # What is in the table
@@ -81,8 +80,8 @@ def test_a_second_run_comes_from_the_store_and_is_the_same(once):
 # What arms have in common
 
 
-def test_without_a_factor_msd_is_kd_and_without_rho_kd_is_no_kd(tmp_path):
-    found = compare(tmp_path, arms=FEW, tune=False, kd_weight=0.0, msd_weight=0.0)
+def test_without_a_factor_msd_is_kd_and_without_rho_kd_is_no_kd(shared):
+    found = compare(shared, arms=FEW, tune=False, kd_weight=0.0, msd_weight=0.0)
     for view in ("a+b", "a", "b"):
         for arm in ("kd", "msd_uniform", "msd_instance"):
             assert values(found, arm, view=view) == pytest.approx(values(found, "no_kd", view=view), abs=1e-4)
@@ -104,9 +103,9 @@ def test_strengths_are_the_best_on_validation_and_every_method_had_five_candidat
     assert set(strengths) == {one.name for one in strengths_of([REGISTRY[arm] for arm in ARMS])}
 
 
-def test_rates_are_those_that_learn_best_from_labels_alone(tmp_path):
-    slow = compare(tmp_path / "1", arms=["kd"], seeds=[0], tune=False, rates=[1e-5, RECIPE.lr])
-    plain = compare(tmp_path / "2", arms=["kd"], seeds=[0], tune=False)
+def test_rates_are_those_that_learn_best_from_labels_alone(shared):
+    slow = compare(shared, arms=["kd"], seeds=[0], tune=False, rates=[1e-5, RECIPE.lr])
+    plain = compare(shared, arms=["kd"], seeds=[0], tune=False)
     tried = slow.provenance["tuning"]
     assert [(one["choice"], one["value"]) for one in tried] == [
         (choice, rate) for choice in (STUDENT_RATE, TEACHER_RATE) for rate in (1e-5, RECIPE.lr)
@@ -129,21 +128,21 @@ def test_ties_go_to_the_lower_nll_and_ends_are_told():
     assert at_the_end(some[:1]) == {}
 
 
-def test_the_test_split_chooses_nothing(tmp_path):
+def test_the_test_split_chooses_nothing(shared):
     data = paired()
     where = data.positions("test")
     target = data.target.clone()
     target[where] = target[where].roll(1)
-    plain = compare(tmp_path / "1", data, arms=FEW)
-    other = compare(tmp_path / "2", replace(data, target=target), arms=FEW)
+    plain = compare(shared, data, arms=FEW)
+    other = compare(shared, replace(data, target=target), arms=FEW)
     assert plain.provenance["strengths"] == other.provenance["strengths"]
     for arm in FEW:
         for view, logits in plain.outputs[arm].items():
             assert torch.equal(logits, other.outputs[arm][view])
 
 
-def test_a_gate_lowers_the_weights_of_views_the_teacher_knows_less_of(tmp_path):
-    found = compare(tmp_path, arms=["kd", "msd_uniform"], tune=False, gate=True)
+def test_a_gate_lowers_the_weights_of_views_the_teacher_knows_less_of(shared):
+    found = compare(shared, arms=["kd", "msd_uniform"], tune=False, gate=True)
     for view in ("a", "b"):
         known, full = (
             found.reliability.query("view == @one")[["accuracy", "chance"]].to_numpy()
@@ -154,13 +153,13 @@ def test_a_gate_lowers_the_weights_of_views_the_teacher_knows_less_of(tmp_path):
         assert got == pytest.approx(np.clip(share, 0, 1), abs=1e-5)
 
 
-def test_dropout_makes_another_teacher(once, tmp_path):
-    found = compare(tmp_path, arms=["kd"], tune=False, teacher_dropout=0.4)
+def test_dropout_makes_another_teacher(once, shared):
+    found = compare(shared, arms=["kd"], tune=False, teacher_dropout=0.4)
     assert found.provenance["teacher_recipe"]["modality_dropout"] == 0.4
     assert values(found, "teacher", view="b").tolist() != values(once[1], "teacher", view="b").tolist()
 
 
-def test_an_unreliable_teacher_is_said_once_and_kept(tmp_path):
+def test_an_unreliable_teacher_is_said_once_and_kept(shared):
     data = paired()
     noise = torch.randn(data.modalities["b"].shape, generator=torch.Generator().manual_seed(5))
     blind = replace(data, modalities={**data.modalities, "b": noise})
@@ -176,7 +175,7 @@ def test_an_unreliable_teacher_is_said_once_and_kept(tmp_path):
             blind,
             arms=["kd"],
             tune=False,
-            store=ResultStore(tmp_path),
+            store=ResultStore(shared),
             device="cpu",
             progress=False,
             **options,
@@ -189,27 +188,25 @@ def test_an_unreliable_teacher_is_said_once_and_kept(tmp_path):
 # Other data
 
 
-def test_three_modalities_have_views_that_keep_one_and_views_that_drop_one(tmp_path):
+def test_three_modalities_have_views_that_keep_one_and_views_that_drop_one(shared):
     data = paired(modalities=("a", "b", "c"))
-    found = compare(tmp_path, data, arms=["kd", "msd_instance"], aux="drop", tune=False, seeds=[0])
+    found = compare(shared, data, arms=["kd", "msd_instance"], aux="drop", tune=False, seeds=[0])
     assert set(found.table["view"]) == {"a+b+c", "a", "b", "c", "a+b", "a+c", "b+c"}
     weighed = found.table.query("metric == 'weight'")
     assert set(weighed["view"]) == {"a+b", "a+c", "b+c"}
     assert weighed["value"].mean() == pytest.approx(1.0, abs=1e-5)
 
 
-def test_multi_label_targets_are_scored_by_f1_and_leave_dkd_out(tmp_path):
+def test_multi_label_targets_are_scored_by_f1_and_leave_dkd_out(shared):
     data = paired()
     labels = torch.nn.functional.one_hot(data.target, 3).float()
     labels[:, 0] = torch.maximum(labels[:, 0], labels[:, 2])
     many = replace(data, target=labels, task=Task.MULTI_LABEL)
-    found = compare(
-        tmp_path, many, arms=[*FEW, "dist", "multi_teacher", "msd_learned"], seeds=[0], tune=False
-    )
+    found = compare(shared, many, arms=[*FEW, "dist", "multi_teacher", "msd_learned"], seeds=[0], tune=False)
     assert found.options["metric"] == "macro_f1"
     assert {"macro_f1", "micro_f1", "js"} <= set(found.table["metric"])
     with pytest.raises(LabError, match=r"arms = 'dkd'.*multi-label"):
-        compare(tmp_path, many, arms=["kd", "dkd"])
+        compare(shared, many, arms=["kd", "dkd"])
 
 
 # Metrics by hand
@@ -296,8 +293,8 @@ def test_the_table_has_the_mean_and_the_effective_share_of_learned_weights(once)
         assert found == pytest.approx(last, abs=1e-5)
 
 
-def test_a_gate_lowers_learned_weights_too(tmp_path):
-    found = compare(tmp_path, arms=["kd", "msd_uniform", "msd_learned"], seeds=[0], tune=False, gate=True)
+def test_a_gate_lowers_learned_weights_too(shared):
+    found = compare(shared, arms=["kd", "msd_uniform", "msd_learned"], seeds=[0], tune=False, gate=True)
     for view in ("a", "b"):
         gate = values(found, "msd_uniform", "weight", view=view, split="train")
         each = found.weights_by_sample.query("view == @view")["value"]
@@ -315,18 +312,6 @@ def test_differences_are_from_kd_under_each_view(once):
 
 
 # What is refused
-
-
-def _dense():
-    data = paired("images")
-    return PairedData(
-        name="dense",
-        modalities=dict(data.modalities),
-        target=torch.zeros(len(data), 8, 8, dtype=torch.int64),
-        splits=dict(data.splits),
-        classes=("x", "y"),
-        task=Task.DENSE,
-    )
 
 
 @pytest.mark.parametrize(
@@ -355,7 +340,6 @@ def _dense():
         ),
         ({"data": "one"}, ["dataset = ['a']", "at least two"]),
         ({"data": "no val"}, ["dataset", "must have a 'val' split"]),
-        ({"data": "dense"}, ["task of dataset"]),
         ({"data": "text", "removal": "mean"}, ["removal = 'mean'", "text"]),
         ({"dataset": 7}, ["dataset", "int"]),
     ],
@@ -365,7 +349,6 @@ def test_bad_input_is_named_before_anything_is_trained(tmp_path, options, words)
     known = {
         "one": lambda: paired(modalities=("a",)),
         "no val": lambda: paired(without=("val",)),
-        "dense": _dense,
         "text": with_text,
         "grouped": lambda: replace(
             paired(), group=torch.arange(3).repeat_interleave(torch.tensor([60, 24, 30]))

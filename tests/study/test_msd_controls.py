@@ -21,9 +21,9 @@ from tests.study.tiny_msd import compare, values, with_text
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory):
+def full(shared):
     arms = ["kd", "kd_drop", "msd_instance", "msd_learned", "pruned"]
-    return compare(tmp_path_factory.mktemp("msd"), arms=arms, seeds=[0])
+    return compare(shared, arms=arms, seeds=[0])
 
 
 def test_kd_on_all_views_is_msd_with_the_full_output_as_target_and_nothing_else():
@@ -41,25 +41,25 @@ def test_the_rate_of_modality_drop_is_chosen_among_several(full):
     assert len({(one["val"], one["nll"]) for one in seen}) == len(seen)  # each was trained with its own rate
 
 
-def test_untuned_the_rate_is_the_one_asked_for(tmp_path):
+def test_untuned_the_rate_is_the_one_asked_for(shared):
     asked = {"arms": ["kd", "kd_drop"], "tune": False, "seeds": [0]}
-    little, much = (compare(tmp_path, drop=rate, **asked) for rate in (0.05, 0.6))
+    little, much = (compare(shared, drop=rate, **asked) for rate in (0.05, 0.6))
     assert little.provenance["strengths"]["kd_drop"] == 0.05
     assert values(little, "kd").tolist() == values(much, "kd").tolist()
     assert values(little, "kd_drop").tolist() != values(much, "kd_drop").tolist()
 
 
-def test_what_cannot_be_had_is_left_out_with_its_reason(tmp_path):
+def test_what_cannot_be_had_is_left_out_with_its_reason(shared):
     recipe = replace(RECIPE, modality_dropout=0.2, epochs=1)
-    found = compare(tmp_path, recipe=recipe, seeds=[0], tune=False)
+    found = compare(shared, recipe=recipe, seeds=[0], tune=False)
     left_out = found.provenance["left_out"]
     assert set(left_out) == {"kd_drop", "pruned"}
     assert "modality dropout" in left_out["pruned"]
     assert set(found.table["arm"]) == {"teacher", "linear", *MSD_ARMS} - set(left_out)
 
 
-def test_every_arm_can_be_had_where_a_modality_is_text(tmp_path):
-    found = compare(tmp_path, with_text(), seeds=[0], tune=False, recipe=replace(RECIPE, epochs=1))
+def test_every_arm_can_be_had_where_a_modality_is_text(shared):
+    found = compare(shared, with_text(), seeds=[0], tune=False, recipe=replace(RECIPE, epochs=1))
     assert found.provenance["left_out"] == {}
     assert set(found.table["arm"]) == {"teacher", "linear", *MSD_ARMS}
 
@@ -74,7 +74,7 @@ def test_time_per_step_counts_the_steps_that_were_run():
     assert steps_run(fit(untrained, data, labels_only(), cut, progress=False), cut, 48) == [7, 7]
 
 
-def test_the_notes_say_how_samples_strengths_and_steps_came_about(full, tmp_path):
+def test_the_notes_say_how_samples_strengths_and_steps_came_about(full, shared):
     said = " ".join(full.provenance["notes"])
     assert "trains on 48 samples; 12 more were set aside for learning weights" in said
     assert "their labels are seen by the learned arms alone" in said
@@ -83,7 +83,7 @@ def test_the_notes_say_how_samples_strengths_and_steps_came_about(full, tmp_path
     assert "twice the steps" in said
     assert "draws" not in said
     asked = {"arms": ["kd", "kd_views", "msd_uniform"], "tune": False, "seeds": [0], "removal": "permutation"}
-    few = compare(tmp_path, **asked).provenance["notes"]
+    few = compare(shared, **asked).provenance["notes"]
     assert few[0] == "Every arm trains on 48 samples; 12 more were set aside and are not used."
     assert few[2].endswith("its target differs, and its strength is its own, given.")
     assert "several draws" in few[3]

@@ -1,25 +1,17 @@
-"""A comparison killed with SIGKILL goes on and ends with the same table.
-
-python -m tests.study.test_msd_resume <store> <out.csv>   runs it as a process of its own.
-"""
+"""A comparison killed with SIGKILL goes on and ends with the same table."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 import warnings
-from pathlib import Path
+from dataclasses import replace
 
 from mmkd_lab.distill import UnreliableTeacher
 from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.models import NetSpec
 from mmkd_lab.study import kd_vs_msd
+from tests import forked
 from tests.study.tiny import RECIPE, SPEC, paired
 
-REPOSITORY = Path(__file__).parents[2]
 #: One of every way to train a student, each with the jobs that no other has.
 ARMS = ("kd", "msd_learned", "fitnet", "multi_teacher", "pruned")
 TIMES = ("seconds_per_step", "steps_of_kd")
@@ -32,11 +24,11 @@ def write(store, out):
         found = kd_vs_msd(
             paired("images"),
             arms=ARMS,
-            seeds=range(2),
+            seeds=[0],
             meta_share=0.2,
             student_model=SPEC,
             teacher_model=NetSpec(width=4, features=8),
-            recipe=RECIPE,
+            recipe=replace(RECIPE, epochs=1),
             store=ResultStore(store),
             device="cpu",
             progress=False,
@@ -44,19 +36,9 @@ def write(store, out):
     found.table[~found.table["metric"].isin(TIMES)].to_csv(out, index=False)
 
 
-def _killed_at(store, out, *, entries):
-    command = [sys.executable, "-m", "tests.study.test_msd_resume", str(store), str(out)]
-    process = subprocess.Popen(command, cwd=REPOSITORY, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    while len(ResultStore(store)) < entries:
-        assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-
 def test_killed_and_resumed_it_ends_with_the_same_table(tmp_path):
     store, out = tmp_path / "store", tmp_path / "table.csv"
-    _killed_at(store, out, entries=20)  # among the candidates
+    forked.kill_when(store, forked.start(write, store, out), entries=20)  # among the candidates
     there = len(ResultStore(store))
     assert there >= 20
     assert not out.exists()
@@ -64,7 +46,3 @@ def test_killed_and_resumed_it_ends_with_the_same_table(tmp_path):
     write(tmp_path / "other", tmp_path / "whole.csv")
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert there < len(ResultStore(store)) == len(ResultStore(tmp_path / "other"))
-
-
-if __name__ == "__main__":
-    write(*sys.argv[1:3])

@@ -68,41 +68,41 @@ def test_who_cannot_read_what(student, teacher, message):
         roles(THREE, student, teacher)
 
 
-def test_several_modalities_teach_and_learn(tmp_path):
-    found = tiny.study(tmp_path, data=THREE, student=("b", "c"), teacher="a + b", arms=["um_kd", "cm_kd"])
+def test_several_modalities_teach_and_learn(shared):
+    found = tiny.study(shared, data=THREE, student=("b", "c"), teacher="a + b", arms=["um_kd", "cm_kd"])
     assert "(b + c student, " in found.verdict
     assert "the a + b teacher is" in found.verdict
     assert "the b + c teacher" in found.verdict
     assert found.provenance["reads"] == {"student": ["b", "c"], "other": ["a", "b"], "all": ["a", "b", "c"]}
-    whole = tiny.study(tmp_path, data=THREE, student=("b", "c"), teacher=("a", "b", "c"))
+    whole = tiny.study(shared, data=THREE, student=("b", "c"), teacher=("a", "b", "c"))
     assert whole.provenance["left_out"] == {
         "mm_kd": "its teacher sees what that of 'cm_kd' sees, so that both train alike"
     }
-    one = tiny.study(tmp_path, data=THREE, student="b", teacher="a", arms=["no_kd", "cm_kd"])
-    two = tiny.study(tmp_path, data=THREE.only("a", "b"), student="b", arms=["no_kd", "cm_kd"])
+    one = tiny.study(shared, data=THREE, student="b", teacher="a", arms=["no_kd", "cm_kd"])
+    two = tiny.study(shared, data=THREE.only("a", "b"), student="b", arms=["no_kd", "cm_kd"])
     np.testing.assert_array_equal(one.table["value"], two.table["value"])
 
 
 @pytest.mark.filterwarnings("ignore:Seeing")
-def test_kd_vs_msd_of_some_modalities_and_of_numbers(tmp_path):
+def test_kd_vs_msd_of_some_modalities_and_of_numbers(shared):
     how = {"arms": FEW, "student_model": tiny.SPEC, "teacher_model": tiny.TEACHER, "tune": False}
     how |= {"recipe": tiny.RECIPE, "seeds": [0, 1], "device": "cpu", "progress": False}
-    found = kd_vs_msd(THREE.only("a", "c"), store=ResultStore(tmp_path), **how)
+    found = kd_vs_msd(THREE.only("a", "c"), store=ResultStore(shared), **how)
     assert set(found.table["view"]) == {"a+c", "a", "c"}
-    found = kd_vs_msd(numbers(), store=ResultStore(tmp_path), gate=True, **how)
+    found = kd_vs_msd(numbers(), store=ResultStore(shared), gate=True, **how)
     assert "test R² in percent" in found.verdict
     assert {"r2", "rmse", "mae", "apart", "weight"} <= set(found.table["metric"])
     assert list(found.reliability["chance"].unique()) == [0.0]
     learned = {**how, "arms": ("kd", "msd_learned")}
     with pytest.raises(LabError, match="probabilities of classes"):
-        kd_vs_msd(numbers(), store=ResultStore(tmp_path), **learned)
+        kd_vs_msd(numbers(), store=ResultStore(shared), **learned)
     found.plot()
 
 
 @pytest.mark.parametrize("data", [several(), numbers(scale=20.0)], ids=["several", "numbers"])
-def test_teachers_of_several_labels_and_of_numbers_are_repaired(tmp_path, data):
+def test_teachers_of_several_labels_and_of_numbers_are_repaired(shared, data):
     how = {"ratios": [0.5], "draws": 1, "arms": ["no_kd", "cm_kd", "mg_kd", "random_kd"], "truth": None}
-    found = tiny.repair(tmp_path, data, **how)
+    found = tiny.repair(shared, data, **how)
     metric = "R² in percent" if data.task is Task.REGRESSION else "macro f1"
     assert f"test {metric}), in points" in found.verdict
     found.plot()
@@ -160,9 +160,9 @@ def test_labels_that_are_wrong_are_counted():
     assert doubted(several(), 0.1) is None
 
 
-def test_failure_cases_tells_of_labels_that_are_wrong(tmp_path):
+def test_failure_cases_tells_of_labels_that_are_wrong(shared):
     data = tiny.paired()
     mixed = data.target[torch.randperm(len(data), generator=torch.Generator().manual_seed(1))]
     with_noise = replace(data, target=mixed)
-    notes = tiny.study(tmp_path, data=with_noise, arms=["no_kd"]).provenance["notes"]
+    notes = tiny.study(shared, data=with_noise, arms=["no_kd"]).provenance["notes"]
     assert any(one.startswith("Label noise cannot be ruled out") for one in notes)

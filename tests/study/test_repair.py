@@ -7,17 +7,16 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from mmkd_lab.attribution import Alignment, Joint
 from mmkd_lab.core.check import LabError
-from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.experiments import Study
 from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.experiments.summary import COLUMNS, differences
-from mmkd_lab.study import failure_cases
+from mmkd_lab.study import failure_cases, repair_teachers
 from mmkd_lab.study.repair_words import title, verdict
 from mmkd_lab.training.recipe import Recipe
+from tests.study.scenes import scenes, settings
 from tests.study.tiny import RECIPE, SPEC, TEACHER, paired, repair
 
 WHOLE = ("unaligned_kd", "aligned_kd")
@@ -58,7 +57,7 @@ def test_arms_without_a_ratio_stand_at_each_of_them(once):
     assert values(table, "mg_kd").tolist() != values(table, "mg_kd", loss="kd alone").tolist()
 
 
-def test_regular_and_plain_students_are_those_of_the_failure_study(once, tmp_path):
+def test_regular_and_plain_students_are_those_of_the_failure_study(once, shared):
     settings = {
         "student_model": SPEC,
         "teacher_model": TEACHER,
@@ -66,9 +65,7 @@ def test_regular_and_plain_students_are_those_of_the_failure_study(once, tmp_pat
         "device": "cpu",
         "progress": False,
     }
-    other = failure_cases(
-        paired(), student="b", seeds=range(2), store=ResultStore(tmp_path), **settings
-    ).table
+    other = failure_cases(paired(), student="b", seeds=range(2), store=ResultStore(shared), **settings).table
     for arm in ("no_kd", "cm_kd"):
         for role in ("student", "teacher")[: 1 + (arm == "cm_kd")]:
             expected = other.query("arm == @arm and role == @role and metric == 'nll' and split == 'test'")
@@ -159,9 +156,9 @@ def test_more_ratios_reuse_the_pairs_and_what_they_share(once):
     assert study.provenance["networks"]["stored"] >= 2 * 2  # aligned teachers and the first ratio's
 
 
-def test_the_unaligned_teacher_is_the_aligned_one_without_the_agreement(once, tmp_path):
+def test_the_unaligned_teacher_is_the_aligned_one_without_the_agreement(once, shared):
     joint = Joint(epochs=3, batch_size=16, objective=Alignment(agreement=0.0))
-    study = repair(tmp_path, joint=joint, ratios=[0.5], arms=["no_kd", *WHOLE], losses=["ce + kd"])
+    study = repair(shared, joint=joint, ratios=[0.5], arms=["no_kd", *WHOLE], losses=["ce + kd"])
     for role in ("teacher", "student"):
         apart = values(once[1].table, "unaligned_kd", role)
         for arm in WHOLE:
@@ -169,18 +166,18 @@ def test_the_unaligned_teacher_is_the_aligned_one_without_the_agreement(once, tm
         assert np.abs(values(once[1].table, "aligned_kd", role) - apart).min() > 1e-3
 
 
-def test_with_new_heads_a_whole_teacher_gets_one_too(tmp_path):
+def test_with_new_heads_a_whole_teacher_gets_one_too(shared):
     """So that removing nothing is removing nothing."""
     arms = ["no_kd", "aligned_kd", "mg_kd"]
-    study = repair(tmp_path, replace="retrain", ratios=[0.0], arms=arms, losses=["ce + kd"])
+    study = repair(shared, replace="retrain", ratios=[0.0], arms=arms, losses=["ce + kd"])
     for role in ("teacher", "student"):
         whole, edited = (values(study.table, arm, role, ratio=0.0) for arm in ("aligned_kd", "mg_kd"))
         assert whole.tolist() == edited.tolist()
 
 
-def test_zeros_change_edited_teachers_alone(once, tmp_path):
+def test_zeros_change_edited_teachers_alone(once, shared):
     arms = ["no_kd", "aligned_kd", "mg_kd"]
-    study = repair(tmp_path, replace="zeros", ratios=[0.5], arms=arms, losses=["ce + kd"])
+    study = repair(shared, replace="zeros", ratios=[0.5], arms=arms, losses=["ce + kd"])
     before = once[1].table
     assert (
         values(study.table, "mg_kd", "teacher", ratio=0.5).tolist()
@@ -193,16 +190,16 @@ def test_zeros_change_edited_teachers_alone(once, tmp_path):
     )
 
 
-def test_without_validation_samples_training_ones_are_the_probe(tmp_path):
+def test_without_validation_samples_training_ones_are_the_probe(shared):
     recipe = Recipe(epochs=2, batch_size=16, lr=0.01, select="last")
-    study = repair(tmp_path, paired(without=("val",)), recipe=recipe, ratios=[0.5], arms=["no_kd", "mg_kd"])
+    study = repair(shared, paired(without=("val",)), recipe=recipe, ratios=[0.5], arms=["no_kd", "mg_kd"])
     assert {run.split for run in study.runs} == {"train"}
     assert study.runs[0].teacher_features.shape[0] == 60
 
 
-def test_any_layer_can_be_repaired(tmp_path):
+def test_any_layer_can_be_repaired(shared):
     study = repair(
-        tmp_path,
+        shared,
         paired("images"),
         layer="fusion.encoders.0",
         arms=["no_kd", "mg_kd"],
@@ -242,21 +239,6 @@ def test_the_verdict_follows_the_numbers(once, shift, word):
     assert re.search(phrase, said)
     assert "3 paired seeds" in said
     assert "modality-general KD" in title(table, student="b")
-
-
-def relabelled(task):
-    data = paired()
-    target = data.target[:, None, None].repeat(1, 2, 2)
-    if task is Task.MULTI_LABEL:
-        target = torch.nn.functional.one_hot(data.target, 3).float()
-    return PairedData(
-        name="many",
-        modalities=data.modalities,
-        target=target,
-        splits=data.splits,
-        classes=data.classes,
-        task=task,
-    )
 
 
 @pytest.mark.parametrize(
@@ -307,6 +289,6 @@ def test_one_modality_is_refused(tmp_path):
         repair(tmp_path, paired(modalities=("b",)))
 
 
-def test_maps_are_refused(tmp_path):
-    with pytest.raises(LabError, match=r"dataset = 'dense': must have one answer a sample"):
-        repair(tmp_path, relabelled(Task.DENSE))
+def test_a_new_head_of_maps_is_refused(tmp_path):
+    with pytest.raises(LabError, match=r"replace = 'retrain': trains a new head on one row of features"):
+        repair_teachers(scenes(), **settings(tmp_path, replace="retrain"))

@@ -37,15 +37,13 @@ ARMS = ["no_kd", "cm_kd"]
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    root = tmp_path_factory.mktemp("lab")
-    return root, study(root, arms=ARMS)
+def lab(shared):
+    return shared, study(shared, arms=ARMS)
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory):
-    root = tmp_path_factory.mktemp("own")
-    return root, study(root, arms=ARMS, student_model=Own, seeds=[0])
+def own(shared):
+    return shared, study(shared, arms=ARMS, student_model=Own, seeds=[0])
 
 
 def state_of(replicas):
@@ -179,9 +177,6 @@ def test_what_is_not_there_is_named(lab, tmp_path):
     store = ResultStore(root)
     toy = Study("toy", "t", found.table, "v")
     cleaned = ResultStore(tmp_path / "cleaned")
-    shutil.copytree(root, cleaned.root)
-    for entry in found.students.entries:
-        (cleaned.root / entry["key"][:2] / f"{entry['key']}.json").unlink()
     for call, words in (
         (lambda: found.student("cm_dk", seed=0, store=store), "arm = 'cm_dk'.*Did you mean 'cm_kd'"),
         (lambda: found.student("cm_kd", seed=7, store=store), "seed = 7: must be one of 0 or 1"),

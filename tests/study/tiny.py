@@ -1,12 +1,7 @@
-"""Small paired data that trains in a second, and the studies on it as a process of their own.
-
-python -m tests.study.tiny <store> <out.csv> <kind> <student>            failure cases
-python -m tests.study.tiny <store> <out.csv> <kind> <student> repair     repaired teachers and their rivals
-"""
+"""Small paired data that trains in a second, and the studies on it."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import torch
@@ -84,7 +79,3 @@ def write(store: Path | str, out: Path | str, kind: str, student: str, which: st
             found = repair(store, kind=kind, student=student, ratios=[0.5], draws=1, recipe=longer)
             tables = [found.table, rival_hypotheses(found.runs).table]
     atomic.write_text(Path(out), "".join(table.to_csv(index=False) for table in tables))
-
-
-if __name__ == "__main__":
-    write(*sys.argv[1:6])

@@ -1,8 +1,7 @@
-"""Trains every encoder for a few steps and saves the logits: run in its own process, on other kernels."""
+"""Trains every encoder for a few steps and saves the logits."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from itertools import product
 
@@ -36,7 +35,3 @@ def main(path):
     found = [train(spec) for spec in SPECS]
     single = [train(spec, side=18, precision="32-true") for spec in SPECS[:6]]
     torch.save({"double": found, "single": single}, path)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

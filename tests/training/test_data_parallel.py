@@ -11,6 +11,7 @@ import torch
 
 from mmkd_lab.training import load
 from mmkd_lab.training.batch import DataParallel
+from tests.training import parallel_fit
 from tests.training.parallel_fit import CASES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,21 +29,19 @@ def test_weighted_means_of_the_shares_are_the_mean_of_the_batch(size, world):
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
     """{processes: folder}: every case, by one process and by two."""
-    folders = {}
-    for processes in (1, 2):
-        folders[processes] = tmp_path_factory.mktemp(f"processes_{processes}")
-        script = [str(ROOT / "tests/training/parallel_fit.py"), str(folders[processes]), str(processes)]
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-        found = subprocess.run(
-            [sys.executable, *(launcher if processes > 1 else []), *script],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert found.returncode == 0, found.stderr[-3000:]
+    folders = {n: tmp_path_factory.mktemp(f"processes_{n}") for n in (1, 2)}
+    parallel_fit.main(str(folders[1]), 1)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    found = subprocess.run(
+        [sys.executable, *launcher, parallel_fit.__file__, str(folders[2]), "2"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr[-3000:]
     return folders
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
 from math import log
 
+import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score, roc_auc_score
 from torchmetrics.functional import classification as theirs
 
 from mmkd_lab.core.check import LabError
@@ -113,6 +117,62 @@ def test_a_metric_of_yours_is_in_every_history_and_none_of_the_labs_can_be_repla
         METRICS.forget("share_of_zero")
     with pytest.raises(LabError, match="lab's own"):
         register_metric("accuracy", task=SINGLE)(share_of_zero)
+
+
+def test_what_the_data_ask_for_is_told_beside_the_tasks_own():
+    data = replace(toy(), metrics=("auroc",))
+    replicas = Replicas.build(NetSpec("linear"), data, seeds=[0], device="cpu")
+    assert "auroc" not in evaluate(replicas, toy(), split="test")
+    assert list(evaluate(replicas, data, split="test"))[-1] == "auroc"
+    several, recipe = replace(labels(), metrics=("vqa_accuracy",)), Recipe(epochs=1, batch_size=8)
+    nets = Replicas.build(NetSpec("linear"), several, seeds=[0], device="cpu")
+    history = fit(nets, several, multi_label_loss, recipe, progress=False).history
+    assert "vqa_accuracy" in set(history["metric"])
+    assert pickle.loads(pickle.dumps(data)).metrics == ("auroc",)
+    for name, says in (("vqa_accuracy", "single label task"), ("aurok", "Did you mean 'auroc'")):
+        with pytest.raises(LabError, match=says):
+            evaluate(replicas, replace(data, metrics=(name,)), split="test")
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_auroc_is_that_of_scikit_learn(classes):
+    draw = torch.Generator().manual_seed(1)
+    logits = torch.randn(1, 90, classes, generator=draw).double()
+    if classes == 2:
+        logits = (2 * logits).round() / 2  # ties
+    target = torch.randint(0, classes, (90,), generator=draw)
+    found = float(score(logits, target, task=SINGLE, also=["auroc"])["auroc"])
+    likely = logits[0].softmax(-1).numpy()
+    wanted = roc_auc_score(target.numpy(), likely[:, 1] if classes == 2 else likely, multi_class="ovr")
+    assert found == pytest.approx(100 * wanted)
+    alone = torch.zeros(90, dtype=torch.int64)
+    assert float(score(logits, alone, task=SINGLE, also=["auroc"])["auroc"]) == 50.0
+
+
+def test_vqa_accuracy_is_what_the_target_says_of_the_first_answer():
+    logits, target = torch.tensor([[[3.0, 1.0], [0.0, 1.0]]]), torch.tensor([[0.3, 1.0], [0.0, 0.9]])
+    found = score(logits, target, task=MULTI, also=["vqa_accuracy"])
+    assert float(found["vqa_accuracy"]) == pytest.approx(60.0)
+
+
+def test_weighted_f1_is_that_of_scikit_learn():
+    draw = torch.Generator().manual_seed(2)
+    logits, target = torch.randn(1, 90, 4, generator=draw), torch.randint(0, 3, (90,), generator=draw)
+    found = float(score(logits, target, task=SINGLE, also=["weighted_f1"])["weighted_f1"])
+    wanted = f1_score(target, logits[0].argmax(-1), average="weighted", zero_division=0)
+    assert found == pytest.approx(100 * wanted)
+
+
+def test_what_is_reported_of_sentiment():
+    # Said and true scores: 3.4 and 3 are the same of seven; 0 is on the side of what is not negative.
+    said = torch.tensor([3.4, -0.2, 0.4, -2.6, 0.0]).double()[None, :, None]
+    true = torch.tensor([3.0, 0.2, 0.6, -3.0, 0.0])[:, None].double()
+    also = ["pearson", "acc_7", "acc_2", "acc_2_nonzero"]
+    found = {name: float(v) for name, v in score(said, true, task=Task.REGRESSION, also=also).items()}
+    assert found["pearson"] == pytest.approx(np.corrcoef(said[0, :, 0], true[:, 0])[0, 1])
+    assert (found["acc_7"], found["acc_2"], found["acc_2_nonzero"]) == (80.0, 80.0, 75.0)
+    still = score(torch.zeros_like(said), true, task=Task.REGRESSION, also=["pearson"])
+    assert float(still["pearson"]) == 0.0
 
 
 def multi_label_loss(logits, target, teacher=None):

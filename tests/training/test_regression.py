@@ -17,7 +17,7 @@ from mmkd_lab.distill.losses.ce import CrossEntropy, cross_entropy
 from mmkd_lab.distill.losses.kd import KD, kd_divergence
 from mmkd_lab.distill.saliency import difference
 from mmkd_lab.models import NetSpec
-from mmkd_lab.study import failure_cases, modality_shares
+from mmkd_lab.study import failure_cases
 from mmkd_lab.training import checkpoint, fit, teacher_outputs
 from mmkd_lab.training.metrics import evaluate, score
 from mmkd_lab.training.recipe import Recipe
@@ -179,8 +179,6 @@ def test_wrong_targets(change, message):
 
 
 def test_what_numbers_cannot_have(tmp_path):
-    with pytest.raises(LabError, match="shares are those of a class"):
-        modality_shares(numbers())
     with pytest.raises(LabError, match="metric"):
         failure_cases(numbers(), student="b", metric="accuracy")
     with pytest.raises(LabError, match="laws over classes"):

@@ -86,6 +86,16 @@ def _opened(browser, address: str, errors: list[str], width: int = 1600):
     return page
 
 
+def _to_the_first_panel(notebook: Path) -> Path:
+    """A copy that ends with the first panel: all cells are run in JupyterLab."""
+    made = nbformat.read(notebook, as_version=4)
+    last = next(i for i, cell in enumerate(made.cells) if cell.source.endswith(".show()"))
+    made.cells = made.cells[: last + 1]
+    path = notebook.with_name(f"first_{NAME}")
+    nbformat.write(made, path)
+    return path
+
+
 def _keep(page, name: str, folder: Path) -> None:
     where = Path(os.environ.get("MMKD_LAB_SCREENSHOTS") or folder)
     where.mkdir(parents=True, exist_ok=True)
@@ -217,7 +227,7 @@ def test_jupyterlab_ran_all_without_an_error(lab, notebook, folder, errors):
 
 def test_voila_shows_the_page_without_code_on_a_phone_too(browser, notebook, folder):
     errors: list[str] = []
-    with servers.voila(notebook, folder) as address:
+    with servers.voila(_to_the_first_panel(notebook), folder) as address:
         page = _opened(browser, address, errors, width=400)
         hands = Hands(page)
         hands.panel.wait_for(timeout=2 * PATIENCE)

@@ -32,6 +32,10 @@ senses = "voice face audiovisual"
 _own("crema_votes", recipes.CremaVotes, said, senses, "ODbL 1.0 (CREMA-D)", files=("crema_votes",))
 said = "Drawn shapes with captions; which modality decides each label is declared and recorded."
 _own("shapes_vl", recipes.ShapesVl, said, "image text", "generated")
+said = "Scenes in colour and depth with a class for every pixel; which sensor tells it is declared."
+_own("rooms", recipes.Rooms, said, "rgb depth", "generated")
+said = "One satellite scene in optical bands and height, with land cover; split by blocks of pixels."
+_own("eo_patch", recipes.EoPatch, said, "optical height", "MIT (eo-learn)", files=("eo_patch",))
 said = "1,601 emoji: the picture, and its name and keywords as text; eight groups, or keywords to tell."
 _own("emoji", recipes.Emoji, said, "image text", "Apache-2.0 / OFL / MIT", files=("emoji",))
 said = "Cornell NLVR: is a sentence true of a drawing? Neither tells alone."

@@ -58,11 +58,11 @@ class Clip:
         return "-".join(f"{number:02d}" for number in astuple(self)[1:])
 
 
-def parse_name(name: str) -> Clip:
+def parse_name(name: str, suffix: str = ".wav") -> Clip:
     """What `03-01-06-01-02-01-12.wav` says. Raises `LabError` naming what is wrong with any other form."""
 
-    rule = "must be seven numbers of two digits, as in 03-01-06-01-02-01-12.wav"
-    match = re.fullmatch(r"([0-9]{2}(?:-[0-9]{2}){6})\.wav", str(name))
+    rule = f"must be seven numbers of two digits, as in 03-01-06-01-02-01-12{suffix}"
+    match = re.fullmatch(rf"([0-9]{{2}}(?:-[0-9]{{2}}){{6}}){re.escape(suffix)}", str(name))
     if match is None:
         raise LabError("name", name, rule)
     found = Clip(*map(int, match[1].split("-")))

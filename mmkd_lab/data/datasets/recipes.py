@@ -213,6 +213,47 @@ class ShapesVl:
     seed: Annotated[Natural, means("seed of the samples and the noise")] = 0
 
 
+ObjectShare = Annotated[Fraction, means("share of objects whose class it tells; all four add up to 1")]
+Side = Annotated[Natural, Field(ge=16, le=1024)]
+
+
+@config
+class Rooms:
+    """Parameters of rooms."""
+
+    rgb: ObjectShare = 0.25
+    depth: ObjectShare = 0.25
+    redundant: ObjectShare = 0.25
+    synergy: ObjectShare = 0.25
+    n_train: Annotated[Natural, means("number of training scenes", ge=1, le=100000)] = 300
+    n_val: Annotated[Natural, means("number of validation scenes", ge=1, le=100000)] = 100
+    n_test: Annotated[Natural, means("number of test scenes", ge=1, le=100000)] = 300
+    height: Annotated[Side, means("height of a scene in pixels")] = 32
+    width: Annotated[Side, means("width of a scene in pixels")] = 32
+    objects: Annotated[Count, means("cells along the shorter side; most hold an object", le=20)] = 2
+    rgb_noise: Annotated[Real, means("sd of Gaussian noise in colours; white is 1", ge=0, le=2)] = 0.05
+    depth_noise: Annotated[
+        Real, means("sd of Gaussian noise in depth; from low to high is 0.4", ge=0, le=2)
+    ] = 0.05
+    void: Annotated[Natural, means("pixels around each object that have no class", le=4)] = 1
+    seed: Annotated[Natural, means("seed of the scenes and the noise")] = 0
+
+
+BlockShare = Annotated[Positive, means("share of the blocks", le=0.45)]
+
+
+@config
+class EoPatch:
+    """Parameters of eo_patch."""
+
+    block: Annotated[Literal[10, 20], Plain, means("side of a block in pixels")] = 10
+    val: BlockShare = 0.15
+    test: BlockShare = 0.25
+    seed: Annotated[Natural, means("seed of which blocks are in which split")] = 0
+    mirror: Mirror = None
+    path: File = None
+
+
 @config
 class Emoji:
     """Parameters of emoji."""

@@ -72,7 +72,10 @@ def _by_rows(strata: Rows, shares: Array, order: Rows, rng: np.random.Generator)
 def _by_groups(counts: Array, shares: Array, rng: np.random.Generator) -> tuple[Rows, Array]:
     """(G,) the part of each group, and (K,) whether some part lacks a class; `counts` is (G, K + 1), samples
     of each class and of all."""
-    wanted = np.maximum(shares[:, None] * counts.sum(axis=0), 1e-9)
+    whole = counts.sum(axis=0)
+    wanted = np.maximum(shares[:, None] * whole, np.clip(whole, 1e-9, 1.0))  # one of a rare class, too
+    labels = wanted[:, :-1].sum(axis=1) * whole[-1] / max(1.0, whole[:-1].sum())
+    wanted[:, -1] = np.maximum(wanted[:, -1], labels - 1e-9)  # more than rounding
     best, found, absent = (np.inf, np.inf), np.empty(0, dtype=np.int64), np.empty(0, dtype=bool)
     for _ in range(max(1, min(_TRIES, _STEPS // len(counts)))):
         order = rng.permutation(len(counts))

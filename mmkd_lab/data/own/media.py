@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,11 @@ def read(file: Path, kind: str, size: tuple[int, int], rate: int) -> Any:  # noq
     what = {"picture": "a picture", "text": "text in UTF-8", "array": "a .npy file of plain numbers"}
     with reading(file, f"must be {what[kind]}"):
         if kind == "picture":
-            return _picture(file, size)
+            return picture(file, size)
         return file.read_text(encoding="utf-8-sig") if kind == "text" else read_npy(file.read_bytes())
 
 
-def _picture(file: Path, size: tuple[int, int]) -> Array:
+def picture(file: Path, size: tuple[int, int]) -> Array:
     """(height, width, 3) uint8, stretched to `size`; what is transparent is white."""
     from PIL import Image, ImageOps
 
@@ -52,8 +53,10 @@ def _picture(file: Path, size: tuple[int, int]) -> Array:
             upright = ImageOps.exif_transpose(opened)
             if upright.mode.startswith("I"):  # 16 bits of grey
                 upright = Image.fromarray((np.asarray(upright) // 256).clip(0, 255).astype(np.uint8))
-            seen = upright.convert("RGBA")
-            flat = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+            flat = upright.convert("RGB")
+            if upright.mode != "RGB" and upright.has_transparency_data:
+                seen = upright.convert("RGBA")
+                flat = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
             return np.asarray(flat.resize(size[::-1], Image.Resampling.BOX))
 
 
@@ -101,11 +104,28 @@ def spectrograms(waves: list[Array], form: MelSpec | None) -> Array:
     """
     frames = max(1, 1 + (min(max(map(len, waves)), RATE * _SECONDS) - _WINDOW) // _HOP)
     step = -(-frames // _FRAMES) if form is None else 1
-    own = MelSpec(rate=RATE, window=_WINDOW, hop=_HOP, mel=_BANDS, frames=step * -(-frames // step))
+    own = _form(step * -(-frames // step))
     used = own if form is None else form
     out = np.empty((len(waves), used.mel, used.frames // step))
     for i, wave in enumerate(waves):
-        left, right = (used.samples - len(wave)) // 2, -((len(wave) - used.samples) // 2)
-        whole = np.pad(wave, (max(left, 0), max(right, 0)))[max(-left, 0) :][: used.samples]
-        out[i] = used.power(whole[None]).reshape(used.mel, -1, step).mean(axis=-1)
+        out[i] = _power(wave, used, step)
     return on_grid(decibels(out, floor=_FLOOR))[:, None]
+
+
+def spectrogram(wave: Array, *, seconds: float, frames: int) -> Array:
+    """(1, 40, frames) float32: log-mel of the middle `seconds` of a sound at `RATE`, as `spectrograms` has
+    it, averaged over time to so many frames."""
+    step = max(1, round((RATE * seconds - _WINDOW) / _HOP / frames))
+    return on_grid(decibels(_power(wave, _form(step * frames), step)[None], floor=_FLOOR)).astype(np.float32)
+
+
+@cache
+def _form(frames: int) -> MelSpec:
+    return MelSpec(rate=RATE, window=_WINDOW, hop=_HOP, mel=_BANDS, frames=frames)
+
+
+def _power(wave: Array, form: MelSpec, step: int) -> Array:
+    """(mel, frames / step) power of a sound in the middle of what the frames cover."""
+    left, right = (form.samples - len(wave)) // 2, -((len(wave) - form.samples) // 2)
+    whole = np.pad(wave, (max(left, 0), max(right, 0)))[max(-left, 0) :][: form.samples]
+    return np.asarray(form.power(whole[None]).reshape(form.mel, -1, step).mean(axis=-1))

@@ -50,7 +50,8 @@ def kd_divergence(
             does by default and the released code of Xue et al. 2023 (MFH) with it; there T is always 1. For
             two classes it is half of the true divergence.
         task: single label: softmax over K. Multi-label: K independent Bernoulli outputs, their divergences
-            summed. Dense: softmax over K at every position, meaned over positions. Regression: Gaussians of
+            summed. Dense: softmax over K at every position, meaned over all positions, those without a label
+            too, where a teacher has an answer all the same. Regression: Gaussians of
             deviation T, half the squared difference of their means in all, see `distance.divergence`.
 
     Returns one value per replica. Raises `LabError` for shapes that differ or have too few axes, fewer than

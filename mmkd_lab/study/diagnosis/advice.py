@@ -35,7 +35,7 @@ def advise(case: Case, found: Found) -> pd.DataFrame:
     every = [advice for rule in _RULES for advice in rule(case, known)]
     every.sort(key=lambda one: -one.shown)
     rows = [(i, one.sentence, one.number, one.call) for i, one in enumerate(every, 1)]
-    rows += [(len(rows) + 1, *_left(case, found))] if any(one.left_out for one in found.values()) else []
+    rows += [(len(rows) + 1, *_left(case, found))] if any(one.short for one in found.values()) else []
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -163,6 +163,6 @@ _RULES: tuple[Callable[[Case, Found], Iterator[Advice]], ...] = (
 
 
 def _left(case: Case, found: Found) -> tuple[str, str, str]:
-    names = [one.title.lower() for one in found.values() if one.left_out]
+    names = [one.title.lower() for one in found.values() if one.short]
     text = f"Give it more time: {len(names)} of {len(found)} sections are left out ({'; '.join(names)})."
     return text, f"{len(names)} of {len(found)}", case.call("diagnose", "budget=None")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import log2
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from mmkd_lab.experiments.repairs import tried
 from mmkd_lab.experiments.store import Result
 from mmkd_lab.models import View
 from mmkd_lab.study.diagnosis.budget import Desk, pace
-from mmkd_lab.training.metrics import METRICS
+from mmkd_lab.training.metrics import first_of
 from mmkd_lab.training.sources import Source, source_of
 
 SEEDS = 3
@@ -79,7 +80,7 @@ class Case:
     @property
     def metric(self) -> str:
         """The task's first metric."""
-        return next(name for name, one in METRICS.items() if self.data.task in one.tasks)
+        return first_of(self.data.task)
 
     @property
     def pilot_metric(self) -> str:
@@ -252,9 +253,11 @@ def experiment_of(
         return experiment_of(answered, pair=pair, models=models, seeds=found.seeds, options=options)
     task, known = found.data.task, (Task.SINGLE_LABEL, Task.MULTI_LABEL)
     rule = f"must be {' or '.join(one.value for one in known)}"
-    require(task in known, "task of dataset", task.value, rule)
+    way_out = "Ask one question of it: data.one_label(...)."
+    require(task in known, "task of dataset", task.value, rule, way_out)
     rule = "must have a teacher: crossmodal KD cannot be had here"
     require("cm_kd" in found.names, "teacher", found.left_out.get("cm_kd"), rule)
+    found = _paced(found)
     if "joint" not in options:
         per_epoch = -(-len(found.data.positions("train")) // 64)
         epochs = max(1, min(_JOINT_EPOCHS, -(-_JOINT_STEPS // per_epoch)))
@@ -263,6 +266,21 @@ def experiment_of(
         # channels are ranked, none are removed
         tried(replace(found, arms=(ARMS["aligned_kd"],), config=replace(found.config, ratios=(0.0,))))
     return found
+
+
+def _paced(found: Experiment) -> Experiment:
+    """Where nobody gave a recipe, batches grow with the training split beyond 2,048 samples, by powers of
+    two, so that an epoch keeps about 32 steps: here many small networks are tried."""
+    more = round(log2(max(1.0, len(found.data.positions("train")) / 2048)))
+    names = [name for name in ("student_recipe", "teacher_recipe") if _free(found, name)]
+    sizes = {name: getattr(found, name).batch_size << min(more, 4) for name in names}
+    return replace(found, **{n: replace(getattr(found, n), batch_size=size) for n, size in sizes.items()})
+
+
+def _free(found: Experiment, name: str) -> bool:
+    """Whether a recipe is the profile's, not one that was given."""
+    given = found.config.recipe or (found.config.teacher_recipe if name == "teacher_recipe" else None)
+    return given is None
 
 
 def _answered(found: Experiment) -> PairedData | None:

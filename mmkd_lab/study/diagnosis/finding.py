@@ -43,6 +43,7 @@ class SectionFound:
         figures, tables: for the page.
         studies: those that a section ran, by name.
         left_out: why there is nothing, if there is nothing.
+        short: whether that is for want of time.
         seconds: what it took.
     """
 
@@ -56,6 +57,7 @@ class SectionFound:
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     studies: dict[str, Study] = field(default_factory=dict)
     left_out: str = ""
+    short: bool = False
     seconds: float = 0.0
 
     def clear(self) -> None:

@@ -72,7 +72,7 @@ PARTS = (
         (0, 0, 0, 0, 10),
         single=True,
     ),
-    Part("shares", "What do the modalities share?", shared.shares, (0, 0, 0, 0, 10), single=True),
+    Part("shares", "What do the modalities share?", shared.shares, (0, 0, 0, 0, 10)),
     Part("looks", "What does the teacher look at?", looks.looks, (1, 1, 1, 0, 3), single=True),
     Part("arms", "The arms, trained", arms.trains, (1, 1, 0, 0, 1)),
 )
@@ -117,7 +117,8 @@ def diagnose(
         seeds: of the networks; three by default.
         store, jobs, progress: as in `failure_cases`; the bar counts sections.
         options: see `experiments.Config`: profile, recipe, teacher_recipe, kd_weight, temperature, device,
-            side, axis, joint.
+            side, axis, joint. Without a recipe, batches grow with the training split beyond 2,048 samples, so
+            that an epoch keeps about 32 steps.
 
     Returns:
         a `Diagnosis`: `.advice` says what to do, `.sections` why, `.report("page.html")` writes all of it.
@@ -157,7 +158,10 @@ def _attempt(part: Part, case: Case, clock: Clock) -> SectionFound:
         time.perf_counter(),
     )
     if part.single and not case.single:
-        found.left_out = f"it needs one label a sample, and {case.data.name} is {case.data.task.value}."
+        found.left_out = (
+            f"it needs one label a sample, and {case.data.name} is {case.data.task.value}; "
+            "data.one_label(...) asks of one."
+        )
         return found
     try:
         try:
@@ -168,12 +172,14 @@ def _attempt(part: Part, case: Case, clock: Clock) -> SectionFound:
             found.clear()
             cost = part.seconds(case)
             if cost > clock.left:
+                found.short = True
                 found.left_out = f"it takes about {rough(cost)}, and {_time(clock.left)} are left."
                 return found
             with heeding(lambda: clock.left < 0):
                 part.find(case, found)
     except CalledOff:
         found.clear()
+        found.short = True
         found.left_out = (
             "the budget was spent on it; what is finished is kept, and the same call goes on there."
         )

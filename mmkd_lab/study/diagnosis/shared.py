@@ -12,6 +12,7 @@ import torch
 
 from mmkd_lab.core.seed import derive
 from mmkd_lab.data.paired import PairedData
+from mmkd_lab.data.question import one_label
 from mmkd_lab.experiments.jobs import Job, JobOutcome
 from mmkd_lab.experiments.result import Study
 from mmkd_lab.experiments.store import ResultStore, key
@@ -49,7 +50,7 @@ def shares(case: Case, found: SectionFound) -> None:
     """The modality Venn diagram, as `study.modality_shares` has it."""
     task = _task(case)
     told = {"pair": list(task.pair), "split": task.split, "layer": task.layer, "most": MOST}
-    made = key(role="diagnosis, shares", data=case.data.fingerprint, **told)
+    made = key(role="diagnosis, shares", data=task.data.fingerprint, **told)
     (result,) = case.desk.run([Job(made, estimate, task, "what modalities share")])
     named: dict[str, Any] = dict(result.metrics["study"])
     study = Study(**{**named, "table": pd.DataFrame(named["table"])})
@@ -62,7 +63,7 @@ def shares(case: Case, found: SectionFound) -> None:
 
 
 def _task(case: Case) -> SharesTask:
-    data, pair = case.data, (case.teacher, case.student)
+    data, pair = one_label(case.data), (case.teacher, case.student)
     floats = all(data.modalities[name].is_floating_point() for name in pair)
     large = len(data.positions(case.split)) >= ENOUGH or not floats
     split = case.split if large else "train"

@@ -15,6 +15,7 @@ from mmkd_lab.models.fusion import Attention, Late, Mid
 from mmkd_lab.models.lenet import LeNet
 from mmkd_lab.models.network import MultimodalNet
 from mmkd_lab.models.single_stream import SingleStream
+from mmkd_lab.models.unet import Up
 from mmkd_lab.models.vector import Linear, Mlp
 
 _PLAIN = (nn.Conv2d, nn.GroupNorm, nn.Identity, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Flatten)
@@ -56,13 +57,16 @@ def groups_of(net: nn.Module) -> tuple[Group, ...]:
     What other layers add up (residual maps, tokens) keeps its width.
 
     Raises:
-        LabError: a network of your own, or one with a ResNet encoder, whose blocks add maps to each other, or
-            with an encoder for sequences.
+        LabError: a network of your own, or one with a ResNet encoder, whose blocks add maps to each other,
+            with an encoder for sequences, or of U-Nets.
     """
     if not isinstance(net, MultimodalNet):
         rule = "only networks built from a NetSpec can be pruned"
         raise LabError("replicas", type(net).__name__, rule, "The units of your own module are not known.")
     fusion = net.fusion
+    maps = [name for name, part in net.named_modules() if isinstance(part, Up)]
+    rule = "the units of a U-Net, whose levels meet again on the way up, cannot go one by one"
+    require(not maps, "replicas", maps[:1], rule)
     if isinstance(fusion, SingleStream):
         return tuple(_stream(fusion))
     joint = ["head"]  # the layers that read all modalities, each the one before
