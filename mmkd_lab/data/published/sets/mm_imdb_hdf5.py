@@ -4,17 +4,16 @@ as word numbers, features, genres in an order of their own."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmkd_lab.core.check import DamagedFile, LabError, reading, require
+from mmkd_lab.core.check import DamagedFile, reading, require
 from mmkd_lab.data.published import pickles
-from mmkd_lab.data.published.items import genuine
+from mmkd_lab.data.published.hdf5 import opened
 from mmkd_lab.data.published.recipes import MmImdb
 from mmkd_lab.data.published.sheet import Array, Column, Sheet
 from mmkd_lab.data.task import Task
@@ -25,18 +24,6 @@ MEANS = (103.939, 116.779, 123.68)
 _SPLITS = {"train": "train", "dev": "val", "test": "test"}
 _SEQUENCES = ("sequences", "word_ids")
 _GREY = 255
-
-
-@contextmanager
-def opened(file: Path) -> Iterator[Any]:
-    """The file, to be read. Raises `DamagedFile`, or `LabError` where h5py is not installed."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise LabError("file", str(file), "needs h5py", 'pip install "mmkd-lab[hdf5]"') from error
-    genuine(file)
-    with reading(file, "must be an hdf5 file that can be read to its end"), h5py.File(file, "r") as held:
-        yield held
 
 
 @dataclass(frozen=True)

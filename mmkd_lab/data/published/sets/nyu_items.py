@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmkd_lab.core.check import DamagedFile, LabError, reading
+from mmkd_lab.core.check import DamagedFile, reading
 from mmkd_lab.data.archives import read_npy
+from mmkd_lab.data.published.hdf5 import opened
 from mmkd_lab.data.published.items import genuine
 from mmkd_lab.data.published.sets.nyu_labels import VOID, WRONG
 from mmkd_lab.data.published.sheet import Array
@@ -22,19 +22,9 @@ NEAREST, FARTHEST = 0.4, 12.0
 _PIXELS = 40_000_000
 
 
-@contextmanager
-def mat(file: Path) -> Iterator[Any]:
-    """The .mat file, which is HDF5. Raises `DamagedFile`, and `LabError` where h5py is not installed."""
-    try:
-        import h5py
-    except ImportError as error:
-        way_out = 'Install it: pip install "mmkd-lab[hdf5]".'
-        raise LabError(
-            "file", str(file), "needs h5py, as it is a .mat file of version 7.3", way_out
-        ) from error
-    rule = "must be a whole .mat file of version 7.3"
-    with reading(genuine(file), rule, "Fetch it again."), h5py.File(file, "r") as opened:
-        yield opened
+def mat(file: Path) -> AbstractContextManager[Any]:
+    """The .mat file, which is HDF5, to be read. Raises as `hdf5.opened`."""
+    return opened(file, "a whole .mat file of version 7.3")
 
 
 def nearest(values: Array, size: Size) -> Array:
