@@ -12,10 +12,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 VOILA := --Voila.ip=127.0.0.1 --progressive_rendering=True
 OLDEST := $(VENV)-oldest
+SUITE := -m pytest tests notebooks -p tests.surroundings -p tests.notebooks.numbers -n $(WORKERS) \
+  --dist loadscope --no-loadscope-reorder \
+  --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg
 PUBLIC := tests/house/test_package.py::test_what_is_public_is_documented_and_easy_to_call
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab app test lint check test-oldest gpu docs dist clean
+.PHONY: help setup run lab app test lint check test-long test-oldest gpu docs dist clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,7 +35,7 @@ lab: $(READY)  ## open JupyterLab on the notebooks
 app: $(READY)  ## open the interactive laboratory as a page without code, on this machine alone
 	MMKD_LAB_RESULTS="$(CURDIR)/runs/results" $(BIN)/voila notebooks/05_what_if.ipynb $(VOILA) $(ARGS)
 
-test: lint check  ## set-up and the whole test suite
+test: lint check  ## set-up, lint, types and the tests, but for the long ones
 
 setup: $(READY)  ## make the environment in .venv
 
@@ -40,10 +43,11 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy mmkd_lab
 
-check: $(READY)  ## the tests, and the stored notebooks against what they give now
-	$(BIN)/python -m pytest tests notebooks -p tests.surroundings -p tests.notebooks.numbers -n $(WORKERS) \
-	  --dist loadscope --no-loadscope-reorder \
-	  --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg $(ARGS)
+check: $(READY)  ## the tests, and stored notebooks against what they give now
+	$(BIN)/python $(SUITE) -m "not long" $(ARGS)
+
+test-long: $(READY)  ## what `make test` leaves out: the notebooks that train, the longest trials
+	$(BIN)/python $(SUITE) -m long $(ARGS)
 
 test-oldest: $(OLDEST)/.ready  ## a short suite with the oldest releases that pyproject.toml admits
 	$(OLDEST)/bin/python -m pytest tests/core tests/cli $(PUBLIC) -p tests.surroundings \

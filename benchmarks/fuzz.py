@@ -1,6 +1,7 @@
 """Is a damaged file refused? Every reader of the lab on files altered at random.
 
     python benchmarks/fuzz.py [--files 1200] [--seed 0]
+    python benchmarks/fuzz.py --published [--files 25]    # the published sets instead
 
 A file is refused with a `LabError`, or read. What was stored with a digest must then be what was stored; a
 file without one may have become another of its kind. Anything else is a fault: another exception, a file that
@@ -26,6 +27,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import fuzz_sets
 import numpy as np
 import pandas as pd
 import torch
@@ -166,10 +168,10 @@ def said(value: object) -> str:
     return hashlib.sha256(repr(value).encode("utf-8", "backslashreplace")).hexdigest()
 
 
-def fuzz(files: int, seed: int, folder: Path) -> tuple[pd.DataFrame, list[str]]:
+def fuzz(files: int, seed: int, folder: Path, *, published: bool = False) -> tuple[pd.DataFrame, list[str]]:
     """reader, files and `COUNTS`, one row a reader of so many files each; and what the faults were."""
     rows, faults = [], []
-    for name, reader in readers(folder).items():
+    for name, reader in (_sets if published else readers)(folder).items():
         whole = reader.file.read_bytes()
         rng, known, counts = random.Random(f"{seed} {name}"), said(reader.read(reader.file)), Counter[str]()
         for _ in range(files):
@@ -370,6 +372,10 @@ def _pages(folder: Path) -> dict[str, Reader]:
     }
 
 
+def _sets(folder: Path) -> dict[str, Reader]:
+    return {name: Reader(*one[:2], False, one[2]) for name, one in fuzz_sets.sets(folder).items()}
+
+
 def _put(path: Path, found: bytes) -> Path:
     path.write_bytes(found)
     return path
@@ -400,12 +406,14 @@ def _wav(rng: np.random.Generator, rate: int, samples: int) -> bytes:
 def main() -> int:
     """Try every reader, print and store the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--files", type=int, default=1200, help="altered files a reader")
+    parser.add_argument("--files", type=int, help="altered files a reader")
+    parser.add_argument("--published", action="store_true", help="the published sets")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
     try:
-        found, faults = fuzz(given.files, given.seed, folder)
+        files = given.files or (25 if given.published else 1200)
+        found, faults = fuzz(files, given.seed, folder, published=given.published)
     finally:
         shutil.rmtree(folder)
     print(found.to_string(index=False))
@@ -413,7 +421,8 @@ def main() -> int:
     print(f"{found['files'].sum()} files, {len(faults)} faults; the first of each reader:")
     print(*first.values(), sep="\n")
     about = {"seed": given.seed, "files": int(found["files"].sum()), "readers": found.to_dict("records")}
-    RESULTS.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    results = RESULTS.with_name("fuzz_published.json") if given.published else RESULTS
+    results.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return int(bool(faults))
 
 

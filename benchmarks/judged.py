@@ -1,12 +1,14 @@
 """How well forecasts do on the atlas, data set by data set left out: the tables, and the calibration figure.
 
-    python benchmarks/judged.py        draw benchmarks/results/forecast_calibration.png
+    python benchmarks/judged.py        draw benchmarks/results/forecast_calibration.png, and tell what a
+                                       choice is worth that may take single numbers
 
 The tables are among those of `tables.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -14,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from mmkd_lab.forecast import EVIDENCE, atlas
-from mmkd_lab.forecast.judge import calibration, scores, shown_rows
-from mmkd_lab.forecast.model import CHOICES, chosen, left_out
+from mmkd_lab.forecast.judge import calibration, leave_set_out, scores, shown_rows
+from mmkd_lab.forecast.model import CHOICES, chosen, fitted, left_out
 from mmkd_lab.forecast.records import base_rate
 from mmkd_lab.plotting import LabFigure
 from mmkd_lab.plotting.axes import few_ticks, zero_line
@@ -46,6 +48,23 @@ def line(called: str, said: np.ndarray, rows: pd.DataFrame) -> list[str]:
     found = scores(said, rows)
     right = f"{found['right'] * found['shown']:.0f} of {found['shown']:.0f} ({found['right']:.2f})"
     return [called, f"{found['brier']:.3f}", f"{found['brier_shown']:.3f}", f"{found['auc']:.2f}", right]
+
+
+def nested(rows: pd.DataFrame, choices: Mapping[str, tuple[str, ...]]) -> np.ndarray:
+    """Probabilities of sets left out, each by what is chosen and fitted without its set."""
+    said = np.empty(len(rows))
+    for known, held in leave_set_out(rows["set"].tolist()):
+        choice, strength = chosen(rows[known], choices)
+        said[held] = fitted(rows[known], choices[choice], strength).probability(rows[held])
+    return said
+
+
+def with_singles() -> list[list[str]]:
+    """Crossmodal KD, where single numbers may be chosen beside the sets of evidence, and they alone."""
+    rows = rows_of("cm_kd")
+    alone = {name: (name,) for name in EVIDENCE if name not in NO_RIVALS and rows[name].notna().any()}
+    ways = {"single numbers, too": {**CHOICES, **alone}, "single numbers alone": alone}
+    return [line(called, nested(rows, choices), rows) for called, choices in ways.items()]
 
 
 HEAD = [
@@ -154,3 +173,4 @@ def draw() -> LabFigure:
 if __name__ == "__main__":
     draw().save(PICTURE)
     print(PICTURE, chosen(rows_of("cm_kd")))
+    print(*with_singles(), sep="\n")

@@ -121,6 +121,18 @@ def _kinds(one: Mapping[str, Any], arm: str) -> list[str]:
     return [_of_rooms(one, f"student {arm}", metric, "less um_kd") for metric in at.values()]
 
 
+def rooms_shares() -> str:
+    """What each estimator says of the objects of rooms, under what is declared."""
+    found = json.loads((RESULTS / "rooms.json").read_text(encoding="utf-8"))
+    quantities = ("gamma_union", "alpha", "beta", "synergy")
+    rows = [
+        [name, method, *("" if one not in told else f"{told[one]:.2f}" for one in quantities)]
+        for name in found
+        for method, told in found[name].get("estimators", {}).items()
+    ]
+    return markdown(["setting", "method", "γ", "α", "β", "synergy"], rows)
+
+
 def msd(kind: str) -> Callable[[], str]:
     """KD against MSD, one row a comparison; `kind` is in the name of the data, '' for the plain ones."""
 
@@ -220,6 +232,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "failure": failure,
     "rooms": rooms(("teacher", "mean IoU", "− unimodal KD", "− no KD"), _scores),
     "rooms_kinds": rooms(("told by colour", "told by depth", "told by either", "told by both"), _kinds),
+    "rooms_shares": rooms_shares,
     "default_networks": networks,
     "shares": shares,
     "shares_noisy": noisy,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
 import json
 import re
@@ -126,7 +127,8 @@ parameter can be set from the shell: `mmkd-lab run 01 -p student image`.
 
 _FIGURES = """# Figures
 
-What studies have found, as they drew it themselves; the commands are in `benchmarks/README.md`.
+What studies have found, as they drew it themselves: first what benchmarks keep (the commands are in
+`benchmarks/README.md`), then every figure of the notebooks with the call that draws it.
 
 ::::{{grid}} 1 1 2 2
 :gutter: 3
@@ -148,18 +150,35 @@ One page a floor of the package, lowest first; a floor uses only those above it 
 
 
 def _cards(folder: Path) -> list[str]:
-    """Every stored figure with the verdict of its study, which is the text beside it."""
+    """Every stored figure once: of studies with the verdict, of notebooks with the call that drew it."""
     found = []
     for path in sorted((ROOT / "benchmarks/results").glob("*.png")):
         shutil.copy(path, folder)
         head = path.with_suffix(".json")
         told = json.loads(head.read_text(encoding="utf-8")) if head.is_file() else {}
         title = str(told.get("title", path.stem.replace("_", " ")))
-        lines = [f":::{{grid-item-card}} {title}", f"[![{title}]({path.name})]({path.name})", ""]
         verdict = _escaped(str(told.get("verdict", "")))
-        lines += ["```{dropdown} Verdict", verdict, "```"] if verdict else []
-        found.append("\n".join([*lines, ":::"]))
+        found.append(_card(title, path.name, f"```{{dropdown}} Verdict\n{verdict}\n```" if verdict else ""))
+    known = set()
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        for at, (code, told) in enumerate((cell, one) for cell in cells for one in cell.get("outputs", ())):
+            drawn = told.get("data", {}).get("image/png")
+            title = re.search(r" in: (.+)>", "".join(told.get("data", {}).get("text/plain", "")))
+            if drawn is None or title is None or title[1] == "untitled" or title[1] in known:
+                continue
+            known.add(title[1])
+            name = f"{path.stem}_{at}.png"
+            (folder / name).write_bytes(base64.b64decode("".join(drawn)))
+            call = "".join(code["source"])
+            below = f"```python\n{call}\n```\n\n[{path.stem}](../tutorials/{path.stem}.ipynb)"
+            found.append(_card(title[1], name, f"````{{dropdown}} Drawn by\n{below}\n````"))
     return found
+
+
+def _card(title: str, picture: str, below: str) -> str:
+    title = _escaped(title)
+    return f":::{{grid-item-card}} {title}\n![{title}]({picture})\n\n{below}\n:::"
 
 
 def _escaped(text: str) -> str:

@@ -30,14 +30,19 @@ FIRST = (
     "00_start_here",
     "02_modality_venn_diagram",
 )
+#: Those that train networks, and what drives one of them in a browser: the long run.
+LONG = (*FIRST, "test_lab")
 FIRST_FOLDERS = ("study", "experiments", "training", "cli")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first; what runs a notebook for another reason last, when every network is in the store."""
     items.sort(key=_turn)
     for item in filter(_of_notebooks, items):
         item.add_marker(pytest.mark.timeout(HOUR))
+        if item.path.stem in LONG:
+            item.add_marker(pytest.mark.long)
 
 
 def _turn(item: pytest.Item) -> tuple[int, int]:

@@ -235,7 +235,8 @@ def _atlas(options: argparse.Namespace) -> int:
 
         require(options.student is not None, "--student", None, "must be given with --add")
         print(add(measured(options.add, student=options.student, teacher=options.teacher)))
-    print(write_page(atlas(yours=True), options.out))
+    rows = atlas(yours=True)
+    print(write_page(rows, options.out, yours=len(rows) - len(atlas())))
     return DONE
 
 

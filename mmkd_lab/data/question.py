@@ -30,7 +30,8 @@ def one_label(data: PairedData, label: str | None = None) -> PairedData:
     if data.task is Task.SINGLE_LABEL:
         return data
     if data.task is Task.DENSE:
-        raise LabError("data", data.task.value, "must have labels of whole samples")
+        way_out = "Scenes are read by failure_cases, repair_teachers and kd_vs_msd."
+        raise LabError("data", data.task.value, "must have labels of whole samples", way_out)
     if label is not None:
         one_of("label", label, data.classes)
     train = data.positions("train")

@@ -142,7 +142,10 @@ class Distillation:
             found = method(mine, target, theirs, own)  # type: ignore[arg-type]
             terms |= {name + key.removeprefix(method.name): value for key, value in found.items()}
             value = found[method.name]
-            weighted = (weight.to(value.device) if isinstance(weight, Tensor) else weight) * value
+            if isinstance(weight, Tensor):
+                weighted = weight.to(value.device) * value
+            else:
+                weighted = value if weight == 1.0 else weight * value
             loss = weighted if loss is None else loss + weighted
         assert loss is not None
         return {**terms, "loss": loss}

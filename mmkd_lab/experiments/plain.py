@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.experiments.columns import MOST, Floats, standardised, width
 from mmkd_lab.experiments.doubt import doubted
 from mmkd_lab.experiments.jobs import Job, JobOutcome
+from mmkd_lab.experiments.logistic import EXACT, ROUGH, Logistic
 from mmkd_lab.experiments.plan import Plan
 from mmkd_lab.experiments.runner import Runner
 from mmkd_lab.experiments.store import key
@@ -110,8 +110,9 @@ def fit_plain(task: PlainTask) -> JobOutcome:
     where["fit"] = train[data.seen(task.modalities)[train]].cpu().numpy()
     x, target = columns(data, task.modalities), data.target.cpu().numpy()
     for one in task.classifiers:
-        fitted = {LINEAR: _linear, KERNEL: _kernel, RIDGE: _ridge}[one](x, where, target, _weights(task))
+        fitted: Callable[..., Said] = _FITS[one](x, where, target, _weights(task))
         strength[one], found = _best(fitted, STRENGTHS[one], data)
+        found = fitted(strength[one], EXACT) if one == LINEAR else found
         said |= {f"{one}/{split}": logits for split, logits in found.items()}
     doubt = doubted(task.data, strength[LINEAR]) if LINEAR in strength else None
     return JobOutcome({"strength": strength, "doubted": doubt}, said)
@@ -168,29 +169,28 @@ def columns(data: PairedData, names: Sequence[str]) -> Floats:
     return np.concatenate([standardised(data, name) for name in names], axis=1)
 
 
-def _linear(x: Floats, where: Where, target: npt.NDArray[Any], weights: Weights) -> Callable[[float], Said]:
-    """Logistic regression by its strength: where there are more columns than training samples, in the space
-    that these span, outside which no weight is learned."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
+def _linear(x: Floats, where: Where, target: npt.NDArray[Any], weights: Weights) -> Callable[..., Said]:
+    """Logistic regression by its strength, roughly unless it is told how well: where there are more columns
+    than training samples, in the space that these span, outside which no weight is learned."""
+    train = where["fit"]
+    if x.shape[1] > len(train):
+        x = x @ np.linalg.qr(x[train].T)[0]
+    labels, single = target[train], target.ndim == 1
+    truth = labels if not single else np.eye(int(target.max()) + 1)[labels]
+    if single and truth.shape[1] == 2:
+        truth = truth[:, 1:]
+    each = [weights(one) for one in ([labels] if single else labels.T)]
+    own = None if each[0] is None else np.stack([one for one in each if one is not None], axis=1)
+    model, last = (
+        Logistic(x[train], np.asarray(truth, dtype=float), own),
+        np.zeros((x.shape[1] + 1, truth.shape[1])),
+    )
 
-    if x.shape[1] > len(where["fit"]):
-        x = x @ np.linalg.qr(x[where["fit"]].T)[0]
-    labels, several = target[where["fit"]], target.ndim > 1
-
-    def fitted(strength: float) -> Said:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            fits = [
-                LogisticRegression(C=strength, tol=1e-7, max_iter=1000).fit(
-                    x[where["fit"]], one, sample_weight=weights(one)
-                )
-                for one in (labels.T if several else [labels])
-            ]
-        said = np.stack([one.decision_function(x) for one in fits], axis=1)
-        if not several:
-            said = said[:, 0]
-            said = said if said.ndim > 1 else np.stack([np.zeros_like(said), said], axis=1)
+    def fitted(strength: float, level: float = ROUGH) -> Said:
+        nonlocal last
+        last = model.fit(strength, last, level)
+        said = x @ last[:-1] + last[-1]
+        said = np.hstack([np.zeros_like(said), said]) if single and truth.shape[1] == 1 else said
         return {split: np.ascontiguousarray(said[at]) for split, at in where.items() if split != "fit"}
 
     return fitted
@@ -232,3 +232,6 @@ def _kernel(x: Floats, where: Where, target: npt.NDArray[Any], weights: Weights)
         }
 
     return fitted
+
+
+_FITS: Mapping[str, Callable[..., Callable[..., Said]]] = {LINEAR: _linear, KERNEL: _kernel, RIDGE: _ridge}

@@ -30,7 +30,7 @@ TRIES = 3
 Progress = Callable[[str, str], None]
 
 
-_ONE = threading.Lock()
+_ONE = threading.RLock()
 
 
 def _silent(what: str, how: str) -> None:

@@ -45,7 +45,12 @@ class Tried:
 
 def best(tried: Sequence[Tried]) -> float:
     """The value with the best mean score; ties go to the lower nll, then to the one that comes first."""
-    return min(tried, key=lambda one: (-one.val, one.nll)).value
+    return ranked(tried)[0].value
+
+
+def ranked(tried: Sequence[Tried]) -> list[Tried]:
+    """The best first, as `best` has it."""
+    return sorted(tried, key=lambda one: (-one.val, one.nll))
 
 
 def at_the_end(tried: Sequence[Tried]) -> dict[str, float]:

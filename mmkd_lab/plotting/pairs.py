@@ -16,8 +16,10 @@ from mmkd_lab.plotting import palette
 from mmkd_lab.plotting.axes import Numbers
 from mmkd_lab.plotting.canvas import NOTE_SIZE, LabFigure, fit, style
 
-KINDS = ("image", "spectrogram", "vector", "text")
+KINDS = ("image", "spectrogram", "series", "vector", "text")
 _SOUND = ("speech", "audio", "sound", "voice", "mel", "spectrogram")
+#: Words in names of modalities that are pictures without an axis of colours; others are steps in time.
+_SEEN = ("image", "picture", "photo", "rgb", "depth", "mel", "spectrogram")
 _WIDTH, _LINE = 8.4, 0.155  # inches: the figure, and a line of text
 _LINES, _MOST_LABELS = 4, 3  # of a text and of labels, at most
 
@@ -50,16 +52,17 @@ def pairs_figure(
     seconds: float | None = None,
     title: str | None = None,
 ) -> LabFigure:
-    """Paired samples, one column each, as pictures, spectrograms, bars or text.
+    """Paired samples, one column each, as pictures, spectrograms, series, bars or text.
 
     Args:
         data: a `PairedData` of named modalities, each (N, ...): images (N, H, W) or (N, C, H, W) with 1, 3 or
-            4 channels, spectrograms (N, 1, bands, frames), vectors (N, D), text.
+            4 channels, spectrograms (N, 1, bands, frames), series (N, steps, D), vectors (N, D), text.
         count: how many samples of `split`, drawn by `seed` with as many different classes as possible; by
             default 8, of text 4.
         positions: exactly these samples instead of drawn ones.
         modalities: which rows, in this order; by default all.
-        kinds: 'image', 'spectrogram', 'vector' or 'text' by modality; by default told from data and name.
+        kinds: 'image', 'spectrogram', 'series', 'vector' or 'text' by modality; by default told from data and
+            name: (N, A, B) is a series, unless its name speaks of a picture.
         seconds: how long a spectrogram is; without it, time is counted in frames.
 
     Raises `LabError`: an unknown split, modality or kind, a position out of range, a shape that cannot be
@@ -91,7 +94,7 @@ def pairs_figure(
     heights = [track.height(column) for track in tracks]
     labels = [fit(_label(data, one), column + 0.05, NOTE_SIZE + 0.5, "bold") for one in chosen]
     above = 0.2 * max(label.count("\n") + 1 for label in labels)
-    below = sum(0.55 if track.kind in ("spectrogram", "vector") else 0.16 for track in tracks)
+    below = sum(0.55 if track.kind in ("spectrogram", "series", "vector") else 0.16 for track in tracks)
     figure = LabFigure((width, min(40.0, 0.55 + len(blocks) * (sum(heights) + above + below))))
     with style():
         ratios = heights * len(blocks)
@@ -122,7 +125,7 @@ def _drawn(data: Any, count: int, split: str, seed: int) -> list[int]:  # noqa: 
     require(count <= most, "count", count, f"must be at most {most}, the size of split {split!r}")
     order = np.random.default_rng(derive(whole("seed", seed, at_least=0), "pairs")).permutation(pool)
     labels = np.asarray(data.target)[order]
-    if labels.ndim > 2:
+    if labels.ndim > 2 or data.task.value == "regression":
         return [int(i) for i in order[:count]]
     _, label = np.unique(labels.reshape(len(order), -1), axis=0, return_inverse=True)
     label = label.reshape(-1)
@@ -147,12 +150,16 @@ def _track(data: Any, name: str, chosen: list[int], kind: str | None) -> _Track:
         rule = "must be a vector, one plane, 4 colour planes, or 3 of each frame per sample"
         way_out = "Leave it out with modalities=[...]."
         require(values.ndim in (2, 3), f"modalities[{name!r}]", values.shape[1:], rule, way_out)
-    usual = "vector" if values.ndim == 2 else "spectrogram" if is_sound(name) else "image"
+    series = data.modalities[name].ndim == 3 and not any(word in name.lower() for word in _SEEN)
+    usual = "series" if series else "spectrogram" if is_sound(name) else "image"
+    usual = "vector" if values.ndim == 2 else usual
     if kind is not None:
         one_of(f"kinds[{name!r}]", kind, KINDS)
         rule = f"does not fit samples of shape {values.shape[1:]}"
         require((kind == "vector") == (values.ndim == 2), f"kinds[{name!r}]", kind, rule)
-    return _Track(name, kind or usual, values)
+        require(kind != "series" or values.ndim == 3, f"kinds[{name!r}]", kind, rule)
+    kind = kind or usual
+    return _Track(name, kind, values.swapaxes(1, 2) if kind == "series" else values)
 
 
 def _columns(tracks: Sequence[_Track]) -> int:
@@ -170,6 +177,9 @@ def _cut(words: str, inches: float) -> str:
 
 def _label(data: Any, where: int) -> str:  # noqa: ANN401
     label = np.asarray(data.target[where])
+    if data.task.value == "regression":
+        told = [f"{name} {value:.2g}" for name, value in zip(data.classes, label.reshape(-1), strict=True)]
+        return ", ".join(told[:_MOST_LABELS])
     if label.ndim == 0 and label.dtype.kind in "iu":
         return str(data.classes[int(label)])
     if label.ndim != 1 or len(label) != len(data.classes):
@@ -197,10 +207,11 @@ def _draw_row(axes: Sequence[Axes], track: _Track, block: range, seconds: float 
             _bars(ax, values[i], low, high)
         else:
             _picture(ax, values[i], low, high, kind)
-        if kind == "spectrogram":
+        if kind in ("spectrogram", "series"):
             bands, frames = values.shape[1:]
             ax.set_yticks([0, bands - 1], ["1", str(bands)])
-            ax.set_xlabel("seconds" if seconds else "frame", fontsize=NOTE_SIZE)
+            counted = "step" if kind == "series" else "frame"
+            ax.set_xlabel("seconds" if seconds else counted, fontsize=NOTE_SIZE)
             if seconds:
                 _ends(ax, (-0.5, frames - 0.5), ("0", f"{seconds:.2g}"))
             else:
@@ -209,7 +220,7 @@ def _draw_row(axes: Sequence[Axes], track: _Track, block: range, seconds: float 
             ax.tick_params(labelleft=False, left=False, labelbottom=False, bottom=False)
             ax.set_xlabel("")
     pixels = f"{'×'.join(map(str, values.shape[1:3]))} px"
-    what = {"spectrogram": "mel band", "vector": "value"}.get(kind, pixels)
+    what = {"spectrogram": "mel band", "series": "number", "vector": "value"}.get(kind, pixels)
     axes[0].set_ylabel(f"{track.name}\n{what}", fontsize=NOTE_SIZE)
 
 
@@ -218,7 +229,7 @@ def _picture(ax: Axes, one: Numbers, low: float, high: float, kind: str) -> None
     ax.set(xticks=[], yticks=[])
     shown = np.clip((one - low) / (high - low), 0.0, 1.0) if one.ndim == 3 else one
     look: Any = {"cmap": palette.PICTURE_MAP, "origin": "upper", "aspect": "equal"}
-    if kind == "spectrogram":
+    if kind in ("spectrogram", "series"):
         look = {"cmap": palette.SPECTROGRAM_MAP, "origin": "lower", "aspect": "auto"}
     ax.imshow(shown, vmin=low, vmax=high, interpolation="nearest", **look)
 

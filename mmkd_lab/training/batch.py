@@ -116,6 +116,8 @@ def answered(engine: Engine, question: Batched, needs: Needs) -> Outputs:
     """The full view and those of the question, with features where `needs` wants them."""
     layers = tuple(dict.fromkeys((*needs.student_layers, *([HEAD] if needs.view_features else []))))
     said, seen = engine.ask(question.x, question.shared, question.parts, layers=layers)
+    if not question.views and not layers:
+        return Outputs(full(said))
     first, *others = split_views(full(said), 1 + len(question.views), axis=1)
     at_head = split_views(full(seen[HEAD]), 1 + len(others), axis=1)[1:] if needs.view_features else ()
     return Outputs(

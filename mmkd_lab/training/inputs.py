@@ -25,6 +25,8 @@ Pile = Callable[[Callable[[PairedData], Tensor]], Tensor]
 #: Rows that a removal sees at once, and numbers that are read at once while means and deviations are summed.
 ROWS = 4096
 _NUMBERS = 2**22
+#: Bytes up to which the inputs of a split are held in the precision of the networks, not as they are stored.
+_WIDE = 2**26
 
 
 def standardise(nets: Sequence[MultimodalNet], data: PairedData) -> None:
@@ -181,8 +183,8 @@ class Resident:
     """A split on the device, once: batches are picked by slot, 0 .. N - 1, for R replicas at a time.
 
     There is one dataset for all replicas, or one per replica of the same shapes and split sizes. Floating
-    values are kept as the data stores them, and given as `dtype`. `names` are the modalities of the
-    students; those of `also` are picked beside them.
+    values are kept as the data stores them unless they are few, and given as `dtype`. `names` are the
+    modalities of the students; those of `also` are picked beside them.
     """
 
     def __init__(
@@ -238,8 +240,10 @@ class Resident:
             self.counts = pile(lambda one: (alike if one.weight is None else one.weight).expand(len(one)))
 
     def _held(self, pile: Pile, names: list[str]) -> dict[str, Tensor]:
-        """What is kept of the modalities."""
-        return {name: pile(lambda one, name=name: one.modalities[name]) for name in names}  # type: ignore[misc]
+        """What is kept of the modalities: as they are given where it is little, or widened every step."""
+        held = {name: pile(lambda one, name=name: one.modalities[name]) for name in names}  # type: ignore[misc]
+        size = sum(values.numel() for values in held.values()) * self.dtype.itemsize
+        return {name: self._widen(values) for name, values in held.items()} if size <= _WIDE else held
 
     def of(self, r: int) -> Resident:
         """The data of replica `r` alone."""

@@ -86,14 +86,15 @@ def _epoch(
             batch.teacher,
             engine.extras,
         )
-        job.fabric.backward(batch.weight * terms["loss"].sum())
+        mine = batch.weight
+        job.fabric.backward(terms["loss"].sum() if mine == 1.0 else mine * terms["loss"].sum())
         job.share.average(job.fabric, engine.flat.gradient)
         if job.recipe.clip is not None:
             job.fabric.strategy.precision.unscale_gradients(stepper)
             clip_each(engine.gradients(), limit=job.recipe.clip)
         stepper.step()
         for name, value in terms.items():
-            seen = batch.weight * value.detach()
+            seen = value.detach() if mine == 1.0 else mine * value.detach()
             sums[name] = sums[name] + seen if name in sums else seen
     return {name: job.share.average(job.fabric, value / len(lr)) for name, value in sums.items()}
 

@@ -27,7 +27,7 @@ from mmkd_lab.training.device import default_dtype, resolve
 from mmkd_lab.training.inputs import fill_vocabulary
 from mmkd_lab.training.recipe import Recipe, dtype_of, resolve_precision
 from mmkd_lab.training.replicas import Replicas
-from mmkd_lab.training.stacking import known_seeds
+from mmkd_lab.training.stacking import built, known_seeds
 
 #: A module's or function's attribute that stands for all that cannot be read off its source, see `describe`.
 VERSION = "mmkd_version"
@@ -58,6 +58,12 @@ class Source:
     def spec(self) -> NetSpec | None:
         """The description; None for everything else."""
         return self.value if isinstance(self.value, NetSpec) else None
+
+    def alike(self, other: Source) -> bool:
+        """Whether both describe networks of the same layers on the same modalities, in whatever words."""
+        nets = [one._first.net for one in (self, other) if one.kind == "spec"]
+        layers = [(getattr(net, "modalities", None), *built(net)[1:]) for net in nets]
+        return len(layers) == 2 and layers[0] == layers[1]
 
     @cached_property
     def removals(self) -> tuple[str, ...] | None:

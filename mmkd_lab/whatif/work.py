@@ -6,7 +6,9 @@ gives way while another, asked later, is at work.
 
 from __future__ import annotations
 
+import atexit
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 _GIVE_WAY = 5.0  # seconds at most at a time: who gives way may hold what the other needs
+_AT_EXIT = 10.0  # seconds at most in all
 _order = threading.Condition()
 _at_work: list[Worker[Any]] = []  # who was asked last goes first, and stands last
 
@@ -103,3 +106,15 @@ class Worker(Generic[R]):
         with _order:
             _at_work.remove(self)
             _order.notify_all()
+
+
+@atexit.register
+def _end() -> None:
+    """Let nobody compute while the interpreter is taken down, which would abort the process."""
+    until = time.monotonic() + _AT_EXIT
+    with _order:
+        busy = list(_at_work)
+    for worker in busy:
+        worker.stop()
+    for worker in busy:
+        worker.wait(max(0.0, until - time.monotonic()))

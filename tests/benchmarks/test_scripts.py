@@ -13,6 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mmkd_lab.data import DATASETS
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "benchmarks"
 
@@ -38,6 +40,7 @@ def test_every_stored_result_is_a_study_with_a_setting():
     assert stored <= known
 
 
+@pytest.mark.long
 def test_the_tables_of_the_page_are_those_of_the_stored_results():
     import tables
 
@@ -55,6 +58,7 @@ def test_a_stored_result_is_drawn(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["rivals_mfeat_mor.svg"]
 
 
+@pytest.mark.long
 def test_default_networks_keep_up_with_plain_classifiers_or_are_said_not_to(tmp_path, monkeypatch):
     import default_networks as script
 
@@ -82,6 +86,18 @@ def test_files_altered_at_random_are_refused_or_read_and_nothing_else(tmp_path):
     assert (sealed["refused"] > 0).all()
 
 
+@pytest.mark.long
+def test_published_sets_altered_at_random_are_refused_or_read_and_nothing_else(tmp_path):
+    import fuzz
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found, faults = fuzz.fuzz(1, seed=1, folder=tmp_path, published=True)
+    assert faults == []
+    published = {one for one, entry in DATASETS.items() if entry.published}
+    assert {one.partition(":")[0] for one in found["reader"]} == published
+
+
 def test_a_reader_that_fails_or_takes_what_was_altered_is_found(tmp_path):
     import fuzz
 
@@ -103,6 +119,7 @@ def test_an_unknown_study_is_refused(monkeypatch, capsys):
     assert "no study begins with 'repair_everything'" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_the_script_for_a_gpu_runs_to_its_end_on_a_cpu_and_stores_nothing():
     page = (FOLDER / "README.md").read_bytes()
     done = _run("gpu.py", "--device", "cpu", "--tiny")
@@ -112,3 +129,11 @@ def test_the_script_for_a_gpu_runs_to_its_end_on_a_cpu_and_stores_nothing():
     assert done.stdout.count("awaits a GPU") > 2
     assert "failed" not in done.stdout
     assert (FOLDER / "README.md").read_bytes() == page
+
+
+def test_oracles_are_of_published_sets_and_their_calls_can_be_read():
+    import oracles
+
+    for one in oracles.ORACLES.values():
+        compile(oracles._BEFORE + one.theirs, one.repository, "exec")
+        assert DATASETS[one.set].published

@@ -40,6 +40,7 @@ def _sweep(folder, grid, **options):
     return sweep("00", grid, notebooks=folder, out=folder.parent / "out", progress=False, **options)
 
 
+@pytest.mark.long
 @pytest.mark.kernel
 def test_what_is_done_is_not_run_again_and_all_is_compared(folder):
     first = _sweep(folder, {"seeds": [2], "shift": [0.5, 5.0], "dataset": ["d"]})

@@ -166,6 +166,7 @@ def test_plain_classifiers_reach_what_they_should(official: PairedData) -> None:
     assert found["both"] > found["speech"] + 3
 
 
+@pytest.mark.long
 def test_fifteen_thousand_pairs_stay_under_two_gigabytes(mirror: Path) -> None:
     code = (
         "import resource, sys; from mmkd_lab import data;"

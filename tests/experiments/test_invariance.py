@@ -17,7 +17,7 @@ import torch
 from tests.experiments import elsewhere
 from tests.training import processors
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 REPOSITORY = Path(__file__).parents[2]
 ELSEWHERE = {

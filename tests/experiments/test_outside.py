@@ -58,6 +58,7 @@ def as_cell(store):
     return "".join(one.text for one in outputs if one.output_type == "stream" and one.name == "stdout")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("run", [as_program, pytest.param(as_cell, marks=pytest.mark.kernel)])
 def test_a_method_an_arm_a_ranking_a_metric_and_a_dataset_run_in_every_study(run, tmp_path):
     # In a process of its own: what is registered is there for every other test, too.

@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from mmkd_lab.core.check import LabError
+from mmkd_lab.experiments.jobs import Job
 from mmkd_lab.experiments.runner import Runner
-from mmkd_lab.experiments.store import ResultStore
+from mmkd_lab.experiments.store import ResultStore, key
 from mmkd_lab.training.device import default_dtype
 from tests.experiments import work
 
@@ -65,6 +66,11 @@ def test_jobs_of_two_threads_do_not_draw_from_each_others_seeds(tmp_path):
     assert found == alone
 
 
+def test_a_job_may_have_jobs_of_its_own(tmp_path):
+    inner = Job(key(role="within"), work.within, tmp_path / "inner", "one of several")
+    assert _runner(tmp_path / "outer", 1)[0].run([inner])[0].metrics["squares"] == [0, 1, 4]
+
+
 def test_joblibs_own_configuration_is_all_that_is_needed(tmp_path):
     with joblib.parallel_config(backend="loky", n_jobs=2):
         found = _runner(tmp_path)[0].run(work.jobs(4))
@@ -101,6 +107,7 @@ def test_a_job_that_fails_says_so_and_what_arrived_before_is_kept(tmp_path):
     assert len(ResultStore(tmp_path)) == 2
 
 
+@pytest.mark.long
 def test_a_killed_run_leaves_no_process_and_goes_on(tmp_path):
     command = [sys.executable, "-m", "tests.experiments.work", str(tmp_path), "2", "0.4"]
     root = Path(__file__).resolve().parents[2]
@@ -123,6 +130,7 @@ def test_a_killed_run_leaves_no_process_and_goes_on(tmp_path):
     assert sum(how == "stored" for _, how in told) == kept
 
 
+@pytest.mark.long
 def test_two_runs_at_once_on_one_store_share_the_work(tmp_path):
     command = [sys.executable, "-m", "tests.experiments.work", str(tmp_path), "1", "0.4"]
     root = Path(__file__).resolve().parents[2]
@@ -156,6 +164,7 @@ def test_a_claim_ends_with_its_process_and_what_it_had_begun_is_done_here(tmp_pa
         assert mine
 
 
+@pytest.mark.long
 def test_on_a_cluster_one_worker_of_which_is_killed(tmp_path):
     distributed = pytest.importorskip("distributed")
     with (

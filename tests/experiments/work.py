@@ -51,6 +51,13 @@ def square(task: Task) -> JobOutcome:
     return JobOutcome({"square": task.number**2, "process": os.getpid()}, {"noise": rng.normal(size=5)})
 
 
+def within(folder: Path) -> JobOutcome:
+    """A job that has jobs of its own."""
+    return JobOutcome(
+        {"squares": [one.metrics["square"] for one in Runner(ResultStore(folder)).run(jobs(3))]}
+    )
+
+
 def jobs(count: int = 8, **changes) -> list[Job]:
     return [
         Job(key(role="square", number=i), square, Task(i, **changes), f"number {i}") for i in range(count)

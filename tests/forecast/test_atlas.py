@@ -19,7 +19,7 @@ from mmkd_lab.forecast import measure, records
 from mmkd_lab.forecast.judge import scores
 from mmkd_lab.forecast.measure import SEES, Trials, measured, narrow
 from mmkd_lab.forecast.model import CHOICES
-from mmkd_lab.forecast.page import page
+from mmkd_lab.forecast.page import page, write_page
 from tests.forecast.pairs import pair
 
 SETS = {"mfeat", "gaussian", "mixed", "av_digits", "ravdess", "emoji", "crema_votes", "shapes_vl", "av_mnist"}
@@ -53,6 +53,7 @@ def test_reading_and_writing_an_atlas_gives_the_same_file():
     assert records.tidy(forecast.atlas()) == text
 
 
+@pytest.mark.long
 def test_what_is_told_of_the_past_is_what_the_file_says():
     for arm in SEES:
         taught = records.learned(arm)
@@ -113,7 +114,20 @@ def test_the_page_holds_every_number_and_no_text_ends_its_script():
     assert [row["gain"] for row in found["rows"]] == rows["gain"].tolist()
     assert found["rows"][0]["setting"] == "</script><b>"
     assert set(found["evidence"]) == set(forecast.EVIDENCE)
+    assert found["yours"] == 0
     assert not re.search(r"""(?:src|href)=["']|https?://(?!www\.w3\.org/2000/svg)""", text)
+
+
+@pytest.mark.browser
+def test_the_page_opens_at_the_pair_that_was_added(browser, tmp_path):
+    rows = forecast.atlas().query("arm == 'cm_kd' and gamma_canonical == gamma_canonical").head(5)
+    added = rows.iloc[-1]
+    page = browser.new_page()
+    page.goto(write_page(rows, tmp_path / "atlas.html", yours=1).as_uri())
+    assert page.locator("#told h2").inner_text() == f"{added['set']}: {added['teacher']} → {added['student']}"
+    assert page.locator(".point").count() == 5
+    assert page.locator(".point.yours.open").count() == 1
+    page.close()
 
 
 def test_the_command_writes_the_page_and_refuses_half_a_question(own, tmp_path, capsys):

@@ -34,6 +34,7 @@ def test_cells_without_their_files_are_told_by_their_tag():
             assert wanted <= set(cell.metadata.tags)
 
 
+@pytest.mark.long
 @pytest.mark.kernel
 def test_a_parameter_that_is_set_takes_effect(tmp_path):
     notebook = execution.execute("00_start_here", tmp_path, {"student": "speech", "seeds": 1})

@@ -30,6 +30,7 @@ SHAPES = {
     "tiny": {"image": (1, 8, 8), "speech": (1, 28, 28)},
     "oblong": {"image": (3, 20, 60), "mel": (1, 40, 150)},
     "vectors": {"a": (25,), "b": (50,), "c": (1,)},
+    "series": {"text": (50, 30), "audio": (50, 5), "vision": (20, 4)},
     "mixed": {"image": (28, 28), "vector": (12,), "audio": (1, 16, 9)},
 }
 
@@ -80,6 +81,23 @@ def test_low_frequencies_are_at_the_bottom_and_pictures_upright_unless_chosen_ot
     figure = pairs_figure(dataset(SHAPES["tiny"]), count=2, modalities=["speech"], kinds={"speech": "image"})
     assert len(figure.axes) == 2
     assert figure.axes[0].images[0].origin == "upper"
+
+
+def test_a_series_goes_on_to_the_right_and_a_score_is_a_label():
+    shown = dataset(SHAPES["series"])
+    data = PairedData(
+        "scores",
+        shown.modalities,
+        torch.linspace(-3, 3, 60)[:, None],
+        shown.splits,
+        ("score",),
+        Task.REGRESSION,
+    )
+    figure = pairs_figure(data, positions=[0, 59])
+    assert [ax.get_title() for ax in figure.axes[:2]] == ["score -3", "score 3"]
+    assert (figure.axes[2].get_ylabel(), figure.axes[2].get_xlabel()) == ("audio\nnumber", "step")
+    heard = pictures(figure, 1, 2)[1]
+    assert torch.equal(torch.as_tensor(heard.data).float(), data.modalities["audio"][59].T)
 
 
 def test_frames_of_a_clip_stand_side_by_side():

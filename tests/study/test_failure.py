@@ -294,6 +294,7 @@ def test_the_global_random_state_does_not_matter(tmp_path, once):
     assert study(tmp_path).table.equals(once[1].table)
 
 
+@pytest.mark.long
 def test_a_dataset_by_its_name_takes_the_profiles_parameters():
     found = failure_cases(
         "av_digits",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 
+import pytest
+
 from mmkd_lab.distill import UnreliableTeacher
 from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.models import NetSpec
@@ -15,6 +17,9 @@ from tests.study.tiny import RECIPE, SPEC, paired
 #: One of every way to train a student, each with the jobs that no other has.
 ARMS = ("kd", "msd_learned", "fitnet", "multi_teacher", "pruned")
 TIMES = ("seconds_per_step", "steps_of_kd")
+
+
+pytestmark = pytest.mark.long
 
 
 def write(store, out):

@@ -6,7 +6,7 @@ Where a study is not made for a task, it says so itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from mmkd_lab.core.check import LabError
 from mmkd_lab.data import DATASETS
 from mmkd_lab.data.paired import PairedData
 from mmkd_lab.data.task import Task
+from mmkd_lab.experiments.profiles import PROFILES
 from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.models import NetSpec
 from mmkd_lab.study.diagnosis.run import PARTS
@@ -104,9 +105,28 @@ STUDIES: dict[str, Callable[[PairedData, Case, dict[str, Any]], Any]] = {
 }
 
 
-def runs(case: str, name: str) -> bool:
-    """A small set stands for the others in a diagnosis, which takes a while; two say what they are not."""
-    return name != "diagnose" or case in ("av_mnist_npy", "mosi", "nyu_depth_v2")
+#: To the studies they are what crema_d is, but for names and, of the first, larger pictures.
+ALIKE = ("av_mnist_npy", "iemocap", "ravdess_clips", "vggsound")
+
+#: Pictures with texts, whose diagnosis, which takes longest, is crisismmd's likewise.
+PICTURES = ("hateful_memes", "mm_imdb", "snli_ve", "vqa_v2")
+
+
+def chosen() -> list[object]:
+    """Every set and study; alike ones are left to the long run."""
+    long = [pytest.mark.long]
+    every = [(case, name) for case in CASES for name in STUDIES]
+    late = {
+        (case, name) for case, name in every if case in ALIKE or (case in PICTURES and name == "diagnose")
+    }
+    return [pytest.param(*one, marks=long if one in late else []) for one in every]
+
+
+@pytest.fixture(autouse=True)
+def small_networks(monkeypatch):
+    """Networks of the quick profile, too, are small and short here."""
+    nets = {"student": NETS["student_model"], "teacher": NETS["teacher_model"]}
+    monkeypatch.setitem(PROFILES, "quick", replace(PROFILES["quick"], recipe=RECIPE, **nets))
 
 
 def test_every_published_set_is_here():
@@ -115,7 +135,7 @@ def test_every_published_set_is_here():
 
 
 @pytest.mark.filterwarnings("ignore::mmkd_lab.distill.UnreliableTeacher")
-@pytest.mark.parametrize(("case", "name"), [(c, n) for c in CASES for n in STUDIES if runs(c, n)])
+@pytest.mark.parametrize(("case", "name"), chosen())
 def test_the_studies_run_on_every_set(case, name, tmp_path):
     paired = loaded(case)
     common = {"seeds": [0], "store": ResultStore(tmp_path), "jobs": 1, "progress": False}

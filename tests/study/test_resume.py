@@ -8,6 +8,8 @@ from mmkd_lab.experiments.store import ResultStore
 from tests import forked
 from tests.study import tiny
 
+pytestmark = pytest.mark.long
+
 
 def _run(store, out, kind, which):
     tiny.write(store, out, kind, "b", which)  # in this process: those that are killed are others

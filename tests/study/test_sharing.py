@@ -8,6 +8,7 @@ import torch
 
 from mmkd_lab import data
 from mmkd_lab.core.check import LabError
+from mmkd_lab.data import rooms
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.experiments.store import ResultStore
 from mmkd_lab.shares.components import leading
@@ -261,3 +262,13 @@ def test_wrong_questions_are_refused(data, asked, expected):
     with pytest.raises(LabError) as caught:
         modality_shares(made(**{"left": X, "right": X, **data}), **asked)
     assert expected in str(caught.value)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("kinds", "gamma"), [((0.5, 0.5, 0.0, 0.0), 0.0), ((0.25, 0.25, 0.5, 0.0), 0.5)])
+def test_objects_of_rooms_share_what_is_declared(kinds, gamma, shared):
+    size = {"n_train": 400, "n_val": 100, "n_test": 400, "height": 24, "width": 24}
+    scenes = data.load("rooms", **size, **dict(zip(rooms.KINDS, kinds, strict=True)))
+    asked = {"modalities": ("depth", "rgb"), "layer": "features", "store": ResultStore(shared), "jobs": 1}
+    found = modality_shares(rooms.objects(scenes), methods=["commonality"], estimator="commonality", **asked)
+    assert shares_of(found.table, "commonality")["gamma_union"].mean == pytest.approx(gamma, abs=0.1)

@@ -40,6 +40,9 @@ RERUN = {
 QUICK = WorldsRecipe(steps=20)
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def table():
     return table_2()

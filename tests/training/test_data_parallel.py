@@ -14,6 +14,8 @@ from mmkd_lab.training.batch import DataParallel
 from tests.training import parallel_fit
 from tests.training.parallel_fit import CASES
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

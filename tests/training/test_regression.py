@@ -147,6 +147,7 @@ def test_least_squares_is_what_a_linear_student_comes_to():
     torch.testing.assert_close(net.predict(data)[0], x @ best, rtol=0, atol=1e-3)
 
 
+@pytest.mark.long
 def test_failure_cases_of_numbers(tmp_path):
     study = tiny.study(tmp_path, data=numbers(scale=30.0), recipe=RECIPE)
     assert "test R² in percent), in points." in study.verdict

@@ -28,7 +28,7 @@ WIDTHS = (1000, 1600, 400)
 #: Style sheets that Voila's own template asks of another host; here they are empty, as without a network.
 ELSEWHERE = "https://cdn.jsdelivr.net/npm/@fortawesome/"
 
-pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

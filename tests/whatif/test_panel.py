@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import tracemalloc
 from dataclasses import replace
@@ -230,6 +233,26 @@ class Late(Toy):
     def act(self, action, state, stopped):
         self.known = True
         yield self._view(state, 1)
+
+
+def test_a_program_that_ends_while_a_panel_computes_ends_in_peace():
+    """Handlers at exit run last first: the program's own sees what the lab's has left at work."""
+    program = """
+import atexit, time
+left = lambda: print("at work at the end:", len(work._at_work), flush=True)
+atexit.register(left)
+from mmkd_lab import whatif
+from mmkd_lab.whatif import work
+whatif.repair("av_digits").show()
+while not work._at_work:
+    time.sleep(0.01)
+print("at work:", len(work._at_work), flush=True)
+"""
+    env = {name: value for name, value in os.environ.items() if name != "MMKD_LAB_STATIC"}
+    command = [sys.executable, "-c", program]
+    found = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines()[-2:] == ["at work: 1", "at work at the end: 0"]
 
 
 def test_a_control_that_is_moved_while_an_answer_makes_controls_anew_is_heard():

@@ -23,6 +23,7 @@ def found(laboratory):
     return laboratory.sweep(gamma=(0.0, 0.5, 1.0))
 
 
+@pytest.mark.long
 def test_a_study_has_each_states_own_numbers(laboratory, found):
     rows = found.differences(against=["no_kd"]).query("arm == 'cm_kd'").set_index("gamma")["mean"]
     for share in (0.0, 0.5, 1.0):

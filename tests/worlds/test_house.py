@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import mmkd_lab
 
 PACKAGE = Path(mmkd_lab.__file__).parent
@@ -49,6 +51,7 @@ def test_imports_are_silent_and_numba_waits_for_the_kernel():
     assert said == "False\n"
 
 
+@pytest.mark.long
 def test_the_cache_goes_where_it_is_told(tmp_path):
     """With NUMBA_CACHE_DIR nothing is written beside the source, and the second run compiles nothing."""
     home, cache = tmp_path / "home", tmp_path / "cache"

@@ -32,6 +32,14 @@ def genuine(file: Path) -> Path:
     return file
 
 
+def shrunk(pixels: Array, size: tuple[int, int]) -> Array:
+    """(3, height, width) uint8 of (H, W, 3) levels, cells averaged."""
+    from PIL import Image
+
+    resized = Image.fromarray(np.ascontiguousarray(pixels)).resize(size[::-1], Image.Resampling.BOX)
+    return np.ascontiguousarray(np.moveaxis(np.asarray(resized), -1, 0))
+
+
 @dataclass(frozen=True)
 class PictureFile:
     """A picture file, any kind that Pillow reads by itself -> (3, height, width) uint8, stretched; what is

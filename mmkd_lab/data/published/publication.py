@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmkd_lab.core.check import DamagedFile, path, writing
+from mmkd_lab.core.check import DamagedFile, LabError, UnreadableFile, path, writing
 from mmkd_lab.core.fingerprint import digest
 from mmkd_lab.core.places import FIXTURE_VARIABLE, PREPARED_VARIABLE, prepared_folder
 from mmkd_lab.data.files import MIRROR_VARIABLE, mirror_folder
@@ -133,7 +133,14 @@ class Publication:
 
         facts = {one.name: getattr(recipe, one.name) for one in fields(recipe)}
         facts = {name: value for name, value in facts.items() if name not in ("root", "jobs")}
-        return assembled(self.name, self.sheet(recipe), recipe, facts | {"fixture": is_fixture(recipe)})
+        facts["fixture"] = is_fixture(recipe)
+        try:
+            return assembled(self.name, self.sheet(recipe), recipe, facts)
+        except (DamagedFile, UnreadableFile):
+            raise
+        except LabError as error:  # of what the lists say together: a line may be missing anywhere
+            way_out = f"{error.way_out}\nRead from {self.folder(recipe)}.".strip()
+            raise LabError(error.argument, error.value, error.rule, way_out) from error
 
 
 def is_fixture(recipe: Published) -> bool:

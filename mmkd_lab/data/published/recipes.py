@@ -123,6 +123,9 @@ class MmImdb(Published):
 class Crisismmd(Published):
     """Parameters of crisismmd."""
 
+    form: Annotated[
+        Literal["posts", "features"], means("the published posts, or MST-Distill's features of them")
+    ] = "posts"
     missing: Missing = "drop"
     size: Size = (64, 64)
     labels: Annotated[
@@ -141,6 +144,9 @@ class Crisismmd(Published):
 class RavdessClips(Published):
     """Parameters of ravdess_clips."""
 
+    form: Annotated[
+        Literal["clips", "arrays"], means("the published files, or MST-Distill's three arrays of them")
+    ] = "clips"
     channel: Annotated[Literal["speech", "song", "both"], means("what is heard")] = "speech"
     split: Annotated[
         Literal["actors", "random"], means("'actors': splits share none; 'random': every actor is in each")
@@ -190,9 +196,10 @@ class Meld(Published):
 class Iemocap(Published):
     """Parameters of iemocap."""
 
-    form: Annotated[Literal["release", "tuple"], means("the release's tree, or others' pickled 'tuple'")] = (
-        "release"
-    )
+    form: Annotated[
+        Literal["release", "tuple", "roberta"],
+        means("the release's tree, others' pickled 'tuple', or COSMIC's pickle of layers of RoBERTa"),
+    ] = "release"
     labels: Annotated[Literal["six", "four"], means("of four, excited counts as happy")] = "six"
     test_session: Annotated[Count, means("session whose two speakers are the test", le=5)] = 5
     val_session: Annotated[Count, means("session for validation", le=5)] = 4

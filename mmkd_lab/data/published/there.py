@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +38,11 @@ def there(paths: Sequence[Path | None], root: Path, what: str) -> tuple[list[Pat
 def _below(root: Path, file: Path) -> str:
     base = next((one for one in (root, root.resolve()) if file.is_relative_to(one)), None)
     return (file if base is None else file.relative_to(base)).as_posix()
+
+
+def present(columns: Mapping[str, Column]) -> dict[str, Column]:
+    """The modalities that some sample has: a set may be there in one alone."""
+    return {name: one for name, one in columns.items() if any(key is not None for key in one.keys)}
 
 
 def seen(sheet: Sheet, *, whole: bool = False) -> Sheet:

@@ -147,7 +147,8 @@ def entries(file: Path, key: str, fields: Sequence[str]) -> dict[int, dict[str, 
     listed = held.get(key) if isinstance(held, dict) else None
     if not isinstance(listed, list):
         raise DamagedFile(str(file), f"no list {key!r}", f"must be a published file with {key}")
-    if str(held.get("info", {}).get("version", "2")).startswith("1"):
+    about = held.get("info")
+    if isinstance(about, dict) and str(about.get("version", "2")).startswith("1"):
         raise DamagedFile(str(file), "version 1", "must be version 2", "Fetch the file that begins with v2_.")
     found: dict[int, dict[str, Any]] = {}
     for i, one in enumerate(listed):

@@ -100,7 +100,7 @@ def _both(case: Case, found: Found) -> Iterator[Advice]:
     if one is None or not one.has("canonical", "alpha", shared.ROLE):
         return
     alpha, gamma = (one.get("canonical", name, shared.ROLE) for name in ("alpha", "gamma_union"))
-    if alpha.mean > gamma.mean:
+    if alpha.mean > gamma.mean and alpha.low > 0:
         text = (
             f"Give the student {case.teacher} too, if you can: it alone carries {alpha.show()} of what "
             f"decides, both share {gamma.show()}, and no loss makes {case.student} show the rest."
@@ -147,8 +147,10 @@ def _missing(case: Case, found: Found) -> Iterator[Advice]:
     one, every = found["tells"], tuple(sorted(case.data.modalities))
     full = one.get(names_of(every), case.metric, tells.SEES_ALL)
     least = min(every, key=lambda name: one.get(name, case.metric, tells.MISSING).mean)
+    if least not in (case.teacher, case.student):
+        return  # no network of it alone was trained
     left, alone = one.get(least, case.metric, tells.MISSING), one.get(least, case.metric, "network")
-    if least in (case.teacher, case.student) and left.high < alone.low:
+    if left.high < alone.low:
         text = (
             f"Where modalities may be missing, train for it: with {least} alone a network of all keeps "
             f"{left.show(digits=1)} %, not {full.show(digits=1)}; one of {least} {alone.show(digits=1)}."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import log2
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmkd_lab.attribution import Joint
-from mmkd_lab.core.check import require
+from mmkd_lab.core.check import LabError, require
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.distill import ARMS, TeacherKind, TeacherOutputs
 from mmkd_lab.experiments.build import crossmodal
@@ -164,8 +163,10 @@ class Case:
         return plan, {seed: plan.taught[one].said for seed, one in wanted.items()}
 
     def small(self, name: str) -> dict[int, Result]:
-        """Small networks that read one modality, from labels alone."""
-        source = self._probe((name,))
+        """Small networks that read one modality, from labels alone: the students, where they are the same."""
+        source, own = self._probe((name,)), self.experiment.student
+        if name == self.student and source.alike(own):
+            return self.untaught()
         modalities = {**self.experiment.modalities, "student": (name,)}
         alone = replace(
             self.experiment, arms=(ARMS["no_kd"],), modalities=modalities, student=source, probe=None
@@ -173,12 +174,17 @@ class Case:
         return untaught(self.plan(alone, f"small {name}"))
 
     def _probe(self, names: tuple[str, ...]) -> Source:
-        """A small network on any modalities: your description of the student, or else dense layers."""
-        spec = self.experiment.student.spec
-        if spec is None or not isinstance(spec.encoder, str) or "student_model" not in self.calls:
-            profile = replace(PROFILES[self.experiment.config.profile], dense=True)
-            spec = profile.network("student", self.data)
-        return source_of(spec, argument="student_model", data=self.data, modalities=names)
+        """A small network on any modalities: your description of the student where it can read them, or else
+        dense layers."""
+        given, how = self.experiment.student.spec, {"data": self.data, "modalities": names}
+        if given is not None and isinstance(given.encoder, str) and "student_model" in self.calls:
+            try:
+                return source_of(given, argument="student_model", **how)  # type: ignore[arg-type]
+            except LabError:  # a student of numbers need not read a text
+                pass
+        profile = replace(PROFILES[self.experiment.config.profile], dense=True)
+        spec = profile.network("student", self.data)
+        return source_of(spec, argument="student_model", **how)  # type: ignore[arg-type]
 
     def classified(self, names: tuple[str, ...]) -> dict[str, Tensor]:
         """{classifier: (N, K)} of plain classifiers, on the split of the evidence."""
@@ -254,13 +260,15 @@ def experiment_of(
     task, known = found.data.task, (Task.SINGLE_LABEL, Task.MULTI_LABEL)
     rule = f"must be {' or '.join(one.value for one in known)}"
     way_out = "Ask one question of it: data.one_label(...)."
+    if task is Task.DENSE:
+        way_out = "Scenes are read by failure_cases, repair_teachers and kd_vs_msd."
     require(task in known, "task of dataset", task.value, rule, way_out)
     rule = "must have a teacher: crossmodal KD cannot be had here"
     require("cm_kd" in found.names, "teacher", found.left_out.get("cm_kd"), rule)
     found = _paced(found)
     if "joint" not in options:
         per_epoch = -(-len(found.data.positions("train")) // 64)
-        epochs = max(1, min(_JOINT_EPOCHS, -(-_JOINT_STEPS // per_epoch)))
+        epochs = max(1, min(_JOINT_EPOCHS, round(_JOINT_STEPS / per_epoch)))
         found = replace(found, config=replace(found.config, joint=Joint(epochs=epochs)))
     if task is Task.SINGLE_LABEL and found.teachers["other"].kind != "table":
         # channels are ranked, none are removed
@@ -269,12 +277,13 @@ def experiment_of(
 
 
 def _paced(found: Experiment) -> Experiment:
-    """Where nobody gave a recipe, batches grow with the training split beyond 2,048 samples, by powers of
-    two, so that an epoch keeps about 32 steps: here many small networks are tried."""
-    more = round(log2(max(1.0, len(found.data.positions("train")) / 2048)))
+    """Where nobody gave a recipe, beyond 2,048 training samples epochs shrink, and about as many steps are
+    made as of 2,048: many small networks are tried here."""
+    more = max(1.0, len(found.data.positions("train")) / 2048)
     names = [name for name in ("student_recipe", "teacher_recipe") if _free(found, name)]
-    sizes = {name: getattr(found, name).batch_size << min(more, 4) for name in names}
-    return replace(found, **{n: replace(getattr(found, n), batch_size=size) for n, size in sizes.items()})
+    recipes = {name: getattr(found, name) for name in names}
+    shorter = {n: replace(one, epochs=max(1, int((one.epochs or 1) / more))) for n, one in recipes.items()}
+    return replace(found, **shorter)
 
 
 def _free(found: Experiment, name: str) -> bool:

@@ -18,8 +18,9 @@ from mmkd_lab.study.diagnosis import pilots
 from mmkd_lab.study.diagnosis.case import Case
 from mmkd_lab.study.diagnosis.finding import SectionFound, apart, softened
 
-#: Parts of the training samples, each twice the one before, and how often a part is drawn.
-PARTS, DRAWS = (0.125, 0.25, 0.5, 1.0), 8
+#: Parts of the training samples, each twice the one before; how often a part is drawn, at most and at least,
+#: and the samples of all its draws from which fewer do: the larger a part, the less one differs from another.
+PARTS, DRAWS, DRAWN = (0.125, 0.25, 0.5, 1.0), (8, 2), 8000
 LABELS, THIS, EVERY = "labels alone", "this teacher", "a teacher of all modalities"
 TWICE, LEAD = "twice the samples", "twice the samples minus this teacher"
 PILOT, WORTH = "pilot of", "gain of"
@@ -35,7 +36,8 @@ def learns(case: Case, found: SectionFound) -> None:
     soft = _soft(case)
     right: dict[tuple[float, str], Tensor] = {}
     for part in PARTS:
-        draws = [train] if part == 1 else [pilots.drawn(data, train, part, seed) for seed in range(DRAWS)]
+        many = 1 if part == 1 else max(DRAWS[1], min(DRAWS[0], round(DRAWN / (part * len(train)))))
+        draws = [train] if part == 1 else [pilots.drawn(data, train, part, seed) for seed in range(many)]
         for name, value in _right(x, truth, soft, draws, held, case).items():
             right[part, name] = value
             count = len(draws[0])
@@ -132,7 +134,7 @@ def _figure(case: Case, found: SectionFound) -> LabFigure:
     title = f"{case.data.name}: pilot students of {case.student}, by samples and by teacher"
     note = (
         f"Ridge regression in closed form. Lines: 95 % intervals over {case.split} samples; parts of the "
-        f"training samples are drawn {DRAWS} times."
+        f"training samples are drawn {DRAWS[1]} to {DRAWS[0]} times."
     )
     return interval_figure(rows, panels, title=title, note=note)
 

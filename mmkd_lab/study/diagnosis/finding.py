@@ -17,6 +17,7 @@ from mmkd_lab.core.stats import Interval, mean_interval
 from mmkd_lab.data.paired import PairedData, Task
 from mmkd_lab.experiments.summary import COLUMNS
 from mmkd_lab.plotting.intervals import Values
+from mmkd_lab.shares.samples import generator, members
 from mmkd_lab.training.metrics import score
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 #: Beside the usual ones: the section; the ends of an interval over `n` samples, where a row has its own.
 MORE = ("section", "low", "high", "n")
 _Z = 1.96
+_AGAIN = 200  # times that samples are drawn again for the interval of a metric
 #: Of these, in percent, an interval ends where the numbers do.
 _PERCENT = ("accuracy", "macro_f1", "share", "share, %", "labels right")
 
@@ -120,10 +122,29 @@ def scored(
         named = score(logits[None].double(), target, task=data.task)
         metric = next(iter(named))
         by_seed[seed] = float(named[metric][0])
-    if len(by_seed) > 1 or data.task is not Task.SINGLE_LABEL:
+    if len(by_seed) > 1:
         return found.seeds(arm, metric, by_seed, role=role)
+    if data.task is not Task.SINGLE_LABEL:
+        (value,), (logits,) = by_seed.values(), said.values()
+        low, high = _drawn_again(metric, logits.double(), target, data, found.split)
+        return found.number(arm, metric, Interval(value, low, high, len(target)), role=role)
     right = next(iter(said.values())).argmax(-1) == target
     return found.number(arm, metric, share(right, data, found.split), role=role)
+
+
+def _drawn_again(
+    metric: str, logits: Tensor, target: Tensor, data: PairedData, split: str
+) -> tuple[float, float]:
+    """The ends of 95 % of a metric on samples, or groups of them, drawn again with replacement."""
+    group = None if data.group is None else data.group[data.positions(split)].cpu().numpy()
+    codes = None if group is None else np.unique(group, return_inverse=True)[1]
+    units, draw = members(codes, len(target)), generator(0, "diagnose", "metric")
+    seen = []
+    for _ in range(_AGAIN):
+        rows = np.concatenate([units[i] for i in draw.integers(len(units), size=len(units))])
+        seen.append(float(score(logits[None, rows], target[rows], task=data.task)[metric][0]))
+    low, high = np.quantile(seen, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def share(some: Tensor, data: PairedData, split: str) -> Interval:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from mmkd_lab.core.calling_off import CalledOff
 from mmkd_lab.core.progress import rough
 from mmkd_lab.distill import ARMS
 from mmkd_lab.experiments.checks import Facts, Network, below_plain
@@ -11,7 +13,7 @@ from mmkd_lab.experiments.experiment import Experiment
 from mmkd_lab.experiments.lessons import Student, Teacher
 from mmkd_lab.experiments.plain import LINEAR
 from mmkd_lab.experiments.plan import Plan
-from mmkd_lab.experiments.tuning import TUNING, best, tried
+from mmkd_lab.experiments.tuning import TUNING, ranked, tried
 from mmkd_lab.models import NetSpec
 from mmkd_lab.study.diagnosis.case import OTHER, Case, Said
 from mmkd_lab.study.diagnosis.finding import SectionFound, listed, scored
@@ -23,6 +25,8 @@ NETWORK, PLAIN, TEACHER = "network", "classifier", "teacher"
 RECIPES = ((3e-3, 1.0), (1e-3, 1.0), (3e-3, 10.0))
 #: The seeds of what is tried: no seed of a comparison is among them.
 SEEDS = TUNING[:2]
+#: All are tried on one of them, in so small a part of the steps; then so many of them as long as any network.
+SHORT, KEPT = 4, 2
 LINEAR_NET = NetSpec(encoder="linear")
 
 
@@ -54,27 +58,36 @@ class Role:
             return replace(changed, student=source)
         return replace(changed, teachers={**experiment.teachers, "other": source})
 
-    def answers(self, case: Case, trial: Experiment | None = None) -> Said:
+    def answers(self, case: Case, trial: Experiment | None = None, seeds: tuple[int, ...] = SEEDS) -> Said:
         """What its networks say: of the case, or of a trial under seeds that nothing else has."""
         if trial is None:
             return case.said(case.teachers()) if self.role == TEACHER else case.answers(case.untaught())
-        plan = Plan(replace(trial, seeds=SEEDS), case.desk)
+        plan = Plan(replace(trial, seeds=seeds), case.desk)
         if self.role == TEACHER:
-            wanted = {seed: Teacher(OTHER, seed) for seed in SEEDS}
+            wanted = {seed: Teacher(OTHER, seed) for seed in seeds}
             plan.teach(wanted.values())
             return case.said({seed: plan.taught[one].said for seed, one in wanted.items()})
-        students = [Student(ARMS["no_kd"], seed, {}, None) for seed in SEEDS]
-        return case.answers(dict(zip(SEEDS, plan.students(students), strict=True)))
+        students = [Student(ARMS["no_kd"], seed, {}, None) for seed in seeds]
+        return case.answers(dict(zip(seeds, plan.students(students), strict=True)))
 
 
 def fits(case: Case, found: SectionFound) -> None:
-    """Student and teacher beside plain classifiers on their input."""
-    _one(case, found, Role("student", case.student))
-    if case.experiment.teachers["other"].trains:
-        _one(case, found, Role("teacher", case.teacher))
+    """Student and teacher beside plain classifiers on their input; then other ways for who falls behind."""
+    roles = [Role("student", case.student)]
+    roles += [Role("teacher", case.teacher)] if case.experiment.teachers["other"].trains else []
+    behind = dict[Role, float]()
+    for role in roles:
+        try:
+            _one(case, found, role, behind)
+        except CalledOff:
+            if role.who == "student":
+                raise
+            found.says.append(f"The budget ended before it was known how the teacher reads {role.reads}.")
+    for role, plain in behind.items():
+        _retry(case, found, role, plain)
 
 
-def _one(case: Case, found: SectionFound, role: Role) -> None:
+def _one(case: Case, found: SectionFound, role: Role, lag: dict[Role, float]) -> None:
     arm, name = f"{role.who} on {role.reads}", role.reads
     plain = {
         one: scored(found, f"{one} on {name}", PLAIN, {0: said}, case.data)
@@ -94,7 +107,7 @@ def _one(case: Case, found: SectionFound, role: Role) -> None:
     if behind and case.split != "val":
         found.says.append("Without a validation split nothing else is tried.")
     elif behind:
-        _retry(case, found, role, plain[LINEAR].mean)
+        lag[role] = plain[LINEAR].mean
 
 
 def _retry(case: Case, found: SectionFound, role: Role, plain: float) -> None:
@@ -105,28 +118,33 @@ def _retry(case: Case, found: SectionFound, role: Role, plain: float) -> None:
     tries += [(replace(given, optimiser="adamw", lr=r, weight_decay=d), False) for r, d in RECIPES]
     if data.modalities[role.reads].is_floating_point():
         tries += [(replace(given, lr=1e-2), True), (given, True)]
-    cost = case.seconds(role.who) * len(SEEDS) * len(tries)
-    if case.desk.may_work and cost > case.left():
-        found.says.append(
-            f"Other ways to train it take about {rough(cost)}: with a larger budget they are tried."
-        )
+    cost = case.seconds(role.who) * (len(tries) / SHORT + KEPT + len(SEEDS) - 1)
+    later = (
+        f"Other ways to train the {role.who} take about {rough(cost)}: with a larger budget they are tried."
+    )
+    if case.desk.may_work and cost > case.left() / 2:  # the other sections want some of it
+        found.says.append(later)
         return
-    seen = []
-    for i, (recipe, linear) in enumerate(tries):
-        trial = role.of(experiment, recipe, linear=linear)
-        seen.append(tried(role.who, float(i), trial, list(role.answers(case, trial).values())))
-    recipe, linear = tries[int(best(seen))]
+    trials = [role.of(experiment, recipe, linear=linear) for recipe, linear in tries]
+    try:
+        short = [role.of(experiment, _short(r, case), linear=linear) for r, linear in tries]
+        kept = _ranked(case, role, dict(enumerate(short)), SEEDS[:1])[:KEPT]
+        chosen = _ranked(case, role, {i: trials[i] for i in kept}, SEEDS[:1])[0]
+        answers = role.answers(case, trials[chosen], SEEDS)
+    except CalledOff:  # what the section has found is worth keeping
+        found.says.append(later)
+        return
+    recipe, linear = tries[chosen]
     what = f"{recipe.optimiser} at rate {recipe.lr:g} with weight decay {recipe.weight_decay:g}"
     what = f"a linear network by {what}" if linear else what
     free = experiment.config.recipe is None and f"{role.who}_model" not in case.calls
-    many = f"Of {len(tries)} ways to train it, by validation data and seeds of their own, "
+    many = f"Of {len(tries)} ways to train the {role.who}, by validation data and seeds of their own, "
     if (recipe, linear) == (given, False):
         found.says.append(f"{many}its own stays the best: what is missing, no other rate or decay brings.")
         return
-    trial = role.of(experiment, recipe, linear=linear)
-    reached = scored(found, f"{role.who}, the best tried", role.role, role.answers(case, trial), data)
+    reached = scored(found, f"{role.who}, the best tried", role.role, answers, data)
     if free:
-        case.use(trial)
+        case.use(trials[chosen])
         if linear:
             case.calls[f"{role.who}_model"] = f'{role.who}_model=models.NetSpec(encoder="linear")'
     found.says.append(
@@ -137,3 +155,18 @@ def _retry(case: Case, found: SectionFound, role: Role, plain: float) -> None:
             * (plain > reached.mean)
         )
     )
+
+
+def _short(recipe: Recipe, case: Case) -> Recipe:
+    """A `SHORT`th of the steps."""
+    steps = recipe.length(len(case.data.positions("train")))[1]
+    return replace(recipe, epochs=None, min_steps=None, steps=max(1, steps // SHORT))
+
+
+def _ranked(case: Case, role: Role, trials: Mapping[int, Experiment], seeds: tuple[int, ...]) -> list[int]:
+    """Their numbers, the best first."""
+    seen = [
+        tried(role.who, float(i), trial, list(role.answers(case, trial, seeds).values()))
+        for i, trial in trials.items()
+    ]
+    return [int(one.value) for one in ranked(seen)]

@@ -117,8 +117,8 @@ def diagnose(
         seeds: of the networks; three by default.
         store, jobs, progress: as in `failure_cases`; the bar counts sections.
         options: see `experiments.Config`: profile, recipe, teacher_recipe, kd_weight, temperature, device,
-            side, axis, joint. Without a recipe, batches grow with the training split beyond 2,048 samples, so
-            that an epoch keeps about 32 steps.
+            side, axis, joint. Without a recipe, beyond 2,048 training samples epochs shrink, so that about as
+            many steps are made.
 
     Returns:
         a `Diagnosis`: `.advice` says what to do, `.sections` why, `.report("page.html")` writes all of it.

@@ -58,6 +58,8 @@ def shares(case: Case, found: SectionFound) -> None:
     for method in dict.fromkeys(study.table["arm"]):
         for quantity, value in shares_of(study.table, str(method)).items():
             found.number(str(method), quantity, replace(value, n=n), role=ROLE)
+    if not case.single:
+        found.says.append(f"One question stands for several labels here: {' or '.join(task.data.classes)}.")
     found.says += _says(found, task, study)
     found.figures.append(study.plot())
 

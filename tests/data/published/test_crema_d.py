@@ -68,6 +68,12 @@ def test_what_is_only_heard_lacks_its_clip(written, tmp_path):
     assert load(folder).present["video"].tolist() == [False, *[True] * 29]
 
 
+def test_what_is_heard_alone_is_a_set_of_one_modality(written, tmp_path):
+    folder = shutil.copytree(written, tmp_path / "some")
+    shutil.rmtree(folder / "VideoFlash")
+    assert list(load(folder).modalities) == ["audio"]
+
+
 def rename(other: str) -> Callable[[Path], None]:
     return lambda folder: (folder / f"AudioWAV/{TAKE}.wav").rename(folder / f"AudioWAV/{other}.wav")
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from mmkd_lab import data
+from mmkd_lab.data.published import pickles
 from mmkd_lab.data.published.fixtures import crisismmd as fixture
 from mmkd_lab.data.published.recipes import Crisismmd
 from mmkd_lab.data.published.sets import crisismmd
@@ -169,3 +172,42 @@ DAMAGES = {
 def test_damaged_files_are_refused_by_name(folder, damage, says):
     damage(folder)
     change.refused(NAME, folder, says)
+
+
+def test_features_of_all_posts(tmp_path):
+    fixture.write_features(tmp_path)
+    found = data.load(NAME, root=str(tmp_path), form="features")
+    assert found.shapes == {"image": (2048,), "text": (768,)}
+    assert (found.classes[0], found.classes[-1]) == ("not_humanitarian", "other_relevant_information")
+    assert (found.target[:9].tolist(), found.metrics) == ([*range(8), 0], ("weighted_f1",))
+
+
+FEATURES = {
+    "two members": (lambda image, text, label: (image, label), r"tuple of 2 members"),
+    "fewer texts": (lambda image, text, label: (image, text[1:], label), r"47 texts.*as many of each"),
+    "no numbers": (lambda image, text, label: (image, ["a"], label), r"CMMD_data\.pth, texts.*be numbers"),
+    "infinite": (lambda image, text, label: (image / 0, text, label), r"pictures.*finite numbers"),
+    "names": (lambda image, text, label: (image, text, [str(i) for i in label]), r"labels <U1"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")
+@pytest.mark.parametrize(("changed", "says"), FEATURES.values(), ids=FEATURES)
+def test_other_features_are_refused(tmp_path, changed, says):
+    fixture.write_features(tmp_path)
+    file = tmp_path / "CMMD_data.pth"
+    torch.save(changed(*pickles.torch_arrays(file)), file)
+    change.refused(NAME, tmp_path, says, form="features")
+    change.refused(
+        NAME, tmp_path, "labels = 'damage': must be 'humanitarian'", form="features", labels="damage"
+    )
+
+
+def test_a_label_that_is_none_is_left_out(tmp_path):
+    fixture.write_features(tmp_path)
+    file = tmp_path / "CMMD_data.pth"
+    image, text, label = pickles.torch_arrays(file)
+    torch.save((image, text, np.where(np.arange(48) == 3, -1, label)), file)
+    found = data.load(NAME, root=str(tmp_path), form="features")
+    assert (len(found), found.ids[3]) == (47, "row 4")
+    assert "1 posts with a label that is none are left out" in repr(found)

@@ -23,7 +23,7 @@ av = pytest.importorskip("av")
 
 SESSION = "IEMOCAP_full_release/Session1"
 RATED = f"{SESSION}/dialog/EmoEvaluation/Ses01F_impro01.txt"
-PICKLE = "IEMOCAP_features_raw.pkl"
+PICKLE, TEN = "IEMOCAP_features_raw.pkl", "iemocap_features_roberta.pkl"
 TURNS = ("Ses01F_impro01_F000", "Ses01F_impro01_M000", "Ses01F_impro01_F001")
 
 
@@ -103,6 +103,20 @@ def test_the_pickle_in_the_order_of_names(six: Path) -> None:
     assert len(sheet(six, form="tuple", labels="four")) == 5
 
 
+def test_layers_of_a_network_of_words_are_one_text(six: Path, tmp_path: Path) -> None:
+    value = pickle.loads((six / TEN).read_bytes())
+    assert (len(value), np.shape(value[2]["Ses01F_impro01"])) == (10, (3, 1024))
+    found = sheet(six, form="roberta")
+    assert found.ids[:2] == ("Ses01F_impro01/0", "Ses01F_impro01/1")
+    assert (found.split, found.group[3]) == (("train",) * 3 + ("test",) * 3, "Session5")
+    assert list(found.modalities) == ["text", "audio", "visual"]
+    text = found.modalities["text"]
+    mean = np.mean([layer["Ses05F_impro01"][1] for layer in value[2:6]], axis=0)
+    np.testing.assert_allclose(text.read(text.keys[4]), mean, rtol=1e-5)
+    shutil.copy(six / TEN, tmp_path)
+    assert list(sheet(tmp_path, form="roberta").modalities) == ["text"]
+
+
 def test_a_whole_set_loads_with_its_speakers_apart(tmp_path: Path) -> None:
     fixture.write(tmp_path, 30)
     found = iemocap.build(Iemocap(root=str(tmp_path), size=(16, 16), audio_frames=8, val_session=1))
@@ -134,11 +148,11 @@ def replaced(old: str, new: str) -> Callable[[Path], object]:
     return change
 
 
-def retold(change: Callable[[list], object]) -> Callable[[Path], object]:
+def retold(change: Callable[[list], object], name: str = PICKLE) -> Callable[[Path], object]:
     def write(folder: Path) -> None:
-        value = list(pickle.loads((folder / PICKLE).read_bytes(), encoding="latin1"))
+        value = list(pickle.loads((folder / name).read_bytes(), encoding="latin1"))
         change(value)
-        pickles.write(folder / PICKLE, tuple(value))
+        pickles.write(folder / name, tuple(value))
 
     return write
 
@@ -173,6 +187,21 @@ DAMAGED: dict[str, tuple[Callable[[Path], object], dict[str, str], str]] = {
         r"line 8 = 'Ses01F_impro02_M000': must be a turn of Ses01F_impro01 in Session1",
     ),
     "a turn of another session": (replaced(TURNS[1], "Ses02F_impro01_M000"), {}, r"in Session1"),
+    "other labels beside": (
+        retold(lambda value: value[2]["Ses01F_impro01"].reverse()),
+        {"form": "roberta"},
+        r"features_raw\.pkl: dialogue 'Ses01F_impro01' = 'utterance 0 is 3'.*must be labelled 1",
+    ),
+    "layers apart": (
+        retold(lambda value: value[3]["Ses01F_impro01"].pop(), TEN),
+        {"form": "roberta"},
+        r"roberta\.pkl: dialogue 'Ses01F_impro01'.*must have as many of each",
+    ),
+    "a dialogue in two lists": (
+        retold(lambda value: value[9].append("Ses01F_impro01"), TEN),
+        {"form": "roberta"},
+        r"'in train and val': must be in one of them",
+    ),
     "no pickle": (lambda at: (at / PICKLE).unlink(), {"form": "tuple"}, r"features_raw\.pkl = 'missing'"),
     "a hostile pickle": (
         lambda at: (at / PICKLE).write_bytes(b"cos\nsystem\n(S'true'\ntR."),

@@ -296,7 +296,7 @@ def _run_code(folder: Path) -> None:
 HDF5 = {
     "cut": (lambda f: change.cut(f / H5), f"{H5}.*hdf5 file"),
     "a page": (lambda f: (f / H5).write_bytes(change.HTML), f"{H5}.*HTML page"),
-    "no genres": (_in(lambda h: h.__delitem__("genres")), f"{H5}.*no 'genres'"),
+    "no genres": (_in(lambda h: h.__delitem__("genres")), f"{H5}.*must hold 'genres'"),
     "no names of genres": (
         _in(lambda h: h["genres"].attrs.__delitem__("target_names")),
         "genres.*no attribute target_names",

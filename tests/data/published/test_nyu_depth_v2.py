@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import scipy.io
 from PIL import Image
@@ -18,15 +21,17 @@ from mmkd_lab.data.published.fixtures.nyu_depth_v2 import rooms, write
 from mmkd_lab.data.published.sets import nyu_labels as known
 from mmkd_lab.data.published.sets.nyu_depth_v2 import MAT
 
+LAYOUTS = ("mat", "mst", "esanet", "nicr", "vainf", "sagate", "0jl", "tanganke")
+FRAMES = {"tanganke": 9}  # five rows in a row are kept together
 SIZE = (12, 16)  # one pixel a cell of the painted rooms
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> dict[str, Path]:
     found = {}
-    for layout in ("mat", "esanet", "nicr", "vainf", "sagate"):
+    for layout in LAYOUTS:
         found[layout] = tmp_path_factory.mktemp(layout)
-        write(found[layout], 6, layout)
+        write(found[layout], FRAMES.get(layout, 6), layout)
     return found
 
 
@@ -34,9 +39,9 @@ def load(root: Path, **options):
     return data.load("nyu_depth_v2", root=str(root), size=SIZE, **options)
 
 
-def expected(labels: int) -> np.ndarray:
+def expected(labels: int, frames: int = 6) -> np.ndarray:
     maps = []
-    for room in rooms(6):
+    for room in rooms(frames):
         forty = known.of_894()[room.labels[20::40, 20::40]]
         maps.append((forty if labels == 40 else known.of_40()[forty]) - 1)
     return np.stack(maps)
@@ -73,18 +78,26 @@ def test_the_fixture_is_a_mat_file_of_version_73(written):
 
 
 @pytest.mark.parametrize("labels", [40, 13])
-@pytest.mark.parametrize("layout", ["mat", "esanet", "nicr", "vainf", "sagate"])
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_form_gives_the_same_rooms(written, layout, labels):
+    if (layout, labels) == ("tanganke", 40):
+        with pytest.raises(LabError, match=r"labels = 40: must be 13"):
+            load(written[layout], labels=labels)
+        return
     found = load(written[layout], labels=labels)
-    assert (found.ids, found.classes) == (tuple("123456"), known.NAMES[labels])
-    assert (found.target.numpy() == expected(labels)).all()
-    rgb, depth = (found.modalities[name][list(range(6))].numpy() for name in ("rgb", "depth"))
-    for i, room in enumerate(rooms(6)):
+    n = FRAMES.get(layout, 6)
+    order = [0, 2, 3, 5, 6, 8, 1, 4, 7] if layout == "tanganke" else list(range(n))  # training first
+    turn = -1 if layout == "0jl" else 1  # left is right where a right angle was turned
+    assert (found.ids, found.classes) == (tuple("123456789"[:n]), known.NAMES[labels])
+    assert (found.target.numpy()[..., ::turn] == expected(labels, n)[order]).all()
+    rgb, depth = (found.modalities[name][list(range(n))].numpy()[..., ::turn] for name in ("rgb", "depth"))
+    for i, room in enumerate([list(rooms(n))[k] for k in order]):
         picture = room.rgb[20::40, 20::40].transpose(2, 0, 1).astype(int)
         assert np.abs(rgb[i] - picture).max() <= (0 if layout != "sagate" else 12)
         assert np.abs(depth[i, 0] - room.depth[20::40, 20::40]).max() < 1.1e-3
-    assert found.splits["test"].tolist() == [1, 4]
-    assert found.splits["val"].tolist() in ([0], [5])  # a whole scene
+    assert sorted(order[i] for i in found.splits["test"].tolist()) == [1, 4, 7][: n // 3]
+    if layout not in ("mst", "tanganke"):  # where five frames in a row are kept together
+        assert found.splits["val"].tolist() in ([0], [5])  # a whole scene
 
 
 def test_raw_depth_is_zero_where_nothing_was_seen(written):
@@ -104,11 +117,37 @@ def test_a_map_of_your_own_is_used_and_told(written, tmp_path):
     assert (found.target[0, 1] == 1).any()
 
 
+@pytest.mark.parametrize("version", ["1.1", "1.3"])
+def test_0jl_is_read_as_its_versions_turn_it(written, tmp_path, version):
+    """1.1 turns nothing; a later one may turn labels, too."""
+    folder = Path(shutil.copytree(written["0jl"], tmp_path / "own"))
+    (file,) = folder.glob(JL)
+    held = pq.read_table(file).to_pydict()
+    if version == "1.3":
+        held["label"] = [np.rot90(one, -1).tolist() for one in held["label"]]
+    else:
+        held["depth"] = [np.rot90(one).tolist() for one in held["depth"]]
+        for one in held["image"]:
+            upright = np.rot90(np.asarray(Image.open(io.BytesIO(one["bytes"]))))
+            Image.fromarray(upright).save(out := io.BytesIO(), "PNG")
+            one["bytes"] = out.getvalue()
+    pq.write_table(pa.table(held), file)
+    found, turn = load(folder), -1 if version == "1.3" else 1
+    assert (found.target.numpy()[..., ::turn] == expected(40)).all()
+    depth = found.modalities["depth"][[1]].numpy()[0, 0, :, ::turn]
+    assert np.abs(depth - list(rooms(6))[1].depth[20::40, 20::40]).max() < 1e-5
+
+
 def test_a_frame_without_its_depth_is_counted(written, tmp_path):
     folder = shutil.copytree(written["esanet"], tmp_path / "own")
     (folder / "train" / "depth" / "0003.png").unlink()
     assert load(folder).ids == tuple("12456")
     assert "1 listed files are missing" in repr(load(folder))
+
+
+def _append(path: Path, change: Callable[[h5py.File], object]) -> None:
+    with h5py.File(path, "r+") as file:
+        change(file)
 
 
 def _cut(folder: Path) -> None:
@@ -157,6 +196,23 @@ def _png(name: str, values: np.ndarray) -> Callable[[Path], None]:
 
 
 BYTES = np.zeros((480, 640), np.uint8)
+
+
+def _parquet(change: Callable[[dict[str, list]], object], name: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        (file,) = folder.glob(name)
+        columns = pq.read_table(file).to_pydict()
+        change(columns)
+        pq.write_table(pa.table(columns), file)
+
+    return damage
+
+
+def _short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-9])
+
+
+JL, VAL = "train-*.parquet", "data/val-*.parquet"
 DAMAGE: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "truncated": ("mat", _cut, f"{MAT}.*must be a whole .mat file"),
     "old mat": ("mat", lambda f: scipy.io.savemat(f / MAT, {"a": 1}), f"{MAT}.*of version 7.3"),
@@ -207,6 +263,38 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], None], str]] = {
         lambda f: (f / "Depth/0.npy").write_bytes((f / "Depth/0.npy").read_bytes()[:999]),
         "Depth/0.npy",
     ),
+    "0jl cut": ("0jl", lambda f: _short(next(f.glob(JL))), "train-0.*whole table of parquet"),
+    "0jl columns": ("0jl", _parquet(lambda held: held.pop("scene"), JL), "must have the columns"),
+    "0jl 895": (
+        "0jl",
+        _parquet(lambda held: held["label"].__setitem__(2, [[895] * 480] * 640), JL),
+        r"label 2.*labels \[895\].*from 0 to 894",
+    ),
+    "0jl no picture": (
+        "0jl",
+        _parquet(lambda held: held["image"][1].update(bytes=b"<html>"), JL),
+        "image 1.*must be a picture",
+    ),
+    "tanganke class": (
+        "tanganke",
+        _parquet(lambda held: held["segmentation"][1][3].__setitem__(4, 13), VAL),
+        r"segmentation 1.*labels \[13\].*from -1 to 12",
+    ),
+    "tanganke ragged": (
+        "tanganke",
+        _parquet(lambda held: held["depth"][0][0][3].pop(), VAL),
+        "val-0.*lists of 2 lengths",
+    ),
+    "tanganke levels": (
+        "tanganke",
+        _parquet(lambda held: held["image"][0][0][0].__setitem__(0, 255.0), VAL),
+        "image 0.*from 0 to 1",
+    ),
+    "mst labels": (
+        "mst",
+        lambda f: _append(f / "NYU-Depth-V2_data.mat", lambda file: file.pop("labels40")),
+        "must hold 'labels40'",
+    ),
     "nothing": ("mat", lambda f: (f / MAT).rename(f / "other.mat"), "none of the known forms"),
 }
 
@@ -216,4 +304,4 @@ def test_damage_is_named(written, tmp_path, layout, damage, says):
     folder = shutil.copytree(written[layout], tmp_path / "damaged")
     damage(folder)
     with pytest.raises(DamagedFile, match=f"(?s){says}"):
-        load(folder, labels=40)
+        load(folder, labels=13 if layout == "tanganke" else 40)

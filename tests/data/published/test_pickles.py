@@ -131,3 +131,16 @@ def test_a_file_of_torch_holds_tensors_alone(tmp_path: Path) -> None:
     torch.save(Hostile(os.system, "true"), tmp_path / "y.pth")
     with pytest.raises(DamagedFile, match=r"must hold numbers, texts and plain containers alone"):
         pickles.torch_file(tmp_path / "y.pth")
+
+
+def test_a_file_of_torch_with_arrays_goes_through_the_list(tmp_path: Path) -> None:
+    for i, held in enumerate(((np.arange(3.0), np.arange(2)), (torch.arange(3.0), torch.arange(2)))):
+        torch.save(held, tmp_path / f"{i}.pth")
+        found = pickles.torch_arrays(tmp_path / f"{i}.pth")
+        assert (found[0].tolist(), found[1].tolist()) == ([0, 1, 2], [0, 1])
+    torch.save((np.zeros(3), Hostile(os.system, "true")), tmp_path / "y.pth")
+    with pytest.raises(DamagedFile, match=r"(posix|nt)\.system"):
+        pickles.torch_arrays(tmp_path / "y.pth")
+    (tmp_path / "z.pth").write_bytes((tmp_path / "1.pth").read_bytes()[:-20])
+    with pytest.raises(DamagedFile, match=r"z\.pth"):
+        pickles.torch_arrays(tmp_path / "z.pth")

@@ -6,16 +6,16 @@ import re
 import shutil
 import wave
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
-from mmkd_lab.core.check import DamagedFile
-from mmkd_lab.data.published.assembly import assembled
+from mmkd_lab import data
+from mmkd_lab.core.check import DamagedFile, LabError
 from mmkd_lab.data.published.fixtures.media import Shot, write_clip, write_wav
-from mmkd_lab.data.published.fixtures.ravdess_clips import write
+from mmkd_lab.data.published.fixtures.ravdess_clips import write, write_arrays
 from mmkd_lab.data.published.publication import publication
 from mmkd_lab.data.published.recipes import RavdessClips
 from mmkd_lab.data.published.verify import verify
@@ -30,15 +30,6 @@ def written(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("ravdess")
     write(folder)
     return folder
-
-
-def sound(root: Path, **options):
-    """What is heard alone, since there is nothing to be seen."""
-    known, recipe = publication("ravdess_clips"), RavdessClips(root=str(root), **SMALL, **options)
-    found = known.sheet(recipe)
-    return assembled(
-        "ravdess_clips", replace(found, modalities={"audio": found.modalities["audio"]}), recipe, {}
-    )
 
 
 def sheet(root: Path, **options):
@@ -85,17 +76,65 @@ def test_no_actor_is_on_both_sides(tmp_path):
     for actor in range(1, 6):
         for emotion in range(1, 9):
             write_wav(tmp_path / f"03-01-{emotion:02d}-01-01-01-{actor:02d}.wav", Shot(tone=100.0 * emotion))
-    found = sound(tmp_path)
+    found = data.load("ravdess_clips", root=str(tmp_path), **SMALL)
     sides = [set(found.group[rows].tolist()) for rows in found.splits.values()]
     assert len(found.splits) == 3
     assert not set.intersection(sides[0], sides[1] | sides[2]) | (sides[1] & sides[2])
-    mixed = sound(tmp_path, split="random")
+    mixed = data.load("ravdess_clips", root=str(tmp_path), **SMALL, split="random")
     assert "every actor is in every split" in repr(mixed)
     assert mixed.group is None
     told = verify(publication("ravdess_clips"), RavdessClips(root=str(tmp_path)))
     states = {one.subject: one.state for one in told}
     assert (states["actors"], states["samples"]) == ("note", "note")
     assert "stop" not in states.values()
+
+
+def test_what_is_heard_or_seen_alone_is_a_set_of_one_modality(written, tmp_path):
+    for part, name in (("Audio_Speech_Actors", "audio"), ("Video_Speech_Actors", "video")):
+        folder = shutil.copytree(written / part, tmp_path / name)
+        for clip in folder.rglob("01-*.mp4"):
+            clip.unlink()  # it has sound; 02-... has none
+        assert list(sheet(folder).modalities) == [name]
+
+
+@pytest.fixture(scope="module")
+def arrays(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("arrays")
+    write_arrays(folder)
+    return folder
+
+
+def test_arrays_have_the_actors_that_their_labels_tell(arrays):
+    found = data.load("ravdess_clips", root=str(arrays), form="arrays", frames=2, size=(8, 8))
+    assert found.shapes == {"audio": (1, 15, 156), "video": (6, 8, 8)}
+    assert [len(set(found.group[rows].tolist())) for rows in found.splits.values()] == [1, 1, 1]
+    assert "every sixty rows are taken for one actor's" in repr(found)
+    faces = found.modalities["video"][[59]].numpy()[0, :, 0, 0]
+    assert faces.tolist() == [30, 0, 240 - 30 * 7, 110, 0, 240 - 30 * 7]  # red first, frames 3 and 11
+    np.testing.assert_array_equal(found.target[:5].numpy(), [0, 0, 0, 0, 1])
+
+
+def test_arrays_without_order_or_of_other_shapes_are_refused(arrays, tmp_path):
+    folder = Path(shutil.copytree(arrays, tmp_path / "own"))
+
+    def given(name, change):
+        held = np.load(arrays / f"{name}_data.npy", allow_pickle=False)
+        np.save(folder / f"{name}_data.npy", change(held))
+        return {"root": str(folder), "form": "arrays", "size": (8, 8)}
+
+    mixed = given("label", lambda x: x[::-1])
+    with pytest.raises(LabError, match=r"split = 'actors': must be 'random': rows are not in the order"):
+        data.load("ravdess_clips", **mixed)
+    assert data.load("ravdess_clips", **mixed, split="random").group is None
+    for name, change, says in (
+        ("label", lambda x: x + 1, "label_data.npy.*must be labels .N,. from 0 to 7"),
+        ("audio", lambda x: x[:9], r"audio_data.npy = \(9, 15, 156\): must be .*180 rows"),
+        ("video", lambda x: x.swapaxes(1, 2), "video_data.npy.*frames, 3, H, W"),
+        ("audio", lambda x: x * np.nan, "audio_data.npy, row 0.*must be finite"),
+    ):
+        with pytest.raises(DamagedFile, match=says):
+            data.load("ravdess_clips", **given(name, change))
+        given(name, lambda x: x)
 
 
 def move(name: str, other: str) -> Callable[[Path], None]:

@@ -20,6 +20,7 @@ from mmkd_lab.data.published.recipes import CremaD
 from mmkd_lab.data.published.sets.heard import Heard
 from mmkd_lab.data.published.sheet import Column, Sheet
 from mmkd_lab.data.published.tables import Record, csv_rows, distinct
+from mmkd_lab.data.published.there import present
 from mmkd_lab.data.task import Task
 
 SECONDS = 3.0
@@ -58,10 +59,12 @@ def read(root: Path, recipe: CremaD) -> Sheet:
         task=Task.SINGLE_LABEL,
         target=np.array([list(EMOTIONS).index(name.split("_")[2]) for name in names], dtype=np.int64),
         split=split,
-        modalities={
-            "audio": Column([heard.get(name) for name in names], Heard(SECONDS, recipe.audio_frames)),
-            "video": Column([seen.get(name) for name in names], Frames(recipe.frames, recipe.size)),
-        },
+        modalities=present(
+            {
+                "audio": Column([heard.get(name) for name in names], Heard(SECONDS, recipe.audio_frames)),
+                "video": Column([seen.get(name) for name in names], Frames(recipe.frames, recipe.size)),
+            }
+        ),
         group=None if recipe.split != "actors" else tuple(name[:4] for name in names),
         layout="AudioWAV and VideoFlash, files named actor_sentence_emotion_level",
         notes=tuple(filter(None, (f"{whole:,} of {len(names):,} takes are both seen and heard", note))),

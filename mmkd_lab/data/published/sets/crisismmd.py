@@ -1,7 +1,8 @@
 """crisismmd: what a post of a disaster tells, by its text and its picture.
 
 Alam, Ofli and Imran 2018, version 2. Tables with tabs, in which quotation marks mean nothing, for three kinds
-of label; of all posts, or of those whose text and picture were given the same label.
+of label; of all posts, or of those whose text and picture were given the same label. Or MST-Distill's file of
+features of all posts.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from mmkd_lab.data.published.fixtures.crisismmd import write
 from mmkd_lab.data.published.items import PictureFile
 from mmkd_lab.data.published.publication import Download, Publication
 from mmkd_lab.data.published.recipes import Crisismmd
+from mmkd_lab.data.published.sets.crisismmd_features import of_features
 from mmkd_lab.data.published.sheet import Column, Sheet
 from mmkd_lab.data.published.tables import Record, csv_rows, distinct, inside
 from mmkd_lab.data.published.there import first_folder, seen, there
@@ -62,6 +64,8 @@ def read(folder: Path, recipe: Crisismmd) -> Sheet:
     Raises `DamagedFile` for a list that is missing or damaged, an id that lost digits, a picture twice, or a
     path that leaves the folder.
     """
+    if recipe.form == "features":
+        return of_features(folder, recipe)
     root = first_folder(folder, ("CrisisMMD_v2.0", "."))
     home, form = _LISTS[recipe.lists]
     place = first_folder(root, (f"{home}/{home}" if (root / home / home).is_dir() else home, "."))

@@ -1,7 +1,9 @@
 """iemocap: acted and improvised dialogues of ten speakers. Busso et al. 2008: text, sound, pictures.
 
-Two forms are read: the release's tree of five sessions, and the pickled tuple of features that models of
-conversations pass on. A session has two speakers of its own: splits are whole sessions.
+Three forms are read: the release's tree of five sessions, the pickled tuple of features that models of
+conversations pass on, and COSMIC's of ten members, whose text is the mean of four layers of RoBERTa; with the
+other tuple beside it, it has the sounds and pictures of that. A session has two speakers of its own: splits
+are whole sessions.
 """
 
 from __future__ import annotations
@@ -33,11 +35,17 @@ FOUR = ("hap", "sad", "neu", "ang")
 _OTHERS = ("xxx", "sur", "fea", "oth", "dis")
 _TURN = re.compile(r"\[(\d+\.\d+) - (\d+\.\d+)\]\t(\S+)\t(\S+)\t\[[-\d., ]+\]")
 _NAME = re.compile(r"Ses0([1-5])[FM]_(?:impro|script)\w+_[FM]\w+")
+_CALLED = re.compile(rf"{_NAME.pattern}|Ses0([1-5])[FM]_(?:impro|script)\w+/\d+")
 _SAID = re.compile(r"(\S+) \[[-\d.]+\]: ?(.*)")
 _FORMS = (
     "ids speakers labels text audio visual sentences train test",
     "ids speakers labels text roberta2 roberta3 roberta4 audio visual sentences train test",
 )
+_ROBERTA = ("speakers labels roberta1 roberta2 roberta3 roberta4 sentences train test val",)
+_FILES = {
+    "tuple": ("IEMOCAP_features_raw.pkl", "IEMOCAP_features.pkl"),
+    "roberta": ("iemocap_features_roberta.pkl",),
+}
 _HOW = (
     "It is given to those who sign the release form at sail.usc.edu/iemocap, and may not be passed on. "
     "Unpack IEMOCAP_full_release, with Session1 to Session5, into that folder."
@@ -93,7 +101,7 @@ class TurnFrames:
 
 def read(folder: Path, recipe: recipes.Iemocap) -> Sheet:
     """The turns with a label that counts, by name. Raises `DamagedFile`."""
-    sheet = _tuple(folder, recipe) if recipe.form == "tuple" else _release(folder, recipe)
+    sheet = _release(folder, recipe) if recipe.form == "release" else _tuple(folder, recipe)
     return seen(sheet, whole=recipe.missing == "drop")
 
 
@@ -204,14 +212,12 @@ def _transcribed(session: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def _tuple(folder: Path, recipe: recipes.Iemocap) -> Sheet:
-    names = ("IEMOCAP_features_raw.pkl", "IEMOCAP_features.pkl")
-    homes = (folder, folder / "IEMOCAP_features")
-    every = [home / name for home in homes for name in names]
-    path = next((one for one in every if one.is_file()), None)
-    if path is None:
-        raise DamagedFile(str(every[0]), "missing", "must be there", _HOW)
+    path = _pickle(folder, recipe.form)
+    if not path.is_file():
+        raise DamagedFile(str(path), "missing", "must be there", _HOW)
     classes = SIX if recipe.labels == "six" else FOUR
-    talks = Conversations.of(path, _FORMS, len(SIX))
+    alone = recipe.form == "roberta"
+    talks = Conversations.of(path, _ROBERTA if alone else _FORMS, len(SIX))
     all_said = list(talks.utterances())
     said = [one for one in all_said if _class_of(SIX[one.label], classes) in classes]
     number = [_session_of(path, one) for one in said]
@@ -223,7 +229,10 @@ def _tuple(folder: Path, recipe: recipes.Iemocap) -> Sheet:
         target=np.array(target, dtype=np.int64),
         split=tuple(_split(one, recipe) for one in number),
         group=tuple(f"Session{one}" for one in number),
-        modalities={name: talks.column(name, said) for name in talks.features},
+        modalities={
+            **{name: talks.column(name, said) for name in talks.features},
+            **(_beside(_pickle(folder, "tuple"), said) if alone else {}),
+        },
         layout=f"the pickled tuple {path.name} of {len(talks.members)} members",
         notes=(
             f"{len(all_said) - len(said):,} utterances without one of the {len(classes)} labels are left out",
@@ -234,12 +243,34 @@ def _tuple(folder: Path, recipe: recipes.Iemocap) -> Sheet:
     )
 
 
+def _pickle(folder: Path, form: str) -> Path:
+    """The pickle of a form that is there, else the first that might be."""
+    homes = (folder, folder / "IEMOCAP_features", folder / "iemocap")
+    every = [home / name for home in homes for name in _FILES[form]]
+    return next((one for one in every if one.is_file()), every[0])
+
+
+def _beside(path: Path, said: list[Utterance]) -> dict[str, Column]:
+    """Sounds and pictures of the tuple beside COSMIC's, if it is there. Raises `DamagedFile` unless it has
+    the same utterances and labels."""
+    if not path.is_file():
+        return {}
+    talks = Conversations.of(path, _FORMS, len(SIX))
+    known = {(one.dialogue, one.number): one.label for one in talks.utterances()}
+    for one in said:
+        if known.get((one.dialogue, one.number)) != one.label:
+            shown = f"utterance {one.number} is {known.get((one.dialogue, one.number))}"
+            rule = f"must be labelled {one.label}, as in the pickle of RoBERTa"
+            raise DamagedFile(f"{path}: dialogue {one.dialogue!r}", shown, rule)
+    return {name: talks.column(name, said) for name in talks.features if name != "text"}
+
+
 def _session_of(path: Path, one: Utterance) -> int:
-    match = _NAME.fullmatch(one.name)
+    match = _CALLED.fullmatch(one.name)
     if match is None:
         rule = "must be the name of a turn, as Ses01F_impro01_F000"
         raise DamagedFile(f"{path}: dialogue {one.dialogue!r}", one.name, rule)
-    return int(match[1])
+    return int(match[1] or match[2])
 
 
 PUBLICATION = Publication(

@@ -102,7 +102,7 @@ def _listed(file: Path) -> dict[int, str]:
         raise DamagedFile(str(file), shown, f"must hold the lists {', '.join(_SPLITS)}")
     found: dict[int, str] = {}
     for name, split in _SPLITS.items():
-        for one in held[name]:
+        for one in held[name] if isinstance(held[name], list) else [held[name]]:
             if not str(one).isdecimal():
                 raise DamagedFile(f"{file}, {name}", one, "must be numbers of films")
             if int(one) in found:
@@ -140,7 +140,10 @@ def _film(file: Path, number: int, split: str, recipe: MmImdb) -> _Film:
     if not isinstance(held, dict) or not isinstance(held.get("genres"), list):
         raise DamagedFile(str(file), "no list of genres", "must be an object with genres, a list")
     given = held.get("plot") or []
-    plots = [str(one).strip() for one in ([given] if isinstance(given, str) else given)]
+    plots = given if isinstance(given, list) else [given]
+    if not all(isinstance(one, str) for one in plots):
+        raise DamagedFile(str(file), f"plot {given!r}", "must be a text, or a list of texts")
+    plots = [one.strip() for one in plots]
     said = (max(plots, key=len) if recipe.plot == "longest" else plots[0]) if plots else ""
     return _Film(number, split, tuple(map(str, held["genres"])), said or None)
 

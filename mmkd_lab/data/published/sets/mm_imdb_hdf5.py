@@ -13,7 +13,8 @@ import numpy as np
 
 from mmkd_lab.core.check import DamagedFile, reading, require
 from mmkd_lab.data.published import pickles
-from mmkd_lab.data.published.hdf5 import opened
+from mmkd_lab.data.published.hdf5 import opened, shape_of
+from mmkd_lab.data.published.items import shrunk
 from mmkd_lab.data.published.recipes import MmImdb
 from mmkd_lab.data.published.sheet import Array, Column, Sheet
 from mmkd_lab.data.task import Task
@@ -34,8 +35,6 @@ class Poster:
 
     def __call__(self, key: tuple[Path, int]) -> Array:
         """Read it. Raises `DamagedFile`."""
-        from PIL import Image
-
         file, row = key
         with opened(file) as held:
             found = held["images"][row]
@@ -44,8 +43,7 @@ class Poster:
             shown = f"values from {seen.min():.0f} to {seen.max():.0f} once the mean is added"
             raise DamagedFile(f"{file}, images[{row}]", shown, f"must lie between 0 and {_GREY}")
         pixels = np.rint(seen.clip(0, _GREY)).astype(np.uint8)[::-1].transpose(1, 2, 0)
-        picture = Image.fromarray(np.ascontiguousarray(pixels)).resize(self.size[::-1], Image.Resampling.BOX)
-        return np.ascontiguousarray(np.moveaxis(np.asarray(picture), -1, 0))
+        return shrunk(pixels, self.size)
 
 
 @dataclass(frozen=True)
@@ -97,12 +95,7 @@ def read(file: Path, recipe: MmImdb, classes: tuple[str, ...]) -> Sheet:
 
 
 def _lengths(file: Path, held: Any, needed: Sequence[str]) -> int:  # noqa: ANN401 - h5py's
-    for name in needed:
-        if name not in held:
-            raise DamagedFile(
-                str(file), f"no {name!r} among {sorted(held)}", "must have the published arrays"
-            )
-    shapes = {name: held[name].shape for name in needed}
+    shapes = {name: shape_of(file, held, name, "SO" if name == "imdb_ids" else "fiu") for name in needed}
     rows = {shape[0] for shape in shapes.values()}
     if len(rows) > 1:
         raise DamagedFile(str(file), f"rows of {shapes}", "must have as many rows in every array")

@@ -125,7 +125,8 @@ def _looked_at(path: Path) -> dict[str, Any]:
         score = _member(values, "regression_labels" if newer else "labels", place)
         with reading(place, "must hold scores that are numbers"):
             score = np.asarray(score, dtype=np.float64).reshape(len(score), -1)
-        names = [_name(one) for one in _member(values, "id", place)]
+        with reading(f"{place}: id", "must be a list of names"):
+            names = [_name(one) for one in _member(values, "id", place)]
         for one in FEATURES:
             numbers = _numbers(_member(values, one, place), f"{place}: {one}")
             widths.setdefault(one, numbers.shape[1:])

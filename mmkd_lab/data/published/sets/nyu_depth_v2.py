@@ -1,50 +1,35 @@
 """nyu_depth_v2: rooms in colour and depth, with a class for every pixel.
 
-Silberman, Hoiem, Kohli and Fergus, ECCV 2012: 1,449 labelled frames. The .mat file as published, and four
-forms of png files in circulation: of ESANet, of nicr-scene-analysis-datasets, of VainF's toolkit, of SA-Gate.
+Silberman, Hoiem, Kohli and Fergus, ECCV 2012: 1,449 labelled frames. The .mat file as published, and
+forms in circulation: that of MST-Distill, files as of ESANet, of nicr-scene-analysis-datasets, of VainF's
+toolkit and of SA-Gate, and two mirrors in parquet.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmkd_lab.core.check import DamagedFile, LabError, reading
+from mmkd_lab.core.check import DamagedFile, reading
 from mmkd_lab.data.published.fixtures.nyu_depth_v2 import write
-from mmkd_lab.data.published.items import PictureFile
+from mmkd_lab.data.published.hdf5 import shape_of
 from mmkd_lab.data.published.mat5 import numbers
 from mmkd_lab.data.published.publication import Download, Publication
 from mmkd_lab.data.published.recipes import NyuDepthV2
-from mmkd_lab.data.published.sets.nyu_items import DepthFile, LabelFile, MatDepth, MatLabels, MatPicture, mat
-from mmkd_lab.data.published.sets.nyu_labels import FRAMES, NAMES, VOID, WRONG, of_894, official_test, table
-from mmkd_lab.data.published.sheet import Array, Column, ItemReader, Sheet, whole_groups
-from mmkd_lab.data.published.tables import inside, text_of
-from mmkd_lab.data.task import Task
+from mmkd_lab.data.published.sets.nyu_items import MatDepth, MatLabels, MatPicture, mat
+from mmkd_lab.data.published.sets.nyu_labels import FRAMES, of_894, official_test, table
+from mmkd_lab.data.published.sets.nyu_parquet import PATTERNS, of_parquet
+from mmkd_lab.data.published.sets.nyu_pictures import of_folders, of_sagate, of_vainf
+from mmkd_lab.data.published.sets.nyu_sheet import Frame, Readers, filled, neighbours, sheet_of, told
+from mmkd_lab.data.published.sheet import Array, Sheet
 
 MAT, SPLITS, MAPPING = "nyu_depth_v2_labeled.mat", "splits.mat", "classMapping40.mat"
+#: Of MST-Distill: arrays of the same axes with 40 classes, and nothing else.
+MST = "NYU-Depth-V2_data.mat"
 SIZE = 2_972_037_809
-_SHAPES = {"images": ("N", 3, "W", "H"), "depths": ("N", "W", "H"), "labels": ("N", "W", "H")}
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """One frame: its number from 1, its split, and its scene where that is known."""
-
-    number: int
-    split: str
-    scene: str = ""
-
-
-@dataclass(frozen=True)
-class _Readers:
-    image: ItemReader
-    depth: ItemReader
-    labels: ItemReader
 
 
 def read(root: Path, recipe: NyuDepthV2) -> Sheet:
@@ -56,30 +41,44 @@ def read(root: Path, recipe: NyuDepthV2) -> Sheet:
     raise DamagedFile(str(root), "none of the known forms", f"must hold one of {known}", PUBLICATION.how)
 
 
+def _of_mst(root: Path, recipe: NyuDepthV2) -> Sheet:
+    filled(recipe, "MST-Distill's")
+    file = root / MST
+    with mat(file) as opened:
+        count = _shapes(file, opened, ("images", "depths", "labels40"))
+    test, lists = _test(root, count)
+    frames = [Frame(i + 1, "test" if test[i] else "train", neighbours(i)) for i in range(count)]
+    labels = MatLabels(recipe.size, table(40, recipe.labels), "labels40")
+    keys = [(str(file), i) for i in range(count)]
+    readers = Readers(MatPicture(recipe.size), MatDepth(recipe.size, "depths"), labels)
+    sheet = sheet_of(frames, (keys, keys, keys), readers, recipe)
+    note = "scenes are not named in this form: five frames in a row are kept together"
+    return told(sheet, f"MST-Distill's {MST}, {count:,} frames, 40 labels", (note,), lists)
+
+
 def _of_mat(root: Path, recipe: NyuDepthV2) -> Sheet:
     file = root / MAT
     with mat(file) as opened:
-        count = _shapes(file, opened, recipe)
+        depths = ["depths", *["rawDepths"] * (recipe.depth == "raw")]
+        count = _shapes(file, opened, ("images", *depths, "labels"))
         scenes = _texts(file, opened, "scenes", count)
     test, lists = _test(root, count)
-    frames = [_Frame(i + 1, "test" if test[i] else "train", scene) for i, scene in enumerate(scenes)]
+    frames = [Frame(i + 1, "test" if test[i] else "train", scene) for i, scene in enumerate(scenes)]
     mapping, note = _mapping(root)
     depth = "depths" if recipe.depth == "filled" else "rawDepths"
     labels = MatLabels(recipe.size, table(894, recipe.labels, mapping))
-    readers = _Readers(MatPicture(recipe.size), MatDepth(recipe.size, depth), labels)
+    readers = Readers(MatPicture(recipe.size), MatDepth(recipe.size, depth), labels)
     keys = [(str(file), i) for i in range(count)]
-    sheet = _sheet(frames, (keys, keys, keys), readers, recipe)
-    return _told(sheet, f"the .mat file of version 7.3, {count:,} frames", (note,), lists)
+    sheet = sheet_of(frames, (keys, keys, keys), readers, recipe)
+    return told(sheet, f"the .mat file of version 7.3, {count:,} frames", (note,), lists)
 
 
-def _shapes(file: Path, opened: Any, recipe: NyuDepthV2) -> int:  # noqa: ANN401 - h5py's
+def _shapes(file: Path, opened: Any, names: Sequence[str]) -> int:  # noqa: ANN401 - h5py's
     """How many frames there are. Raises `DamagedFile` for a missing key or axes in another order."""
-    wanted = {**_SHAPES, **({"rawDepths": _SHAPES["depths"]} if recipe.depth == "raw" else {})}
-    count, sides = 0, (0, 0)
-    for key, axes in wanted.items():
-        if key not in opened:
-            raise DamagedFile(str(file), f"keys {list(opened)[:8]}", f"must hold {key!r}")
-        shape = opened[key].shape
+    count, sides = 0, tuple[int, ...]()
+    for key in names:
+        axes: tuple[object, ...] = ("N", 3, "W", "H") if key == "images" else ("N", "W", "H")
+        shape = shape_of(file, opened, key)
         count, sides = (shape[0], shape[-2:]) if key == "images" else (count, sides)
         fits = len(shape) == len(axes) and shape[0] == count and shape[-2:] == sides
         if not fits or (3 in axes and shape[1] != 3) or shape[-2] <= shape[-1]:
@@ -95,6 +94,10 @@ def _texts(file: Path, opened: Any, key: str, count: int) -> list[str]:  # noqa:
     if len(found) != count:
         raise DamagedFile(f"{file}, {key}", f"{len(found)} texts", f"must be {count}, one a frame")
     return found
+
+
+def _of_parquet(root: Path, recipe: NyuDepthV2) -> Sheet:
+    return of_parquet(root, recipe, _test)
 
 
 def _test(root: Path, count: int) -> tuple[Array, tuple[Path, ...]]:
@@ -133,149 +136,15 @@ def _mapping(root: Path) -> tuple[Array | None, str]:
     return (mapping, note) if other else (None, "")
 
 
-def _of_folders(names: str, layout: str) -> Callable[[Path, NyuDepthV2], Sheet]:
-    """{train,test}/{rgb,depth,depth_raw,...}/0001.png: ESANet's numbers begin with 1, nicr's with 0."""
-
-    def form(root: Path, recipe: NyuDepthV2) -> Sheet:
-        held = next((n for n in (recipe.labels, 40, 894) if list(root.glob(f"*/{names}_{n}"))), None)
-        if held is None:
-            raise DamagedFile(str(root), "no labels", f"must hold {names}_40 or {names}_{recipe.labels}")
-        depth = "depth" if recipe.depth == "filled" else "depth_raw"
-        found = {
-            (int(one.stem), one.parts[-3]): one for one in sorted(root.glob("t*/rgb/*.png")) if _digits(one)
-        }
-        base = int(not list(root.glob("*/rgb/0000.png")))
-        frames = [_Frame(number + 1 - base, split) for number, split in found]
-        rgb = list(found.values())
-        parts = [[one.parents[1] / part / one.name for one in rgb] for part in (depth, f"{names}_{held}")]
-        readers = _Readers(
-            PictureFile(recipe.size),
-            DepthFile(recipe.size, 1e-3),
-            LabelFile(recipe.size, table(held, recipe.labels)),
-        )
-        said = f"{layout}: {{train,test}}/rgb/0001.png, numbers from {base}, {held} labels, depth in mm"
-        return _of_files(frames, (rgb, *parts), readers, recipe, said)
-
-    return form
-
-
-def _of_vainf(root: Path, recipe: NyuDepthV2) -> Sheet:
-    _filled(recipe, "VainF's")
-    held = next((n for n in (recipe.labels, 40) if (root / f"seg{n}").is_dir()), None)
-    if held is None:
-        raise DamagedFile(str(root), "no labels", f"must hold seg{recipe.labels} or seg40")
-    found = {one: one.parent.name for one in sorted(root.glob("image/t*/*.png")) if _digits(one)}
-    frames = [_Frame(int(one.stem), split) for one, split in found.items()]
-    parts = [
-        [root / part / split / one.name for one, split in found.items()] for part in ("depth", f"seg{held}")
-    ]
-    values = (*table(held, recipe.labels)[1:], *[WRONG] * (255 - held), VOID)  # one less than the number
-    readers = _Readers(PictureFile(recipe.size), DepthFile(recipe.size, 1e-3), LabelFile(recipe.size, values))
-    said = f"VainF's: image/{{train,test}}/00001.png, seg{held} less 1 with 255 for none"
-    return _of_files(frames, (list(found), *parts), readers, recipe, said)
-
-
-def _of_sagate(root: Path, recipe: NyuDepthV2) -> Sheet:
-    _filled(recipe, "SA-Gate's")
-    frames, rgb, labels = [], list[Path](), list[Path]()
-    for split in ("train", "test"):
-        file = root / f"{split}.txt"
-        for line, text in enumerate(filter(str.strip, text_of(file)[0].split("\n")), start=1):
-            place, cells = f"{file}, line {line}", text.strip().split("\t")
-            paths = [inside(root, cell, place) for cell in cells]
-            if len(cells) != 2 or not _digits(paths[0]) or paths[0].stem != paths[1].stem:
-                raise DamagedFile(place, text, "must name RGB/2.jpg and Label/2.png, with a tab between")
-            frames.append(_Frame(int(paths[0].stem) + 1, split))
-            rgb.append(paths[0])
-            labels.append(paths[1])
-    depth = [root / "Depth" / f"{one.stem}.npy" for one in rgb]
-    reads = DepthFile(recipe.size, 1.0), LabelFile(recipe.size, table(40, recipe.labels))
-    readers = _Readers(PictureFile(recipe.size), *reads)
-    said = "SA-Gate's: RGB/0.jpg, Depth/0.npy in metres, Label/0.png from 0 for none, lists of both splits"
-    sheet = _of_files(frames, (rgb, depth, labels), readers, recipe, said)
-    return _told(sheet, said, (), (root / "train.txt", root / "test.txt"))
-
-
-def _filled(recipe: NyuDepthV2, whose: str) -> None:
-    if recipe.depth != "filled":
-        raise LabError("depth", recipe.depth, f"must be 'filled': {whose} form has no raw depth")
-
-
-def _digits(file: Path) -> bool:
-    return re.fullmatch("[0-9]+", file.stem) is not None
-
-
-def _of_files(
-    frames: Sequence[_Frame],
-    files: tuple[Sequence[Path], ...],
-    readers: _Readers,
-    recipe: NyuDepthV2,
-    layout: str,
-) -> Sheet:
-    """A sheet of the frames whose three files are there; scenes are not known in these forms."""
-    if not frames:
-        raise DamagedFile(layout, "no frame", "must hold frames")
-    twice = len(frames) - len({one.number for one in frames})
-    if twice:
-        raise DamagedFile(
-            str(files[0][0].parents[1]), f"{twice} frames more than once", "must hold each once"
-        )
-    missing = [str(part[i]) for i in range(len(frames)) for part in files if not part[i].is_file()]
-    whole = [i for i in range(len(frames)) if all(part[i].is_file() for part in files)]
-    whole.sort(key=lambda i: frames[i].number)
-    if not whole:
-        raise DamagedFile(missing[0], "missing", "must be there; no frame has all its files")
-    kept, scene, before = list[_Frame](), 0, ""
-    for i in whole:
-        scene += frames[i].split != before
-        before = frames[i].split
-        kept.append(_Frame(frames[i].number, before, f"run {scene}"))
-    keys = tuple([str(part[i]) for i in whole] for part in files)
-    sheet = _sheet(kept, keys, readers, recipe)
-    note = "scenes are not named in this form: runs of frames of one split are kept together"
-    return _told(sheet, layout, (note,), (), tuple(missing))
-
-
-def _sheet(
-    frames: Sequence[_Frame], keys: tuple[Sequence[Any], ...], readers: _Readers, recipe: NyuDepthV2
-) -> Sheet:
-    split = tuple(one.split for one in frames)
-    group, note = whole_groups([one.scene for one in frames], split)
-    return Sheet(
-        ids=tuple(str(one.number) for one in frames),
-        classes=NAMES[recipe.labels],
-        task=Task.DENSE,
-        target=Column(keys[2], readers.labels),
-        split=split,
-        modalities={"rgb": Column(keys[0], readers.image), "depth": Column(keys[1], readers.depth)},
-        group=group,
-        notes=(note,),
-    )
-
-
-def _told(
-    sheet: Sheet,
-    layout: str,
-    notes: tuple[str, ...],
-    files: tuple[Path, ...],
-    missing: tuple[str, ...] = (),
-) -> Sheet:
-    notes = tuple(filter(None, (*sheet.notes, *notes)))
-    return replace(sheet, layout=layout, notes=notes, files=files, missing=sheet.missing + missing)
-
-
 #: What each form is known by, the published one first.
 _FORMS: tuple[tuple[str, Callable[[Path, NyuDepthV2], Sheet]], ...] = (
     (MAT, _of_mat),
-    ("*/rgb/*.png", lambda root, recipe: _folders(root)(root, recipe)),
-    ("image/*/*.png", _of_vainf),
-    ("RGB/*.jpg", _of_sagate),
+    (MST, _of_mst),
+    ("*/rgb/*.png", of_folders),
+    ("image/*/*.png", of_vainf),
+    ("RGB/*.jpg", of_sagate),
+    *((pattern, _of_parquet) for pattern in PATTERNS),
 )
-
-
-def _folders(root: Path) -> Callable[[Path, NyuDepthV2], Sheet]:
-    nicr = bool(list(root.glob("*/semantic_*")))
-    return _of_folders("semantic", "nicr's") if nicr else _of_folders("labels", "ESANet's")
 
 
 PUBLICATION = Publication(
@@ -288,7 +157,8 @@ PUBLICATION = Publication(
     read=read,
     fixture=write,
     how="Put nyu_depth_v2_labeled.mat into the folder, or a folder of png files as ESANet, "
-    "nicr-scene-analysis-datasets, VainF's toolkit or SA-Gate make them.",
+    "nicr-scene-analysis-datasets, VainF's toolkit or SA-Gate make them, or the parquet files of 0jl/NYUv2 "
+    "or tanganke/nyuv2.",
     megabytes=SIZE / 1e6,
     downloads=(
         Download(

@@ -12,7 +12,7 @@ import numpy as np
 from mmkd_lab.core.check import DamagedFile, reading
 from mmkd_lab.data.archives import read_npy
 from mmkd_lab.data.published.hdf5 import opened
-from mmkd_lab.data.published.items import genuine
+from mmkd_lab.data.published.items import genuine, shrunk
 from mmkd_lab.data.published.sets.nyu_labels import VOID, WRONG
 from mmkd_lab.data.published.sheet import Array
 
@@ -43,12 +43,11 @@ class MatPicture:
 
     def __call__(self, key: tuple[str, int]) -> Array:
         """Read it. Raises `DamagedFile`."""
-        from PIL import Image
-
         with mat(Path(key[0])) as file:
             pixels = file["images"][key[1]].transpose(2, 1, 0)  # colours, W, H as MATLAB's files have them
-        resized = Image.fromarray(pixels).resize(self.size[::-1], Image.Resampling.BOX)
-        return np.ascontiguousarray(np.moveaxis(np.asarray(resized), -1, 0))
+        if pixels.dtype != np.uint8:
+            raise DamagedFile(f"{key[0]}, images {key[1]}", pixels.dtype, "must be levels of one byte")
+        return shrunk(pixels, self.size)
 
 
 @dataclass(frozen=True)
@@ -71,12 +70,13 @@ class MatLabels:
 
     size: Size
     table: tuple[int, ...]
+    dataset: str = "labels"
 
     def __call__(self, key: tuple[str, int]) -> Array:
         """Read it. Raises `DamagedFile` for a label that is none."""
         with mat(Path(key[0])) as file:
-            values = file["labels"][key[1]].T
-        return classes(values, self.size, self.table, f"{key[0]}, labels {key[1]}")
+            values = file[self.dataset][key[1]].T
+        return classes(values, self.size, self.table, f"{key[0]}, {self.dataset} {key[1]}")
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,8 @@ def metres(values: Array, size: Size, name: str, unit: float = 1.0) -> Array:
 
 def classes(values: Array, size: Size, table: tuple[int, ...], name: str) -> Array:
     """(height, width) int16 of labels (H, W). Raises `DamagedFile` for one that the table lacks."""
+    if values.dtype.kind == "f" and (values == np.rint(values)).all():
+        values = values.astype(np.int64)
     if values.ndim != 2 or values.dtype.kind not in "iu":
         raise DamagedFile(name, f"{values.dtype} {values.shape}", "must be whole numbers (H, W)")
     known = np.array(table, dtype=np.int16)

@@ -2,7 +2,7 @@
 
 Livingstone and Russo, PLoS ONE 2018. A recording without pictures (03-...wav) and the clip of the same six
 other numbers (01-...mp4 with sound, 02-...mp4 without) are one sample. Other readings of the same set are
-`ravdess`, as features, and `datasets.ravdess_wav`.
+`ravdess`, as features, and `datasets.ravdess_wav`. MST-Distill's three arrays of it are a form of this one.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from mmkd_lab.data.published.fixtures.ravdess_clips import write
 from mmkd_lab.data.published.publication import Download, Observation, Publication
 from mmkd_lab.data.published.recipes import RavdessClips
 from mmkd_lab.data.published.sets.heard import Heard
+from mmkd_lab.data.published.sets.ravdess_arrays import EMOTIONS, of_arrays
 from mmkd_lab.data.published.sheet import Column, Sheet
+from mmkd_lab.data.published.there import present
 from mmkd_lab.data.task import Task
 
-EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 SECONDS = 4.0
 _SPEECH, _SONG = 1, 2
 _SUNG = 6  # emotions; nobody sings with disgust or surprise
@@ -32,8 +33,11 @@ _EACH = {_SPEECH: 60, _SONG: 44}
 
 
 def read(root: Path, recipe: RavdessClips) -> Sheet:
-    """The recordings and clips below a folder, by name. Raises `DamagedFile` for a name of another form or in
-    the wrong place, and for none."""
+    """The recordings and clips below a folder, by name; where there are recordings alone, or clips without
+    sound, a set of one modality. Raises `DamagedFile` for a name of another form or in the wrong place, and
+    for none."""
+    if recipe.form == "arrays":
+        return of_arrays(root, recipe)
     found, copies = _files(root)
     wanted = {"speech": (_SPEECH,), "song": (_SONG,), "both": (_SPEECH, _SONG)}[recipe.channel]
     clips = {clip: file for clip, file in found.items() if clip.channel in wanted}
@@ -62,10 +66,12 @@ def read(root: Path, recipe: RavdessClips) -> Sheet:
         task=Task.SINGLE_LABEL,
         target=np.array([clip.emotion - 1 for clip in first], dtype=np.int64),
         split=None,
-        modalities={
-            "audio": Column(heard, Heard(SECONDS, recipe.audio_frames)),
-            "video": Column(seen, Frames(recipe.frames, recipe.size)),
-        },
+        modalities=present(
+            {
+                "audio": Column(heard, Heard(SECONDS, recipe.audio_frames)),
+                "video": Column(seen, Frames(recipe.frames, recipe.size)),
+            }
+        ),
         group=None if random else tuple(f"actor {clip.actor:02d}" for clip in first),
         layout="files of seven numbers, wherever they lie",
         notes=tuple(filter(None, notes)),
