@@ -23,14 +23,15 @@ class Logistic:
 
     Args:
         x: the columns.
-        target: (n, K) of 0 and 1: rows of one 1 are a class each, K > 1, and the loss is the cross-entropy of
-            their softmax; otherwise each column is a label of its own.
+        target: (n, K) of 0 and 1.
+        one_of: whether every row is a class and the loss the cross-entropy of their softmax; otherwise each
+            column is a label of its own.
         weights: of the samples, (n,), of the samples for each label, (n, K), or None for ones.
     """
 
-    def __init__(self, x: Floats, target: Floats, weights: Floats | None = None) -> None:
+    def __init__(self, x: Floats, target: Floats, weights: Floats | None = None, *, one_of: bool) -> None:
         self.x, self.target = torch.from_numpy(np.ascontiguousarray(x)), target  # torch multiplies faster
-        self.one_of = target.shape[1] > 1 and bool((target.sum(1) == 1).all())
+        self.one_of = one_of
         self.each = np.ones((len(x), 1)) if weights is None else weights.reshape(len(x), -1)
         mean = self.each.mean(1, keepdims=True)
         self.bend = 0.5 if self.one_of else 0.25

@@ -181,10 +181,9 @@ def _linear(x: Floats, where: Where, target: npt.NDArray[Any], weights: Weights)
         truth = truth[:, 1:]
     each = [weights(one) for one in ([labels] if single else labels.T)]
     own = None if each[0] is None else np.stack([one for one in each if one is not None], axis=1)
-    model, last = (
-        Logistic(x[train], np.asarray(truth, dtype=float), own),
-        np.zeros((x.shape[1] + 1, truth.shape[1])),
-    )
+    several = single and truth.shape[1] > 1
+    model = Logistic(x[train], np.asarray(truth, dtype=float), own, one_of=several)
+    last = np.zeros((x.shape[1] + 1, truth.shape[1]))
 
     def fitted(strength: float, level: float = ROUGH) -> Said:
         nonlocal last
